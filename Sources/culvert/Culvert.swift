@@ -1,0 +1,2 @@
+import ArgumentParser
+@main struct Culvert: ParsableCommand { func run() {} }
