@@ -1,0 +1,130 @@
+/// Decides on a request before any upstream is dialled; the same for every transport.
+///
+/// Order: path, route, transport, origin, token, limits. A request is refused by the first that fails, so that one
+/// without a valid token learns no more than which paths are served to its origin.
+package struct Gate: Sendable {
+    package struct Load: Equatable, Sendable {
+        /// Sessions open now, and how many may be.
+        package var open: Int
+        package var limit: Int
+        package var isDraining: Bool
+
+        package init(open: Int, limit: Int, isDraining: Bool) {
+            self.open = open
+            self.limit = limit
+            self.isDraining = isDraining
+        }
+    }
+
+    package enum Decision: Sendable {
+        case admit(Admission)
+        case preflight(Preflight)
+        case reject(Rejection)
+    }
+
+    private let routes: RouteTable
+    private let keyring: TokenKeyring
+    private let carriers: CarrierNames
+
+    package init(routes: RouteTable, keyring: TokenKeyring, carriers: CarrierNames) {
+        self.routes = routes
+        self.keyring = keyring
+        self.carriers = carriers
+    }
+
+    /// - Parameters:
+    ///   - now: Unix seconds.
+    ///   - load: nil for a request of a session that is open already, which no limit refuses.
+    package func decide(_ request: GateRequest, now: Int64, load: Load?) -> Decision {
+        guard PathPrefix.isSafe(request.path) else {
+            return .reject(Rejection(400, "bad_path", "The path has dot segments or encoded slashes."))
+        }
+        guard let route = self.routes.match(host: request.host, path: request.path) else {
+            return .reject(Rejection(404, "no_route", "Nothing is served here."))
+        }
+        if let rejection = self.checkTransport(request, route) { return .reject(rejection) }
+        guard route.origins.allows(origins: request.origins) else {
+            return .reject(Rejection(403, "origin_not_allowed", "This origin may not connect here."))
+        }
+        let origin = request.origins.first
+        if request.preflightMethod != nil, request.method == "OPTIONS", let origin {
+            return .preflight(Preflight(allowedOrigin: origin))
+        }
+        var carriers = TokenCarriers(request, names: self.carriers)
+        // Where Culvert asks for no token, a Bearer token is the upstream's business.
+        if !route.authenticationRequired { carriers.authorization = request.authorization.first }
+        do throws(Rejection) {
+            let token = try self.checkToken(carriers, request, route, now: now)
+            if let load { try self.checkLoad(load) }
+            return .admit(
+                Admission(
+                    route: route, token: token, allowedOrigin: origin, forwardQuery: carriers.query,
+                    forwardCookies: carriers.cookies, forwardProtocols: carriers.protocols,
+                    answersAuthProtocol: carriers.offersAuthProtocol, forwardAuthorization: carriers.authorization))
+        } catch {
+            var rejection = error
+            // A script of an allowed origin may read why it was refused.
+            rejection.allowedOrigin = origin
+            return .reject(rejection)
+        }
+    }
+
+    private func checkTransport(_ request: GateRequest, _ route: Route) -> Rejection? {
+        if request.isPoll {
+            return route.transports.contains(.longPoll)
+                ? nil : Rejection(404, "no_route", "Nothing is served here.")
+        }
+        guard route.transports.contains(.webSocket) else {
+            return Rejection(404, "no_route", "Nothing is served here.")
+        }
+        if request.wantsUpgrade { return nil }
+        if request.method == "GET" || request.method == "HEAD" {
+            return Rejection(
+                426, "upgrade_required", "This is a WebSocket URL.",
+                headers: [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")])
+        }
+        return Rejection(405, "method_not_allowed", "This is a WebSocket URL.", headers: [("Allow", "GET")])
+    }
+
+    private func checkToken(
+        _ carriers: TokenCarriers, _ request: GateRequest, _ route: Route, now: Int64
+    ) throws(Rejection) -> Token? {
+        guard route.authenticationRequired else { return nil }
+        guard let secret = carriers.tokens.first else {
+            // No error attribute when there were no credentials (RFC 6750 3.1), but the realm.
+            throw Self.unauthorized("token_missing", "A token is required.", error: nil)
+        }
+        guard carriers.tokens.allSatisfy({ $0 == secret }) else {
+            throw Rejection(
+                400, "conflicting_tokens", "The request carries two different tokens.",
+                headers: [("WWW-Authenticate", #"Bearer realm="culvert", error="invalid_request""#)])
+        }
+        switch self.keyring.verify(secret: secret, now: now) {
+        case .unknown:
+            throw Self.unauthorized("invalid_token", "The token is not valid.", error: "invalid_token")
+        case .expired:
+            throw Self.unauthorized("invalid_token", "The token has expired.", error: "invalid_token")
+        case .valid(let token):
+            guard token.routes.contains(where: { PathPrefix.covers($0, request.path) }) else {
+                throw Rejection(
+                    403, "insufficient_scope", "The token does not open this path.",
+                    headers: [("WWW-Authenticate", #"Bearer realm="culvert", error="insufficient_scope""#)])
+            }
+            return token
+        }
+    }
+
+    private static func unauthorized(_ code: String, _ detail: String, error: String?) -> Rejection {
+        let attribute = error.map { ", error=\"\($0)\"" } ?? ""
+        return Rejection(401, code, detail, headers: [("WWW-Authenticate", "Bearer realm=\"culvert\"" + attribute)])
+    }
+
+    private func checkLoad(_ load: Load) throws(Rejection) {
+        if load.isDraining {
+            throw Rejection(503, "draining", "This server is going away.", headers: [("Retry-After", "1")])
+        }
+        if load.open >= load.limit {
+            throw Rejection(503, "too_many_connections", "This server is full.", headers: [("Retry-After", "5")])
+        }
+    }
+}

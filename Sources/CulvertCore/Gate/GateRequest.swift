@@ -1,0 +1,69 @@
+/// What the gate looks at of a request, whatever its transport.
+package struct GateRequest: Sendable {
+    package var method: String
+    /// Of the WebSocket URL: without `/_poll` and what follows.
+    package var path: String
+    package var query: String?
+    package var host: String?
+    /// Every `Origin` line.
+    package var origins: [String] = []
+    /// Every `Authorization` line.
+    package var authorization: [String] = []
+    /// Every `Cookie` line.
+    package var cookies: [String] = []
+    /// Members of `Sec-WebSocket-Protocol`, in order.
+    package var protocols: [String] = []
+    package var wantsUpgrade = false
+    /// The path was that of a long-poll request.
+    package var isPoll = false
+    /// `Access-Control-Request-Method`: the request is a CORS preflight.
+    package var preflightMethod: String?
+
+    package init(method: String, path: String, query: String? = nil, host: String? = nil) {
+        self.method = method
+        self.path = path
+        self.query = query
+        self.host = host
+    }
+}
+
+/// What passed, and what of it goes upstream.
+package struct Admission: Sendable {
+    package var route: Route
+    package var token: Token?
+    /// The request's own origin, for the CORS headers of the answer.
+    package var allowedOrigin: String?
+    package var forwardQuery: String?
+    package var forwardCookies: [String]
+    package var forwardProtocols: [String]
+    /// The client offered `culvert.auth`: it is the answer when the upstream chooses nothing.
+    package var answersAuthProtocol: Bool
+    /// Credentials of another scheme than Bearer.
+    package var forwardAuthorization: String?
+}
+
+/// A CORS preflight that passed; it carries no token by design.
+package struct Preflight: Equatable, Sendable {
+    package var allowedOrigin: String
+}
+
+/// What did not pass. `detail` is for people and holds nothing secret.
+package struct Rejection: Error, Equatable, Sendable {
+    package var status: Int
+    package var code: String
+    package var detail: String
+    package var headers: [Header] = []
+    package var allowedOrigin: String?
+
+    package struct Header: Equatable, Sendable {
+        package var name: String
+        package var value: String
+    }
+
+    package init(_ status: Int, _ code: String, _ detail: String, headers: [(String, String)] = []) {
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers.map { Header(name: $0.0, value: $0.1) }
+    }
+}

@@ -1,0 +1,71 @@
+package import NIOCore
+
+/// One whole message.
+package struct PollMessage: Equatable, Sendable {
+    /// Text or binary.
+    package var opcode: Opcode
+    package var payload: ByteBuffer
+
+    package init(opcode: Opcode, payload: ByteBuffer) {
+        self.opcode = opcode
+        self.payload = payload
+    }
+}
+
+/// The envelope of every lane, both ways.
+package struct PollBatch: Equatable, Sendable {
+    /// The last sequence number received in order.
+    package var ack: UInt64
+    /// Sequence number of the first message; of the next one when there is none.
+    package var first: UInt64
+    package var messages: [PollMessage]
+    /// The sender's Close, behind the messages.
+    package var close: CloseFrame?
+
+    package init(ack: UInt64, first: UInt64, messages: [PollMessage] = [], close: CloseFrame? = nil) {
+        self.ack = ack
+        self.first = first
+        self.messages = messages
+        self.close = close
+    }
+}
+
+/// A batch that cannot be read; nothing of it is taken.
+package struct PollProblem: Error, Equatable, Sendable {
+    /// HTTP status.
+    package var status: Int
+    package var detail: String
+
+    package init(_ status: Int, _ detail: String) {
+        self.status = status
+        self.detail = detail
+    }
+}
+
+/// The two forms of a batch.
+package enum PollCodec: Sendable {
+    case binary
+    case json
+
+    package var mediaType: String {
+        switch self {
+        case .binary: "application/vnd.culvert.batch"
+        case .json: "application/json"
+        }
+    }
+
+    package func encode(_ batch: PollBatch) -> ByteBuffer {
+        switch self {
+        case .binary: Self.encodeBinary(batch)
+        case .json: Self.encodeJSON(batch)
+        }
+    }
+
+    /// - Parameter messageLimit: bytes of one message; a longer one is refused with 413.
+    package func decode(_ body: ByteBuffer, messageLimit: Int) throws(PollProblem) -> PollBatch {
+        switch self {
+        case .binary: try Self.decodeBinary(body, messageLimit: messageLimit)
+        case .json: try Self.decodeJSON(body, messageLimit: messageLimit)
+        }
+    }
+}

@@ -1,0 +1,35 @@
+/// What a path of the long-poll protocol names. `base` is the path of the WebSocket URL it stands for.
+package enum PollTarget: Equatable, Sendable {
+    case open(base: String)
+    case session(base: String, id: String)
+    case close(base: String, id: String)
+
+    package var base: String {
+        switch self {
+        case .open(let base), .session(let base, _), .close(let base, _): base
+        }
+    }
+
+    /// The path segment that marks the protocol.
+    package static let marker = "_poll"
+
+    /// Nil for a path of any other kind, which is a WebSocket URL.
+    package static func parse(path: String) -> PollTarget? {
+        let segments = path.split(separator: "/", omittingEmptySubsequences: false)
+        // "/a/_poll/ID/close" is ["", "a", "_poll", "ID", "close"].
+        for distance in 1...3 where segments.count > distance {
+            let at = segments.count - distance
+            guard segments[at] == self.marker else { continue }
+            let joined = segments[..<at].joined(separator: "/")
+            let base = joined.isEmpty ? "/" : joined
+            switch distance {
+            case 1: return .open(base: base)
+            case 2: return .session(base: base, id: String(segments[at + 1]))
+            default:
+                guard segments[at + 2] == "close" else { return nil }
+                return .close(base: base, id: String(segments[at + 1]))
+            }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,50 @@
+import Foundation
+
+/// Names a resumable session: 128 random bits behind a tag that says which node and event loop hold it.
+///
+/// The tag is no secret and saves a lookup shared between loops; the randomness, and the token that opened the
+/// session, are what keeps others out.
+package struct SessionID: Hashable, Sendable, CustomStringConvertible {
+    package let node: UInt16
+    /// Index of the event loop that holds the session.
+    package let shard: UInt8
+    private let high: UInt64
+    private let low: UInt64
+
+    /// Bytes before encoding: a multiple of three, so that base64 needs no padding.
+    private static let length = 21
+    private static let version: UInt8 = 1
+
+    package init(node: UInt16, shard: UInt8, random: (UInt64, UInt64)) {
+        self.node = node
+        self.shard = shard
+        self.high = random.0
+        self.low = random.1
+    }
+
+    /// Nil unless `text` is exactly what ``description`` of some identifier gives.
+    package init?(_ text: String) {
+        guard text.utf8.count == 28 else { return nil }
+        let base64 = text.replacingOccurrences(of: "-", with: "+").replacingOccurrences(of: "_", with: "/")
+        guard let data = Data(base64Encoded: base64), data.count == Self.length, data[0] == Self.version else {
+            return nil
+        }
+        self.node = UInt16(data[1]) << 8 | UInt16(data[2])
+        self.shard = data[3]
+        self.high = data[4..<12].reduce(0) { $0 << 8 | UInt64($1) }
+        self.low = data[12..<20].reduce(0) { $0 << 8 | UInt64($1) }
+        guard self.description == text else { return nil }
+    }
+
+    /// 28 characters of base64url (RFC 4648 section 5).
+    package var description: String {
+        var data = Data([Self.version, UInt8(truncatingIfNeeded: self.node >> 8), UInt8(truncatingIfNeeded: self.node)])
+        data.append(self.shard)
+        for word in [self.high, self.low] {
+            withUnsafeBytes(of: word.bigEndian) { data.append(contentsOf: $0) }
+        }
+        data.append(0)
+        return data.base64EncodedString()
+            .replacingOccurrences(of: "+", with: "-").replacingOccurrences(of: "/", with: "_")
+    }
+}

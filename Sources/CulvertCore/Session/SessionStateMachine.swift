@@ -1,0 +1,191 @@
+package import NIOCore
+
+/// Bounds and times of a session, from `session:` and `limits:` of the configuration.
+package struct SessionSettings: Equatable, Sendable {
+    /// Longest a poll is parked.
+    package var hold: TimeAmount
+    /// How long a resumable session outlives its last lane, and its ending is remembered.
+    package var resume: TimeAmount
+    /// Keepalive period.
+    package var ping: TimeAmount
+    /// Unacknowledged bytes towards the client.
+    package var buffer: Int
+    /// Most bytes of messages in one batch.
+    package var maxBatch: Int
+
+    package init(hold: TimeAmount, resume: TimeAmount, ping: TimeAmount, buffer: Int, maxBatch: Int) {
+        self.hold = hold
+        self.resume = resume
+        self.ping = ping
+        self.buffer = buffer
+        self.maxBatch = maxBatch
+    }
+}
+
+/// What survives a lane: sequence numbers, windows, the parked poll, and the session's closing.
+///
+/// A session whose only lane is a native WebSocket (`resumable == false`) keeps no windows: its bytes go straight
+/// from leg to leg and this machine sees only keepalive and closing. A resumable session keeps every message until
+/// it is acknowledged, so that a lane may go and another, of whatever kind, take over.
+///
+/// Lanes are told apart by generation: a later one supersedes, and what an earlier one still says is ignored.
+package struct SessionStateMachine: Sendable {
+    package struct Lane: Equatable, Sendable {
+        package var generation: UInt64
+        /// The acknowledged number the poll came with; its answer is what comes after.
+        package var ack: UInt64
+        /// When a parked poll is answered empty.
+        package var deadline: NIODeadline
+    }
+
+    package let settings: SessionSettings
+    package let isResumable: Bool
+    package private(set) var closing = CloseNegotiation()
+    package private(set) var parked: Lane?
+    private var generation: UInt64 = 0
+    private var sendWindow: SendWindow
+    private var receiveWindow = ReceiveWindow()
+    /// The Close that ends the stream of messages to the client; stays until acknowledged with them.
+    package private(set) var finalFrame: CloseFrame?
+    /// When the session ends unless a request of its client comes first.
+    package private(set) var resumeDeadline: NIODeadline
+    package var clientKeepalive = Keepalive()
+    package var upstreamKeepalive = Keepalive()
+
+    package init(settings: SessionSettings, isResumable: Bool, now: NIODeadline) {
+        self.settings = settings
+        self.isResumable = isResumable
+        self.sendWindow = SendWindow(byteLimit: settings.buffer)
+        self.resumeDeadline = now + settings.resume
+    }
+
+    /// Last client message that was taken in order; every batch to the client acknowledges it.
+    package var received: UInt64 { self.receiveWindow.received }
+
+    /// Reading from the upstream pauses while this is true.
+    package var isSendWindowFull: Bool { self.sendWindow.isFull }
+
+    // MARK: - closing
+
+    package mutating func close(_ event: CloseNegotiation.Event) -> CloseNegotiation.Actions {
+        self.closing.handle(event)
+    }
+
+    // MARK: - towards the client
+
+    package enum OnPoll: Equatable, Sendable {
+        /// Answer now. `ends`: the batch carries the final Close.
+        case reply(PollBatch)
+        /// Keep the request until `SessionStateMachine.Lane.deadline`.
+        case park(Lane)
+        /// `ack` names a message that was never sent.
+        case ackBeyond(last: UInt64)
+    }
+
+    /// A GET came. `superseded` is the parked one it replaces, to be answered 204.
+    package mutating func poll(ack: UInt64, now: NIODeadline) -> (superseded: Lane?, outcome: OnPoll) {
+        self.touch(now: now)
+        if let last = self.acknowledge(ack) { return (nil, .ackBeyond(last: last)) }
+        let superseded = self.parked
+        self.parked = nil
+        self.generation &+= 1
+        let lane = Lane(generation: self.generation, ack: ack, deadline: now + self.settings.hold)
+        if let batch = self.nextBatch(after: ack) { return (superseded, .reply(batch)) }
+        self.parked = lane
+        return (superseded, .park(lane))
+    }
+
+    /// A message for the client came from the upstream; the answer to the parked poll, if one waits.
+    package mutating func enqueue(_ message: PollMessage) {
+        _ = self.sendWindow.append(message)
+    }
+
+    /// The stream to the client ends with `frame`; nothing is enqueued behind it.
+    package mutating func finish(_ frame: CloseFrame, now: NIODeadline) {
+        guard self.finalFrame == nil else { return }
+        self.finalFrame = frame
+        self.touch(now: now)
+    }
+
+    /// The parked poll and its answer, once there is something to say.
+    package mutating func takeReady(now: NIODeadline) -> (Lane, PollBatch)? {
+        guard let lane = self.parked, let batch = self.nextBatch(after: lane.ack) else { return nil }
+        self.parked = nil
+        self.touch(now: now)
+        return (lane, batch)
+    }
+
+    /// The parked poll, when its time is up; also when `now` is the distant future, to answer it at once.
+    package mutating func takeExpired(now: NIODeadline) -> Lane? {
+        guard let lane = self.parked, lane.deadline <= now else { return nil }
+        self.parked = nil
+        self.touch(now: now)
+        return lane
+    }
+
+    /// The connection of a parked poll is gone. An answer for it would be lost in the air, nothing else.
+    package mutating func laneLost(generation: UInt64, now: NIODeadline) {
+        guard self.parked?.generation == generation else { return }
+        self.parked = nil
+        self.touch(now: now)
+    }
+
+    /// Everything was acknowledged, the final Close included.
+    package var isDelivered: Bool {
+        self.finalFrame != nil && self.finalAcknowledged
+    }
+
+    private var finalAcknowledged = false
+
+    /// Nil, or the last number sent when `ack` is beyond it. The final Close counts as one message behind the last.
+    package mutating func acknowledge(_ ack: UInt64) -> UInt64? {
+        if self.finalFrame != nil, ack == self.sendWindow.lastSequence &+ 1 {
+            self.finalAcknowledged = true
+            _ = self.sendWindow.acknowledge(self.sendWindow.lastSequence)
+            return nil
+        }
+        if case .beyond(let last) = self.sendWindow.acknowledge(ack) { return last }
+        return nil
+    }
+
+    private func nextBatch(after ack: UInt64) -> PollBatch? {
+        let (first, messages) = self.sendWindow.batch(after: ack, maxBytes: self.settings.maxBatch)
+        let isLast = first &+ UInt64(messages.count) == self.sendWindow.lastSequence &+ 1
+        let close = isLast || messages.isEmpty ? self.finalFrame : nil
+        guard !messages.isEmpty || close != nil else { return nil }
+        return PollBatch(ack: self.received, first: first, messages: messages, close: close)
+    }
+
+    // MARK: - from the client
+
+    package enum OnBatch: Equatable, Sendable {
+        /// Forward the batch's messages from `skip` on; earlier ones were seen.
+        case accept(skip: Int)
+        case duplicate
+        case gap(expected: UInt64)
+        case ackBeyond(last: UInt64)
+    }
+
+    /// A POST came. Nothing is taken unless the answer is `.accept`.
+    package mutating func receive(first: UInt64, count: Int, ack: UInt64, now: NIODeadline) -> OnBatch {
+        self.touch(now: now)
+        if let last = self.acknowledge(ack) { return .ackBeyond(last: last) }
+        guard count > 0 else { return .duplicate }
+        switch self.receiveWindow.receive(first: first, count: count) {
+        case .accept(let skip): return .accept(skip: skip)
+        case .duplicate: return .duplicate
+        case .gap(let expected): return .gap(expected: expected)
+        }
+    }
+
+    // MARK: - time
+
+    /// Whether the client stayed away for `resume` with no poll parked.
+    package func isAbandoned(now: NIODeadline) -> Bool {
+        self.isResumable && self.parked == nil && self.resumeDeadline <= now
+    }
+
+    private mutating func touch(now: NIODeadline) {
+        self.resumeDeadline = now + self.settings.resume
+    }
+}

@@ -1,0 +1,231 @@
+/// Checks a peer's stream of frames without taking it apart: what passes may be forwarded byte for byte.
+///
+/// Only control frames are handed out, since a proxy has an interest in them; data frames need their header looked at
+/// and nothing else, unless text is validated.
+package struct FrameScanner: Sendable {
+    package struct Scan: Equatable, Sendable {
+        /// Leading bytes that passed and may be forwarded.
+        package var accepted: Int
+        package var stop: Stop
+    }
+
+    package enum Stop: Equatable, Sendable {
+        /// Everything was accepted.
+        case end
+        /// What follows `accepted` begins a header or control frame that is not whole. Keep it, at most
+        /// ``FrameHeader/longestCarry`` bytes, and offer it again in front of what comes next.
+        case incomplete
+        /// A whole and valid control frame begins at `accepted`, not counted there. The caller takes its
+        /// `frameLength` bytes and scans on behind it.
+        case control(FrameHeader)
+        /// Only when asked to stop there: a frame border.
+        case boundary
+        /// The close code the peer earned, and why.
+        case violation(CloseCode, String)
+    }
+
+    private let masked: Bool
+    private let messageLimit: Int
+    private let allowedRSV: UInt8
+    private let validateText: Bool
+
+    /// Payload bytes still to come of the current data frame.
+    private var remaining = 0
+    /// The current frame ends its message.
+    private var isFinal = true
+    /// A message has begun and its last frame not been seen.
+    private var isInMessage = false
+    /// Payload bytes of the current message, as announced by the headers so far.
+    private var messageBytes = 0
+    private var isValidating = false
+    private var mask: UInt32 = 0
+    private var validator = UTF8Validator()
+
+    /// Whole data messages.
+    package private(set) var messages: UInt64 = 0
+    /// Payload bytes of data frames accepted.
+    package private(set) var payloadBytes: UInt64 = 0
+
+    /// - Parameters:
+    ///   - messageLimit: bytes of payload, over all fragments of a message.
+    ///   - allowedRSV: bits that a negotiated extension uses, as in ``FrameHeader/rsv``.
+    ///   - validateText: check the UTF-8 of text that is not compressed.
+    package init(sender: Endpoint, messageLimit: Int, allowedRSV: UInt8, validateText: Bool) {
+        self.masked = sender == .client
+        self.messageLimit = messageLimit
+        self.allowedRSV = allowedRSV
+        self.validateText = validateText
+    }
+
+    /// Whether a frame of our own may be put in here.
+    package var isAtFrameBoundary: Bool { self.remaining == 0 }
+
+    package var isBetweenMessages: Bool { self.remaining == 0 && !self.isInMessage }
+
+    package mutating func scan(_ bytes: UnsafeRawBufferPointer, stopAtBoundary: Bool) -> Scan {
+        var index = 0
+        while true {
+            if self.remaining > 0 {
+                let take = min(self.remaining, bytes.count - index)
+                if self.isValidating, !self.validate(UnsafeRawBufferPointer(rebasing: bytes[index..<index + take])) {
+                    return Scan(accepted: index, stop: .violation(.invalidPayload, "text is not UTF-8"))
+                }
+                index += take
+                self.remaining -= take
+                self.payloadBytes &+= UInt64(truncatingIfNeeded: take)
+                if self.remaining > 0 { return Scan(accepted: index, stop: .end) }
+                if let violation = self.endFrame() { return Scan(accepted: index, stop: violation) }
+            }
+            if index == bytes.count { return Scan(accepted: index, stop: .end) }
+            if stopAtBoundary { return Scan(accepted: index, stop: .boundary) }
+            switch self.readHeader(UnsafeRawBufferPointer(rebasing: bytes[index...])) {
+            case .incomplete: return Scan(accepted: index, stop: .incomplete)
+            case .violation(let code, let why): return Scan(accepted: index, stop: .violation(code, why))
+            case .header(let header):
+                if header.opcode.isControl {
+                    return Scan(accepted: index, stop: .control(header))
+                }
+                if let violation = self.beginFrame(header) { return Scan(accepted: index, stop: violation) }
+                index += header.headerLength
+                if header.payloadLength == 0, let violation = self.endFrame() {
+                    return Scan(accepted: index, stop: violation)
+                }
+            }
+        }
+    }
+
+    // MARK: - frames
+
+    package enum Read {
+        case incomplete
+        case violation(CloseCode, String)
+        case header(FrameHeader)
+    }
+
+    /// `bytes` is not empty. Everything that the header alone can break is checked here, and a control frame whole.
+    @inline(__always)
+    private func readHeader(_ bytes: UnsafeRawBufferPointer) -> Read {
+        let first = bytes[0]
+        guard let opcode = Opcode(rawValue: first & 0x0F) else {
+            return .violation(.protocolError, "unknown opcode")
+        }
+        let rsv = first >> 4 & 7
+        let fin = first & 0x80 != 0
+        if rsv & ~self.allowedRSV != 0 || (rsv != 0 && (opcode.isControl || opcode == .continuation)) {
+            return .violation(.protocolError, "reserved bits without an extension")
+        }
+        if opcode.isControl {
+            if !fin { return .violation(.protocolError, "fragmented control frame") }
+        } else if (opcode == .continuation) != self.isInMessage {
+            return .violation(
+                .protocolError, self.isInMessage ? "message inside a fragmented message" : "continuation of nothing")
+        }
+        guard bytes.count >= 2 else { return .incomplete }
+        let second = bytes[1]
+        if (second & 0x80 != 0) != self.masked {
+            return .violation(.protocolError, self.masked ? "unmasked frame from a client" : "masked frame from a server")
+        }
+        let short = Int(second & 0x7F)
+        var length = short
+        var headerLength = 2
+        if short > 125 {
+            if opcode.isControl { return .violation(.protocolError, "control frame over 125 bytes") }
+            if short == 126 {
+                guard bytes.count >= 4 else { return .incomplete }
+                length = Int(UInt16(bigEndian: bytes.loadUnaligned(fromByteOffset: 2, as: UInt16.self)))
+                headerLength = 4
+                if length < 126 { return .violation(.protocolError, "length not minimal") }
+            } else {
+                guard bytes.count >= 10 else { return .incomplete }
+                let wide = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 2, as: UInt64.self))
+                guard let exact = Int(exactly: wide) else { return .violation(.protocolError, "length out of range") }
+                length = exact
+                headerLength = 10
+                if length <= 0xFFFF { return .violation(.protocolError, "length not minimal") }
+            }
+        }
+        var mask: UInt32?
+        if self.masked {
+            guard bytes.count >= headerLength + 4 else { return .incomplete }
+            mask = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: headerLength, as: UInt32.self))
+            headerLength += 4
+        }
+        let header = FrameHeader(
+            fin: fin, rsv: rsv, opcode: opcode, mask: mask, payloadLength: length, headerLength: headerLength)
+        if opcode.isControl {
+            guard bytes.count >= header.frameLength else { return .incomplete }
+            if opcode == .close, let violation = self.checkClose(bytes, header) { return violation }
+        }
+        return .header(header)
+    }
+
+    /// One header checked and counted, for a caller that takes the payload itself: the scanner then stands behind
+    /// the frame. A control frame is checked whole.
+    package mutating func readFrame(_ bytes: UnsafeRawBufferPointer) -> Read {
+        let read = self.readHeader(bytes)
+        guard case .header(let header) = read, !header.opcode.isControl else { return read }
+        if case .violation(let code, let why) = self.beginFrame(header) { return .violation(code, why) }
+        self.remaining = 0
+        self.payloadBytes &+= UInt64(truncatingIfNeeded: header.payloadLength)
+        _ = self.endFrame()
+        return read
+    }
+
+    private func checkClose(_ bytes: UnsafeRawBufferPointer, _ header: FrameHeader) -> Read? {
+        do throws(CloseFrame.Malformed) {
+            _ = try Self.closeFrame(bytes, header)
+            return nil
+        } catch {
+            switch error {
+            case .code: return .violation(.protocolError, "malformed close frame")
+            case .reason: return .violation(.invalidPayload, "close reason is not UTF-8")
+            }
+        }
+    }
+
+    /// The Close frame at the start of `bytes`, which hold it whole.
+    package static func closeFrame(
+        _ bytes: UnsafeRawBufferPointer, _ header: FrameHeader
+    ) throws(CloseFrame.Malformed) -> CloseFrame {
+        var payload = [UInt8](bytes.dropFirst(header.headerLength).prefix(header.payloadLength))
+        if let mask = header.mask { payload.withUnsafeMutableBytes { FrameWriter.toggle($0, mask: mask) } }
+        return try CloseFrame.parse(payload: payload)
+    }
+
+    @inline(__always)
+    private mutating func beginFrame(_ header: FrameHeader) -> Stop? {
+        if header.opcode != .continuation {
+            self.messageBytes = 0
+            // Bit 4 is RSV1: compressed, so its bytes are not text (RFC 7692 section 6).
+            self.isValidating = self.validateText && header.opcode == .text && header.rsv & 4 == 0
+        }
+        if header.payloadLength > self.messageLimit - self.messageBytes {
+            return .violation(.messageTooBig, "message over the limit")
+        }
+        self.messageBytes += header.payloadLength
+        self.isInMessage = true
+        self.isFinal = header.fin
+        self.remaining = header.payloadLength
+        self.mask = header.mask ?? 0
+        return nil
+    }
+
+    @inline(__always)
+    private mutating func endFrame() -> Stop? {
+        guard self.isFinal else { return nil }
+        self.isInMessage = false
+        self.messages &+= 1
+        if self.isValidating, !self.validator.isComplete {
+            return .violation(.invalidPayload, "text ends inside a character")
+        }
+        return nil
+    }
+
+    private mutating func validate(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard self.validator.consume(bytes, mask: self.mask) else { return false }
+        // The next bytes of this frame start elsewhere in the masking key.
+        let shift = UInt32(bytes.count & 3) * 8
+        if shift != 0 { self.mask = self.mask >> shift | self.mask << (32 - shift) }
+        return true
+    }
+}

@@ -1,0 +1,109 @@
+package import NIOCore
+
+/// Whole, unmasked messages out of a peer's stream, for sessions that number and keep them.
+///
+/// No extension is negotiated on such a leg and text is always validated. Holds at most one message, one carried
+/// control frame and what was appended last.
+package struct MessageAssembler: Sendable {
+    package enum Event: Equatable, Sendable {
+        case needMore
+        /// Text or binary, with its unmasked payload.
+        case message(Opcode, ByteBuffer)
+        /// Close, ping or pong, with its unmasked payload.
+        case control(Opcode, ByteBuffer)
+        case violation(CloseCode, String)
+    }
+
+    private var scanner: FrameScanner
+    /// Received, not yet taken apart.
+    private var input = ByteBuffer()
+    /// Unmasked fragments of the current message.
+    private var message = ByteBuffer()
+    private var opcode = Opcode.binary
+    private var remaining = 0
+    private var mask: UInt32 = 0
+    private var isFinal = true
+    private var failure: (CloseCode, String)?
+
+    package init(sender: Endpoint, messageLimit: Int) {
+        self.scanner = FrameScanner(sender: sender, messageLimit: messageLimit, allowedRSV: 0, validateText: false)
+    }
+
+    /// Nothing is left of a frame or message that has begun.
+    package var isIdle: Bool { self.input.readableBytes == 0 && self.remaining == 0 && self.scanner.isBetweenMessages }
+
+    package mutating func append(_ bytes: ByteBuffer) {
+        if self.input.readableBytes == 0 {
+            self.input = bytes
+        } else {
+            self.input.discardReadBytes()
+            self.input.writeImmutableBuffer(bytes)
+        }
+    }
+
+    package mutating func next() -> Event {
+        if let (code, why) = self.failure { return .violation(code, why) }
+        while true {
+            if self.remaining > 0 {
+                self.takePayload()
+                if self.remaining > 0 { return .needMore }
+                if let event = self.endFrame() { return event }
+            }
+            guard self.input.readableBytes > 0 else { return .needMore }
+            let read = self.input.withUnsafeReadableBytes { self.scanner.readFrame($0) }
+            switch read {
+            case .incomplete: return .needMore
+            case .violation(let code, let why): return self.fail(code, why)
+            case .header(let header):
+                self.input.moveReaderIndex(forwardBy: header.headerLength)
+                if header.opcode.isControl {
+                    var payload = self.input.readSlice(length: header.payloadLength) ?? ByteBuffer()
+                    if let mask = header.mask {
+                        FrameWriter.toggle(&payload, from: payload.readerIndex, count: payload.readableBytes, mask: mask)
+                    }
+                    return .control(header.opcode, payload)
+                }
+                if header.opcode != .continuation { self.opcode = header.opcode }
+                self.remaining = header.payloadLength
+                self.mask = header.mask ?? 0
+                self.isFinal = header.fin
+                if self.remaining == 0, let event = self.endFrame() { return event }
+            }
+        }
+    }
+
+    private mutating func takePayload() {
+        guard let part = self.input.readSlice(length: min(self.remaining, self.input.readableBytes)) else { return }
+        let count = part.readableBytes
+        self.remaining -= count
+        if count == 0 { return }
+        // Copied, though a slice would do: a small message that waits for its acknowledgement must not keep the whole
+        // of the buffer it was read in.
+        let start = self.message.writerIndex
+        self.message.writeImmutableBuffer(part)
+        if self.mask != 0 {
+            FrameWriter.toggle(&self.message, from: start, count: count, mask: self.mask)
+            let shift = UInt32(count & 3) * 8
+            if shift != 0 { self.mask = self.mask >> shift | self.mask << (32 - shift) }
+        }
+    }
+
+    private mutating func endFrame() -> Event? {
+        guard self.isFinal else { return nil }
+        let payload = self.message
+        self.message = ByteBuffer()
+        if self.opcode == .text {
+            var validator = UTF8Validator()
+            let valid = payload.withUnsafeReadableBytes { validator.consume($0) } && validator.isComplete
+            if !valid { return self.fail(.invalidPayload, "text is not UTF-8") }
+        }
+        return .message(self.opcode, payload)
+    }
+
+    private mutating func fail(_ code: CloseCode, _ why: String) -> Event {
+        self.failure = (code, why)
+        self.input = ByteBuffer()
+        self.message = ByteBuffer()
+        return .violation(code, why)
+    }
+}

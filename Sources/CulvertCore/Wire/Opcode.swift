@@ -1,0 +1,17 @@
+/// Frame opcodes (RFC 6455 section 5.2).
+package enum Opcode: UInt8, Sendable {
+    case continuation = 0
+    case text = 1
+    case binary = 2
+    case close = 8
+    case ping = 9
+    case pong = 10
+
+    package var isControl: Bool { self.rawValue & 8 != 0 }
+}
+
+/// Who sent the bytes: a client's frames are masked, a server's are not (RFC 6455 section 5.1).
+package enum Endpoint: Sendable {
+    case client
+    case server
+}
