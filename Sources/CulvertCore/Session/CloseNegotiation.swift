@@ -39,6 +39,9 @@ package struct CloseNegotiation: Equatable, Sendable {
         case violation(by: Endpoint, CloseFrame)
         /// The operator, a deadline or a dead token ends the session on both sides.
         case shutdown(CloseFrame)
+        /// A resumable session whose client has no lane and came back in no time allowed: the client is as good as
+        /// lost.
+        case abandoned(CloseFrame)
         /// A close handshake took too long.
         case deadline
     }
@@ -120,6 +123,10 @@ package struct CloseNegotiation: Equatable, Sendable {
         case .shutdown(let frame):
             self.note(Ending(frame: frame, closer: .culvert))
             self.send(frame, toClient: &actions)
+            self.send(frame, toUpstream: &actions)
+        case .abandoned(let frame):
+            self.client.lost = true
+            self.note(Ending(frame: frame, closer: .culvert))
             self.send(frame, toUpstream: &actions)
         case .deadline:
             actions.cutClient = !self.client.lost

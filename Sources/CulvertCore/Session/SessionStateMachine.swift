@@ -62,6 +62,9 @@ package struct SessionStateMachine: Sendable {
     /// Last client message that was taken in order; every batch to the client acknowledges it.
     package var received: UInt64 { self.receiveWindow.received }
 
+    /// Sequence number that the next message to the client will have.
+    package var nextSequence: UInt64 { self.sendWindow.lastSequence &+ 1 }
+
     /// Reading from the upstream pauses while this is true.
     package var isSendWindowFull: Bool { self.sendWindow.isFull }
 

@@ -1,0 +1,98 @@
+package import CulvertCore
+package import Logging
+package import NIOCore
+
+/// The whole configuration, validated: what `proxy.yaml` says with every default filled in.
+package struct ProxyConfig: Sendable, Equatable {
+    package var listen: [ListenConfig]
+    package var routes: [Route]
+    package var authentication: AuthenticationConfig
+    package var upstreams: [String: UpstreamConfig]
+    package var session: SessionConfig
+    package var limits: LimitsConfig
+    /// Nil when switched off.
+    package var admin: AdminConfig?
+    package var log: LogConfig
+}
+
+package struct ListenConfig: Sendable, Equatable {
+    package var host: String
+    /// 0 lets the system choose.
+    package var port: Int
+    package var tls: TLSConfig?
+}
+
+package struct TLSConfig: Sendable, Equatable {
+    package enum Version: String, Sendable, CaseIterable {
+        case v1_2 = "1.2"
+        case v1_3 = "1.3"
+    }
+
+    /// Chosen by SNI; the first answers clients without it. Never empty.
+    package var certificates: [CertificatePair]
+    package var minimumVersion: Version
+}
+
+/// Paths of PEM files, resolved against the folder of the configuration.
+package struct CertificatePair: Sendable, Equatable {
+    package var certificate: String
+    package var key: String
+}
+
+package struct AuthenticationConfig: Sendable, Equatable {
+    package var tokens: [Token]
+    package var queryParameter: String
+    package var cookie: String
+    package var identityHeader: String
+}
+
+package struct UpstreamConfig: Sendable, Equatable {
+    package var name: String
+    /// Tried in this order. Never empty.
+    package var servers: [UpstreamServer]
+    package var connectTimeout: TimeAmount
+    /// PEM file of the authorities that vouch for `wss` servers; nil for the system's.
+    package var ca: String?
+}
+
+package struct UpstreamServer: Sendable, Equatable {
+    package var isSecure: Bool
+    package var host: String
+    package var port: Int
+    /// Put before the client's path; empty for none, else begins with a slash and does not end with one.
+    package var pathPrefix: String
+}
+
+package struct SessionConfig: Sendable, Equatable {
+    package var hold: TimeAmount
+    package var resume: TimeAmount
+    package var ping: TimeAmount
+    /// Bytes.
+    package var buffer: Int
+}
+
+package struct LimitsConfig: Sendable, Equatable {
+    /// Open sessions.
+    package var connections: Int
+    /// Bytes of one message.
+    package var message: Int
+    /// For everything that must happen before a session exists, and for a close handshake.
+    package var handshake: TimeAmount
+    /// Bytes of a request's header section.
+    package var header: Int
+}
+
+package struct AdminConfig: Sendable, Equatable {
+    package var host: String
+    package var port: Int
+}
+
+package struct LogConfig: Sendable, Equatable {
+    package enum Format: String, Sendable, CaseIterable {
+        case text
+        case json
+    }
+
+    package var format: Format
+    package var level: Logger.Level
+}

@@ -1,0 +1,234 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+import NIOSSL
+
+/// The end of a client's HTTP pipeline: collects a request, asks the gate, and hands what passes to a transport.
+///
+/// An upgrade replaces this handler and all of HTTP by a ``WebSocketLeg``.
+final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    /// How long a connection may idle between requests.
+    private static let idleTimeout = TimeAmount.seconds(60)
+
+    let edge: EdgeContext
+    let state: LoopState
+    let isSecure: Bool
+    private(set) var context: ChannelHandlerContext?
+    private var head: HTTPRequestHead?
+    private var body = ByteBuffer()
+    private var isOverLimit = false
+    /// A request is being answered.
+    private var isBusy = false
+    /// No request is read any more: the answer says so.
+    private var isLast = false
+    private var deadline: Scheduled<Void>?
+    /// The session loop that holds this connection's poll, to be told when the connection is gone.
+    var pendingPoll: PendingPoll?
+    private var isGone = false
+
+    struct PendingPoll {
+        var id: SessionID
+        var ticket: UInt64
+    }
+
+    init(edge: EdgeContext, state: LoopState, isSecure: Bool) {
+        self.edge = edge
+        self.state = state
+        self.isSecure = isSecure
+    }
+
+    // MARK: - connection
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.state.connections[ObjectIdentifier(self)] = self
+        self.startDeadline(self.edge.config.limits.handshake)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.deadline?.cancel()
+        self.context = nil
+        self.state.connectionClosed(self)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.isGone = true
+        self.abandonPoll()
+        context.fireChannelInactive()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // A client that has shut its sending side down reads no answer worth waiting for, says every HTTP server.
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent { context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        switch error {
+        case HTTPParserError.headerOverflow:
+            self.refuse(.problem(431, "headers_too_large", "The request's header section is too large."))
+        case is HTTPParserError:
+            self.refuse(.problem(400, "bad_request", "This is not HTTP."))
+        default:
+            context.close(promise: nil)
+        }
+    }
+
+    /// The server stops: no further request after the one in hand.
+    func drain() {
+        self.isLast = true
+        if !self.isBusy { self.context?.close(promise: nil) }
+    }
+
+    private func startDeadline(_ time: TimeAmount) {
+        self.deadline?.cancel()
+        let bound = NIOLoopBound(self, eventLoop: self.state.loop)
+        self.deadline = self.state.loop.scheduleTask(in: time) { bound.value.deadlinePassed() }
+    }
+
+    private func deadlinePassed() {
+        guard !self.isBusy else { return }
+        if self.head == nil {
+            self.context?.close(promise: nil)
+        } else {
+            self.refuse(.problem(408, "request_timeout", "The request took too long to arrive."))
+        }
+    }
+
+    /// Answers and closes: what follows on this connection cannot be made sense of.
+    private func refuse(_ answer: HTTPAnswer) {
+        guard !self.isBusy || self.head != nil else { return }
+        self.isLast = true
+        self.isBusy = true
+        self.respond(answer)
+    }
+
+    // MARK: - requests
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch self.unwrapInboundIn(data) {
+        case .head(let head):
+            self.head = head
+            self.body.clear()
+            self.isOverLimit = false
+            self.startDeadline(self.edge.config.limits.handshake)
+            if head.headers.contains(name: "expect") {
+                context.writeAndFlush(
+                    self.wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
+            }
+        case .body(let part):
+            if self.body.readableBytes + part.readableBytes > self.edge.bodyLimit {
+                self.isOverLimit = true
+                self.body = ByteBuffer()
+            } else if !self.isOverLimit {
+                self.body.writeImmutableBuffer(part)
+            }
+        case .end:
+            guard let head = self.head, !self.isBusy else { return }
+            self.deadline?.cancel()
+            self.isBusy = true
+            if !head.isKeepAlive || self.edge.isDraining { self.isLast = true }
+            let body = self.body
+            self.body = ByteBuffer()
+            if self.isOverLimit {
+                self.respond(.problem(413, "body_too_large", "The body is larger than max_batch allows."))
+            } else {
+                self.handle(head, body)
+            }
+        }
+    }
+
+    private func handle(_ head: HTTPRequestHead, _ body: ByteBuffer) {
+        let (path, query) = Self.split(head.uri)
+        if head.method == .GET, let page = self.edge.pages?(path) {
+            self.respond(
+                HTTPAnswer(
+                    status: .ok, headers: ["Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"],
+                    body: ByteBuffer(string: page)))
+            return
+        }
+        let target = PollTarget.parse(path: path)
+        let wantsUpgrade = Handshake.isUpgrade(connection: head.headers["connection"], upgrade: head.headers["upgrade"])
+        var request = GateRequest(
+            method: head.method.rawValue, path: target?.base ?? path, query: query,
+            host: head.headers.first(name: "host"))
+        request.origins = head.headers["origin"]
+        request.authorization = head.headers["authorization"]
+        request.cookies = head.headers["cookie"]
+        request.protocols = Handshake.listTokens(head.headers["sec-websocket-protocol"])
+        request.wantsUpgrade = wantsUpgrade && target == nil
+        request.isPoll = target != nil
+        request.preflightMethod = head.headers.first(name: "access-control-request-method")
+        // The decoder has stopped behind a request to upgrade: refused, this connection can carry no other.
+        if wantsUpgrade { self.isLast = true }
+        let opens =
+            switch target {
+            case nil, .open: true
+            default: false
+            }
+        switch self.edge.gate.decide(request, now: Clock.unixSeconds(), load: opens ? self.edge.load : nil) {
+        case .reject(let rejection): self.respond(.rejection(rejection))
+        case .preflight(let preflight): self.respond(.preflight(preflight))
+        case .admit(let admission):
+            if let target {
+                self.poll(target, head: head, query: admission.forwardQuery, body: body, admission: admission)
+            } else {
+                self.upgrade(head: head, path: path, admission: admission)
+            }
+        }
+    }
+
+    private static func split(_ uri: String) -> (path: String, query: String?) {
+        guard let mark = uri.firstIndex(of: "?") else { return (uri, nil) }
+        return (String(uri[..<mark]), String(uri[uri.index(after: mark)...]))
+    }
+
+    // MARK: - answers
+
+    func respond(_ answer: HTTPAnswer) {
+        guard let context = self.context, !self.isGone else { return }
+        self.pendingPoll = nil
+        var headers = answer.headers
+        if answer.status.mayHaveResponseBody {
+            headers.replaceOrAdd(name: "Content-Length", value: "\(answer.body.readableBytes)")
+        }
+        if headers["cache-control"].isEmpty { headers.add(name: "Cache-Control", value: "no-store, no-transform") }
+        if self.edge.isDraining { self.isLast = true }
+        if self.isLast { headers.replaceOrAdd(name: "Connection", value: "close") }
+        let isHead = self.head?.method == .HEAD
+        let head = HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers)
+        context.write(self.wrapOutboundOut(.head(head)), promise: nil)
+        if answer.body.readableBytes > 0, answer.status.mayHaveResponseBody, !isHead {
+            context.write(self.wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: nil)
+        }
+        let channel = context.channel
+        let done = context.eventLoop.makePromise(of: Void.self)
+        if self.isLast {
+            done.futureResult.whenComplete { _ in channel.close(promise: nil) }
+        } else {
+            self.head = nil
+            self.isBusy = false
+            self.startDeadline(Self.idleTimeout)
+        }
+        context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: done)
+    }
+
+    /// Tells the loop that holds the session of a poll that its connection is gone.
+    func abandonPoll() {
+        guard let pending = self.pendingPoll else { return }
+        self.pendingPoll = nil
+        self.edge.onLoop(of: pending.id) { $0.session(pending.id)?.laneLost(ticket: pending.ticket) }
+    }
+
+    var clientFacts: ClientFacts {
+        ClientFacts(address: self.context?.channel.remoteAddress?.ipAddress ?? "unknown", isSecure: self.isSecure)
+    }
+}
+
+extension HTTPResponseStatus {
+    /// RFC 9110 6.4.1.
+    var mayHaveResponseBody: Bool { self.code >= 200 && self.code != 204 && self.code != 304 }
+}

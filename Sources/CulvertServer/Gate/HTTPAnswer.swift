@@ -1,0 +1,68 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+
+/// A whole response, ready to be written.
+struct HTTPAnswer: Sendable {
+    var status: HTTPResponseStatus
+    var headers = HTTPHeaders()
+    var body = ByteBuffer()
+
+    init(status: HTTPResponseStatus, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+
+    static func problem(
+        _ status: Int, _ code: String, _ detail: String, extra: [(String, String)] = [], headers: HTTPHeaders = [:]
+    ) -> HTTPAnswer {
+        let status = HTTPResponseStatus(statusCode: status)
+        let body = Problem.json(
+            status: Int(status.code), code: code, title: status.reasonPhrase, detail: detail, extra: extra)
+        var headers = headers
+        headers.add(name: "Content-Type", value: Problem.mediaType)
+        return HTTPAnswer(status: status, headers: headers, body: ByteBuffer(string: body))
+    }
+
+    static func rejection(_ rejection: Rejection) -> HTTPAnswer {
+        var headers = HTTPHeaders()
+        for header in rejection.headers { headers.add(name: header.name, value: header.value) }
+        return .problem(rejection.status, rejection.code, rejection.detail, headers: headers)
+            .allowing(origin: rejection.allowedOrigin)
+    }
+
+    static func failure(_ failure: PollFailure) -> HTTPAnswer {
+        var headers = HTTPHeaders()
+        if let seconds = failure.retryAfter { headers.add(name: "Retry-After", value: "\(seconds)") }
+        return .problem(failure.status, failure.code, failure.detail, extra: failure.extra, headers: headers)
+    }
+
+    static func upstreamFailure(_ failure: UpstreamFailure) -> HTTPAnswer {
+        failure.isTimeout
+            ? .problem(504, "upstream_timeout", "The upstream did not answer in time.")
+            : .problem(502, "upstream_unreachable", "The upstream could not be reached.")
+    }
+
+    /// CORS for a request with credentials: the origin itself, never `*` (Fetch standard 3.2.5). The answer differs by
+    /// origin whether or not one was sent.
+    func allowing(origin: String?) -> HTTPAnswer {
+        var answer = self
+        answer.headers.add(name: "Vary", value: "Origin")
+        if let origin {
+            answer.headers.replaceOrAdd(name: "Access-Control-Allow-Origin", value: origin)
+            answer.headers.replaceOrAdd(name: "Access-Control-Allow-Credentials", value: "true")
+            answer.headers.replaceOrAdd(name: "Access-Control-Expose-Headers", value: "Location, Retry-After")
+        }
+        return answer
+    }
+
+    static func preflight(_ preflight: Preflight) -> HTTPAnswer {
+        let headers: HTTPHeaders = [
+            "Access-Control-Allow-Methods": "GET, POST, DELETE",
+            "Access-Control-Allow-Headers": "Authorization, Content-Type, Accept, Sec-WebSocket-Protocol",
+            "Access-Control-Max-Age": "600",
+        ]
+        return HTTPAnswer(status: .noContent, headers: headers).allowing(origin: preflight.allowedOrigin)
+    }
+}

@@ -1,0 +1,105 @@
+import CulvertCore
+package import Logging
+package import NIOCore
+package import NIOPosix
+import NIOSSL
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// The running edge: its listeners, one socket per event loop each, and everything behind them.
+package final class EdgeServer: Sendable {
+    /// Where a listener ended up: the port is the system's choice when 0 was asked for.
+    package let addresses: [SocketAddress]
+
+    private let edge: EdgeContext
+    private let listeners: [any Channel]
+
+    private init(edge: EdgeContext, listeners: [any Channel], addresses: [SocketAddress]) {
+        self.edge = edge
+        self.listeners = listeners
+        self.addresses = addresses
+    }
+
+    /// Binds every listener of `config`.
+    ///
+    /// - Throws: an unusable certificate, an address that cannot be bound.
+    package static func start(
+        config: ProxyConfig, group: MultiThreadedEventLoopGroup, pages: StaticPages? = nil, logger: Logger
+    ) async throws -> EdgeServer {
+        let loops = Array(group.makeIterator())
+        var states: [NIOLoopBound<LoopState>] = []
+        for (index, loop) in loops.enumerated() {
+            states.append(
+                try await loop.submit {
+                    NIOLoopBound(
+                        LoopState(loop: loop, index: UInt8(truncatingIfNeeded: index)), eventLoop: loop)
+                }.get())
+        }
+        let edge = try EdgeContext(config: config, loops: states, pages: pages, logger: logger)
+        var listeners: [any Channel] = []
+        var addresses: [SocketAddress] = []
+        do {
+            for listen in config.listen {
+                let tls = try listen.tls.map(TLSContexts.make)
+                var port = listen.port
+                for (index, state) in states.enumerated() {
+                    let channel = try await Self.bind(host: listen.host, port: port, tls: tls, edge: edge, state: state)
+                    listeners.append(channel)
+                    guard let address = channel.localAddress else { continue }
+                    // The other loops' sockets share the port that the first was given.
+                    port = address.port ?? port
+                    if index == 0 {
+                        addresses.append(address)
+                        logger.info("listening", metadata: ["address": "\(listen.host):\(port)", "tls": "\(tls != nil)"])
+                    }
+                }
+            }
+        } catch {
+            for channel in listeners { channel.close(promise: nil) }
+            throw error
+        }
+        return EdgeServer(edge: edge, listeners: listeners, addresses: addresses)
+    }
+
+    /// One listening socket on one loop; the kernel spreads connections over those of the same port.
+    private static func bind(
+        host: String, port: Int, tls: NIOSSLContext?, edge: EdgeContext, state: NIOLoopBound<LoopState>
+    ) async throws -> any Channel {
+        let high = max(64 * 1024, min(edge.settings.buffer, 512 * 1024))
+        return try await ServerBootstrap(group: state.eventLoop, childGroup: state.eventLoop)
+            .serverChannelOption(.backlog, value: 4096)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.socketOption(.init(rawValue: SO_REUSEPORT)), value: 1)
+            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: high / 4, high: high))
+            .childChannelOption(
+                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 2048, maximum: 65536))
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try ClientPipeline.configure(channel, tls: tls, edge: edge, state: state.value)
+                }
+            }
+            .bind(host: host, port: port).get()
+    }
+
+    /// Sessions open or being opened.
+    package var openSessions: Int { self.edge.load.open }
+
+    package var isDraining: Bool { self.edge.isDraining }
+
+    /// Stops accepting, tells every session 1001 on both legs, and returns when the last is gone or at the deadline
+    /// for close handshakes, which each session keeps by itself.
+    package func shutdown() async {
+        self.edge.drain()
+        for listener in self.listeners { try? await listener.close().get() }
+        let frame = CloseFrame(code: .goingAway, reason: "server going away")
+        let done = self.edge.loops.map { state in
+            state.eventLoop.flatSubmit { state.value.shutdown(frame) }
+        }
+        for future in done { try? await future.get() }
+    }
+}

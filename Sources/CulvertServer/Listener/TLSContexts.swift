@@ -1,0 +1,63 @@
+import Foundation
+import NIOCore
+import NIOSSL
+
+/// The TLS of one listener: several certificates, chosen by the name the client asks for (RFC 6066 section 3).
+enum TLSContexts {
+    /// A certificate that could not be used; names the file, holds nothing of it.
+    struct Unusable: Error, CustomStringConvertible {
+        var description: String
+    }
+
+    private struct Identity: Sendable {
+        var chain: [NIOSSLCertificateSource]
+        var key: NIOSSLPrivateKeySource
+        var names: [String]
+    }
+
+    static func make(_ config: TLSConfig) throws -> NIOSSLContext {
+        let identities = try config.certificates.map(Self.load)
+        guard let first = identities.first else { throw Unusable(description: "a TLS listener without a certificate") }
+        var tls = TLSConfiguration.makeServerConfiguration(certificateChain: first.chain, privateKey: first.key)
+        tls.minimumTLSVersion = config.minimumVersion == .v1_3 ? .tlsv13 : .tlsv12
+        tls.applicationProtocols = ["http/1.1"]
+        if identities.count > 1 {
+            tls.sslContextCallback = { values, promise in
+                var override = NIOSSLContextConfigurationOverride.noChanges
+                if let name = values.serverHostname?.lowercased(),
+                    let match = identities.first(where: { $0.names.contains { Self.matches($0, name) } })
+                {
+                    override.certificateChain = match.chain
+                    override.privateKey = match.key
+                }
+                promise.succeed(override)
+            }
+        }
+        return try NIOSSLContext(configuration: tls)
+    }
+
+    private static func load(_ pair: CertificatePair) throws -> Identity {
+        do {
+            let certificates = try NIOSSLCertificate.fromPEMFile(pair.certificate)
+            let key = try NIOSSLPrivateKey(file: pair.key, format: .pem)
+            let names = certificates.first.map(Self.names) ?? []
+            return Identity(chain: certificates.map { .certificate($0) }, key: .privateKey(key), names: names)
+        } catch {
+            throw Unusable(description: "certificate \(pair.certificate) with key \(pair.key): \(error)")
+        }
+    }
+
+    private static func names(of certificate: NIOSSLCertificate) -> [String] {
+        certificate._subjectAlternativeNames().compactMap { name in
+            guard name.nameType == .dnsName else { return nil }
+            return String(decoding: name.contents, as: UTF8.self).lowercased()
+        }
+    }
+
+    /// A wildcard stands for exactly one label (RFC 9525 6.3).
+    private static func matches(_ pattern: String, _ name: String) -> Bool {
+        guard pattern.hasPrefix("*.") else { return pattern == name }
+        guard let dot = name.firstIndex(of: "."), dot != name.startIndex else { return false }
+        return name[dot...] == pattern.dropFirst()
+    }
+}

@@ -1,0 +1,45 @@
+import CulvertCore
+import Logging
+import NIOCore
+import NIOHTTP1
+
+extension EdgeContext {
+    /// Dials the route's upstream. From here on the session is counted; whoever gives it up says `sessionClosed`.
+    func dial(
+        _ request: HTTPRequestHead, admission: Admission, on loop: any EventLoop
+    ) -> EventLoopFuture<UpstreamConnector.Outcome> {
+        self.sessionOpened()
+        guard let connector = self.connectors[admission.route.upstream] else {
+            return loop.makeFailedFuture(UpstreamFailure(isTimeout: false, reason: "no such upstream"))
+        }
+        return connector.connect(request, on: loop)
+    }
+
+    func answer(to error: any Error, route: Route) -> HTTPAnswer {
+        let failure = error as? UpstreamFailure ?? UpstreamFailure(isTimeout: false, reason: "\(error)")
+        self.logger.warning(
+            "upstream failed",
+            metadata: ["route": "\(route.name)", "upstream": "\(route.upstream)", "reason": "\(failure.reason)"])
+        return .upstreamFailure(failure)
+    }
+
+    func facts(_ admission: Admission, path: String, address: String, state: LoopState) -> SessionFacts {
+        SessionFacts(
+            id: state.newID(node: self.node), route: admission.route, tokenID: admission.token?.id,
+            subject: admission.token?.subject, clientAddress: address, basePath: path)
+    }
+
+    /// Runs `body` with the sessions of the loop that `id` names, now if that is the current one. False: there is no
+    /// such loop here.
+    @discardableResult
+    func onLoop(of id: SessionID, _ body: @escaping @Sendable (LoopState) -> Void) -> Bool {
+        guard id.node == self.node, Int(id.shard) < self.loops.count else { return false }
+        let bound = self.loops[Int(id.shard)]
+        if bound.eventLoop.inEventLoop {
+            body(bound.value)
+        } else {
+            bound.eventLoop.execute { body(bound.value) }
+        }
+        return true
+    }
+}

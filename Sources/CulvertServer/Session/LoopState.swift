@@ -1,0 +1,100 @@
+import CulvertCore
+import DequeModule
+import NIOCore
+
+/// What is left of a polled session after its end, for requests that come late.
+struct Tombstone {
+    var tokenID: String?
+    var basePath: String
+    var frame: CloseFrame
+    var until: NIODeadline
+}
+
+/// The sessions of one event loop; touched on that loop alone, hence without locks.
+final class LoopState {
+    /// Late requests past this many forgotten sessions get 404 early.
+    private static let tombstoneLimit = 10_000
+
+    let loop: any EventLoop
+    let index: UInt8
+    private(set) var sessions: [ObjectIdentifier: Session] = [:]
+    private var polled: [SessionID: Session] = [:]
+    private var tombstones: [SessionID: Tombstone] = [:]
+    private var burials: Deque<SessionID> = []
+    /// Connections that speak HTTP now; they are told when the server stops.
+    var connections: [ObjectIdentifier: GateHandler] = [:]
+    private var emptied: EventLoopPromise<Void>?
+
+    init(loop: any EventLoop, index: UInt8) {
+        self.loop = loop
+        self.index = index
+    }
+
+    func newID(node: UInt16) -> SessionID {
+        // The system's generator is cryptographically secure.
+        var generator = SystemRandomNumberGenerator()
+        return SessionID(node: node, shard: self.index, random: (generator.next(), generator.next()))
+    }
+
+    func add(_ session: Session) {
+        self.sessions[ObjectIdentifier(session)] = session
+        if session.isPolled { self.polled[session.id] = session }
+    }
+
+    /// Both legs are done. A polled session stays reachable until ``bury(_:frame:until:)``.
+    func ended(_ session: Session) {
+        if !session.isPolled { self.forget(session) }
+    }
+
+    func bury(_ session: Session, frame: CloseFrame, until: NIODeadline) {
+        guard self.polled.removeValue(forKey: session.id) != nil else { return }
+        self.forget(session)
+        self.tombstones[session.id] = Tombstone(
+            tokenID: session.tokenID, basePath: session.basePath, frame: frame, until: until)
+        self.burials.append(session.id)
+        while let oldest = self.burials.first,
+            self.burials.count > Self.tombstoneLimit || (self.tombstones[oldest]?.until ?? .distantPast) <= .now()
+        {
+            self.burials.removeFirst()
+            self.tombstones[oldest] = nil
+        }
+    }
+
+    func session(_ id: SessionID) -> Session? { self.polled[id] }
+
+    func tombstone(_ id: SessionID) -> Tombstone? {
+        guard let tombstone = self.tombstones[id], tombstone.until > .now() else { return nil }
+        return tombstone
+    }
+
+    private func forget(_ session: Session) {
+        self.sessions[ObjectIdentifier(session)] = nil
+        self.checkEmptied()
+    }
+
+    // MARK: - stopping
+
+    /// Ends every session; the future is done when the last has ended.
+    func shutdown(_ frame: CloseFrame) -> EventLoopFuture<Void> {
+        let promise = self.emptied ?? self.loop.makePromise()
+        self.emptied = promise
+        for session in Array(self.sessions.values) { session.shutdown(frame) }
+        for connection in Array(self.connections.values) { connection.drain() }
+        self.checkEmptied()
+        return promise.futureResult
+    }
+
+    func connectionClosed(_ handler: GateHandler) {
+        self.connections[ObjectIdentifier(handler)] = nil
+        self.checkEmptied()
+    }
+
+    private func checkEmptied() {
+        guard let emptied = self.emptied, self.connections.isEmpty else { return }
+        // A polled session that has ended waits only for its client to fetch the last of it.
+        guard self.sessions.values.allSatisfy(\.isEnded) else { return }
+        emptied.succeed()
+    }
+
+    func sessionEnded() { self.checkEmptied() }
+}

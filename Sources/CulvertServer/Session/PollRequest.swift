@@ -1,0 +1,58 @@
+import CulvertCore
+import NIOCore
+
+/// A long-poll request of a session that exists, on its way to the loop that holds it.
+struct PollRequest: Sendable {
+    enum Kind: Sendable {
+        case receive(ack: UInt64)
+        case send(PollBatch)
+        case close(CloseFrame)
+    }
+
+    var kind: Kind
+    /// Tells this request from every other, so that its connection's end can be matched with it.
+    var ticket: UInt64
+    var tokenID: String?
+    var basePath: String
+}
+
+enum PollAnswer: Sendable {
+    /// 204
+    case empty
+    case batch(PollBatch)
+    case problem(PollFailure)
+}
+
+struct PollFailure: Sendable {
+    var status: Int
+    var code: String
+    var detail: String
+    /// Members of the problem document, as JSON.
+    var extra: [(String, String)] = []
+    var retryAfter: Int?
+
+    /// The same for a session that never was, one forgotten, and one of another token.
+    static let unknownSession = PollFailure(status: 404, code: "no_session", detail: "There is no such session.")
+
+    static func gone(_ frame: CloseFrame) -> PollFailure {
+        let code = frame.code ?? .noStatus
+        return PollFailure(
+            status: 410, code: "session_ended", detail: "The session has ended.",
+            extra: [("code", "\(code.rawValue)"), ("reason", Problem.quote(frame.reason))])
+    }
+
+    static func gap(expected: UInt64) -> PollFailure {
+        PollFailure(
+            status: 409, code: "sequence_gap", detail: "Messages before these are missing.",
+            extra: [("expected", "\(expected)")])
+    }
+
+    static func ackBeyond(last: UInt64) -> PollFailure {
+        PollFailure(
+            status: 409, code: "ack_beyond", detail: "The acknowledged message was never sent.",
+            extra: [("last", "\(last)")])
+    }
+
+    static let busy = PollFailure(
+        status: 503, code: "upstream_busy", detail: "The upstream does not keep up; nothing was taken.", retryAfter: 1)
+}

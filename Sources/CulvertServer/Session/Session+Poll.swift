@@ -1,0 +1,141 @@
+import CulvertCore
+import NIOCore
+
+/// The lanes of a polled session: requests that come and go.
+extension Session {
+    /// Answers now or later, exactly once, unless the request's connection goes first.
+    func handle(_ request: PollRequest, respond: @escaping (PollAnswer) -> Void) {
+        if self.hasClientClosed || self.machine.isDelivered {
+            respond(.problem(.gone(self.endFrame)))
+            return
+        }
+        switch request.kind {
+        case .receive(let ack): self.receive(ack: ack, ticket: request.ticket, respond: respond)
+        case .send(let batch): self.send(batch, respond: respond)
+        case .close(let frame):
+            self.closeFromClient(frame)
+            respond(.empty)
+        }
+        self.resumeUpstream()
+        self.buryIfDone()
+        self.arm()
+    }
+
+    private var endFrame: CloseFrame {
+        self.machine.finalFrame ?? self.machine.closing.ending?.frame ?? CloseFrame(code: .normal)
+    }
+
+    private func receive(ack: UInt64, ticket: UInt64, respond: @escaping (PollAnswer) -> Void) {
+        let (superseded, outcome) = self.machine.poll(ack: ack, now: .now())
+        if superseded != nil { self.answerParked(.empty) }
+        switch outcome {
+        case .reply where self.machine.isDelivered:
+            respond(.problem(.gone(self.endFrame)))
+        case .reply(let batch):
+            respond(.batch(batch))
+        case .park:
+            self.parkedRespond = respond
+            self.parkedTicket = ticket
+            // Acknowledging may have made room for what was held back.
+            self.resumeUpstream()
+            self.deliverReady()
+        case .ackBeyond(let last):
+            respond(.problem(.ackBeyond(last: last)))
+        }
+    }
+
+    private func send(_ batch: PollBatch, respond: (PollAnswer) -> Void) {
+        guard self.machine.closing.maySend(to: .server), self.machine.finalFrame == nil else {
+            respond(.problem(.gone(self.endFrame)))
+            return
+        }
+        guard self.upstreamLeg.isWritable else {
+            respond(.problem(.busy))
+            return
+        }
+        if batch.close != nil, batch.messages.isEmpty, batch.first > self.machine.received &+ 1 {
+            respond(.problem(.gap(expected: self.machine.received &+ 1)))
+            return
+        }
+        let verdict = self.machine.receive(
+            first: batch.first, count: batch.messages.count, ack: batch.ack, now: .now())
+        switch verdict {
+        case .accept(let skip):
+            var bytes = ByteBuffer()
+            for message in batch.messages.dropFirst(skip) {
+                self.messagesIn += 1
+                self.bytesIn += UInt64(message.payload.readableBytes)
+                FrameWriter.write(
+                    message.opcode, payload: message.payload, mask: .random(in: .min ... .max), into: &bytes)
+            }
+            self.upstreamLeg.write(bytes)
+            self.upstreamLeg.flush()
+        case .duplicate:
+            break
+        case .gap(let expected):
+            respond(.problem(.gap(expected: expected)))
+            return
+        case .ackBeyond(let last):
+            respond(.problem(.ackBeyond(last: last)))
+            return
+        }
+        if let close = batch.close { self.closeFromClient(close) }
+        respond(.batch(PollBatch(ack: self.machine.received, first: self.machine.nextSequence)))
+    }
+
+    private func closeFromClient(_ frame: CloseFrame) {
+        self.hasClientClosed = true
+        self.apply(self.machine.close(.close(from: .client, frame)))
+        self.machine.finish(frame, now: .now())
+        self.deliverReady()
+    }
+
+    /// Answers the parked poll if there is something to say.
+    func deliverReady() {
+        guard self.parkedRespond != nil, let (_, batch) = self.machine.takeReady(now: .now()) else { return }
+        self.answerParked(.batch(batch))
+        self.arm()
+    }
+
+    /// The connection of a request is gone; what it did is not undone, its answer is not missed.
+    func laneLost(ticket: UInt64) {
+        guard ticket == self.parkedTicket, let generation = self.machine.parked?.generation else { return }
+        self.parkedRespond = nil
+        self.parkedTicket = nil
+        self.machine.laneLost(generation: generation, now: .now())
+        self.arm()
+    }
+
+    private func answerParked(_ answer: PollAnswer) {
+        let respond = self.parkedRespond
+        self.parkedRespond = nil
+        self.parkedTicket = nil
+        respond?(answer)
+    }
+
+    private func resumeUpstream() {
+        guard !self.machine.isSendWindowFull else { return }
+        self.upstreamLeg.drainMessages()
+        guard !self.machine.isSendWindowFull else { return }
+        self.upstreamLeg.resume(.windowFull)
+    }
+
+    func pollTimerFired(now: NIODeadline) {
+        if self.machine.takeExpired(now: now) != nil { self.answerParked(.empty) }
+        guard self.machine.isAbandoned(now: now) else { return }
+        self.hasClientClosed = true
+        self.buryIfDone()
+        guard self.machine.closing.ending == nil else { return }
+        let frame = CloseFrame(code: .goingAway, reason: "client stayed away")
+        self.machine.finish(frame, now: now)
+        self.apply(self.machine.close(.abandoned(frame)))
+    }
+
+    /// Once the upstream is done with and the client has, or wants, nothing more. Before that the session must live:
+    /// nobody else sees its upstream's connection to the end.
+    func buryIfDone() {
+        guard self.isPolled, self.isEnded, !self.isBuried, self.hasClientClosed || self.machine.isDelivered else { return }
+        self.isBuried = true
+        self.state.bury(self, frame: self.endFrame, until: .now() + self.edge.settings.resume)
+    }
+}

@@ -1,0 +1,270 @@
+import CulvertCore
+import NIOCore
+
+/// What a session is opened with; does not change.
+struct SessionFacts {
+    var id: SessionID
+    var route: Route
+    var tokenID: String?
+    var subject: String?
+    var clientAddress: String
+    var basePath: String
+}
+
+/// One client, however attached, and its upstream: drives the state machine with what the legs and polls bring.
+///
+/// Bound to the event loop of both legs. A native WebSocket is a session whose client lane is a leg; a polled one has
+/// requests for lanes and windows in the machine.
+final class Session: LegDelegate {
+    let facts: SessionFacts
+    let edge: EdgeContext
+    let state: LoopState
+    let clientLeg: WebSocketLeg?
+    let upstreamLeg: WebSocketLeg
+    var machine: SessionStateMachine
+    private let openedAt = NIODeadline.now()
+    private(set) var isEnded = false
+
+    // The parked poll's way back, and which request it is.
+    var parkedRespond: ((PollAnswer) -> Void)?
+    var parkedTicket: UInt64?
+    /// A polled client has said Close: its requests are answered 410 from then on.
+    var hasClientClosed = false
+    /// Forgotten but for a tombstone.
+    var isBuried = false
+    var messagesIn: UInt64 = 0
+    var bytesIn: UInt64 = 0
+    var messagesOut: UInt64 = 0
+    var bytesOut: UInt64 = 0
+
+    private var closingDeadline: NIODeadline?
+    private var nextTick: NIODeadline
+    private var timer: Scheduled<Void>?
+    private var timerDeadline = NIODeadline.distantFuture
+
+    var id: SessionID { self.facts.id }
+    var tokenID: String? { self.facts.tokenID }
+    var basePath: String { self.facts.basePath }
+    var isPolled: Bool { self.clientLeg == nil }
+
+    init(
+        facts: SessionFacts, edge: EdgeContext, state: LoopState, clientLeg: WebSocketLeg?, upstreamLeg: WebSocketLeg
+    ) {
+        self.facts = facts
+        self.edge = edge
+        self.state = state
+        self.clientLeg = clientLeg
+        self.upstreamLeg = upstreamLeg
+        let now = NIODeadline.now()
+        self.machine = SessionStateMachine(settings: edge.settings, isResumable: clientLeg == nil, now: now)
+        self.nextTick = now + edge.settings.ping
+    }
+
+    func start() {
+        self.state.add(self)
+        self.edge.log.opened(self)
+        self.arm()
+        self.upstreamLeg.start(delegate: self)
+        self.clientLeg?.start(delegate: self)
+    }
+
+    func shutdown(_ frame: CloseFrame) {
+        self.apply(self.machine.close(.shutdown(frame)))
+    }
+
+    // MARK: - LegDelegate
+
+    func other(than leg: WebSocketLeg) -> WebSocketLeg? {
+        leg === self.upstreamLeg ? self.clientLeg : self.upstreamLeg
+    }
+
+    func leg(_ leg: WebSocketLeg, forward bytes: ByteBuffer) {
+        switch leg.sender {
+        case .client:
+            if self.machine.closing.maySend(to: .server) { self.upstreamLeg.write(bytes) }
+        case .server:
+            if self.machine.closing.maySend(to: .client) { self.clientLeg?.write(bytes) }
+        }
+    }
+
+    func leg(_ leg: WebSocketLeg, message: PollMessage) {
+        self.messagesOut += 1
+        self.bytesOut += UInt64(message.payload.readableBytes)
+        guard self.machine.finalFrame == nil else { return }
+        self.machine.enqueue(message)
+        if self.machine.isSendWindowFull { leg.pause(.windowFull) }
+    }
+
+    func leg(_ leg: WebSocketLeg, control opcode: Opcode, frame: ByteBuffer) {
+        if self.isPolled {
+            // Here `frame` is the payload alone, and we are the upstream's only peer: pings are ours to answer.
+            guard opcode == .ping, self.machine.closing.maySend(to: .server) else { return }
+            var pong = ByteBuffer()
+            FrameWriter.write(.pong, payload: frame, mask: .random(in: .min ... .max), into: &pong)
+            leg.write(pong)
+            leg.flush()
+            return
+        }
+        switch (leg.sender, opcode) {
+        case (.client, .ping): self.machine.upstreamKeepalive.applicationPing()
+        case (.client, _): self.machine.clientKeepalive.applicationPong()
+        case (.server, .ping): self.machine.clientKeepalive.applicationPing()
+        case (.server, _): self.machine.upstreamKeepalive.applicationPong()
+        }
+        self.leg(leg, forward: frame)
+    }
+
+    func leg(_ leg: WebSocketLeg, close frame: CloseFrame) {
+        leg.turnDeaf()
+        self.apply(self.machine.close(.close(from: leg.sender, frame)))
+    }
+
+    func leg(_ leg: WebSocketLeg, violation code: CloseCode, why: String) {
+        leg.turnDeaf()
+        self.apply(self.machine.close(.violation(by: leg.sender, CloseFrame(code: code, reason: why))))
+    }
+
+    func legReadComplete(_ leg: WebSocketLeg) {
+        if leg.sender == .client {
+            self.machine.clientKeepalive.hear()
+        } else {
+            self.machine.upstreamKeepalive.hear()
+        }
+        if let other = self.other(than: leg) {
+            other.flush()
+        } else {
+            self.deliverReady()
+        }
+    }
+
+    func legLost(_ leg: WebSocketLeg) {
+        self.apply(self.machine.close(.lost(leg.sender)))
+    }
+
+    func leg(_ leg: WebSocketLeg, isWritable: Bool) {
+        guard let other = self.other(than: leg) else { return }
+        if isWritable { other.resume(.peerNotWritable) } else { other.pause(.peerNotWritable) }
+    }
+
+    func legWantsMessages(_ leg: WebSocketLeg) -> Bool { !self.machine.isSendWindowFull }
+
+    // MARK: - closing
+
+    func apply(_ actions: CloseNegotiation.Actions) {
+        if actions.began {
+            self.closingDeadline = .now() + self.edge.closeTimeout
+            self.arm()
+        }
+        if let frame = actions.toUpstream { self.sendClose(frame, to: self.upstreamLeg, from: self.clientLeg) }
+        if let frame = actions.toClient {
+            if let clientLeg = self.clientLeg {
+                self.sendClose(frame, to: clientLeg, from: self.upstreamLeg)
+            } else {
+                // A poll answers Close by fetching it; towards the upstream that is as good as a Close frame.
+                self.machine.finish(frame, now: .now())
+                self.deliverReady()
+                self.apply(self.machine.close(.close(from: .client, frame)))
+            }
+        }
+        if actions.cutClient, let clientLeg = self.clientLeg { self.cut(clientLeg) }
+        if actions.cutUpstream { self.cut(self.upstreamLeg) }
+        if actions.ended { self.end() }
+    }
+
+    private func sendClose(_ frame: CloseFrame, to leg: WebSocketLeg, from source: WebSocketLeg?) {
+        if let source, !source.scanner.isAtFrameBoundary, !self.machine.closing.mayReceive(from: source.sender) {
+            // The rest of a frame will never come, and within a frame a Close would be read as its payload.
+            leg.abort()
+            return
+        }
+        var bytes = ByteBuffer()
+        FrameWriter.close(frame, mask: leg.sender == .server ? .random(in: .min ... .max) : nil, into: &bytes)
+        leg.inject(bytes, behind: source)
+    }
+
+    private func cut(_ leg: WebSocketLeg) {
+        if self.machine.closing.ending?.closer == .culvert {
+            leg.closeLingering(grace: .seconds(1))
+        } else {
+            leg.close()
+        }
+    }
+
+    private func end() {
+        guard !self.isEnded else { return }
+        self.isEnded = true
+        if !self.isPolled {
+            self.timer?.cancel()
+            self.timer = nil
+            self.messagesIn = self.clientLeg?.scanner.messages ?? 0
+            self.bytesIn = self.clientLeg?.scanner.payloadBytes ?? 0
+            self.messagesOut = self.upstreamLeg.scanner.messages
+            self.bytesOut = self.upstreamLeg.scanner.payloadBytes
+        }
+        self.edge.sessionClosed()
+        self.edge.log.ended(self, ending: self.machine.closing.ending, duration: .now() - self.openedAt)
+        self.state.ended(self)
+        self.buryIfDone()
+        self.state.sessionEnded()
+    }
+
+    // MARK: - time
+
+    /// One timer for everything that waits; moved earlier when need be, otherwise it looks again when it fires.
+    func arm() {
+        if self.isBuried || (self.isEnded && !self.isPolled) { return }
+        var earliest = self.isEnded ? NIODeadline.distantFuture : self.nextTick
+        if let closing = self.closingDeadline, !self.isEnded { earliest = min(earliest, closing) }
+        if let parked = self.machine.parked {
+            earliest = min(earliest, parked.deadline)
+        } else if self.isPolled, self.isEnded || self.machine.closing.ending == nil {
+            earliest = min(earliest, self.machine.resumeDeadline)
+        }
+        if self.timer != nil, self.timerDeadline <= earliest { return }
+        self.timer?.cancel()
+        self.timerDeadline = earliest
+        let bound = NIOLoopBound(self, eventLoop: self.state.loop)
+        self.timer = self.state.loop.scheduleTask(deadline: earliest) { bound.value.timerFired() }
+    }
+
+    private func timerFired() {
+        self.timer = nil
+        let now = NIODeadline.now()
+        if let closing = self.closingDeadline, closing <= now {
+            self.closingDeadline = nil
+            // Ends in legLost too, but by then the machine has done with it.
+            let actions = self.machine.close(.deadline)
+            if actions.cutClient { self.clientLeg?.abort() }
+            if actions.cutUpstream { self.upstreamLeg.abort() }
+            if actions.ended { self.end() }
+        }
+        if !self.isEnded, self.nextTick <= now {
+            self.nextTick = now + self.edge.settings.ping
+            self.keepAlive()
+        }
+        if self.isPolled { self.pollTimerFired(now: now) }
+        self.arm()
+    }
+
+    private func keepAlive() {
+        if let clientLeg = self.clientLeg {
+            if clientLeg.isPaused { self.machine.clientKeepalive.hear() }
+            self.act(on: self.machine.clientKeepalive.tick(), leg: clientLeg)
+        }
+        if self.upstreamLeg.isPaused { self.machine.upstreamKeepalive.hear() }
+        self.act(on: self.machine.upstreamKeepalive.tick(), leg: self.upstreamLeg)
+    }
+
+    private func act(on tick: Keepalive.OnTick, leg: WebSocketLeg) {
+        switch tick {
+        case .nothing: break
+        case .ping:
+            // RFC 6455 5.5.1: nothing is sent behind a Close.
+            guard self.machine.closing.maySend(to: leg.sender) else { return }
+            let mask: UInt32? = leg.sender == .server ? .random(in: .min ... .max) : nil
+            leg.inject(KeepalivePing.frame(mask: mask), behind: self.other(than: leg))
+        case .lost:
+            leg.abort()
+        }
+    }
+}

@@ -1,0 +1,36 @@
+import CulvertCore
+import Logging
+import NIOCore
+
+/// One line when a session opens and one when it ends.
+struct SessionLog: Sendable {
+    let logger: Logger
+
+    func opened(_ session: Session) {
+        self.logger.info("session opened", metadata: self.facts(session))
+    }
+
+    func ended(_ session: Session, ending: Ending?, duration: TimeAmount) {
+        var metadata = self.facts(session)
+        metadata["duration"] = "\(Double(duration.nanoseconds / 1_000_000) / 1000)"
+        metadata["messages_in"] = "\(session.messagesIn)"
+        metadata["messages_out"] = "\(session.messagesOut)"
+        metadata["bytes_in"] = "\(session.bytesIn)"
+        metadata["bytes_out"] = "\(session.bytesOut)"
+        metadata["close_code"] = "\((ending?.frame.code ?? .noStatus).rawValue)"
+        metadata["closed_by"] = "\((ending?.closer ?? .culvert).rawValue)"
+        self.logger.info("session ended", metadata: metadata)
+    }
+
+    private func facts(_ session: Session) -> Logger.Metadata {
+        var metadata: Logger.Metadata = [
+            // Only the start of it: the whole is half of what it takes to use the session.
+            "id": "\(session.id.description.prefix(12))",
+            "route": "\(session.facts.route.name)",
+            "transport": "\((session.isPolled ? Transport.longPoll : Transport.webSocket).rawValue)",
+            "client": "\(session.facts.clientAddress)",
+        ]
+        metadata["subject"] = session.facts.subject.map { "\($0)" } ?? "-"
+        return metadata
+    }
+}

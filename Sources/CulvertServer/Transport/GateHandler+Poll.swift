@@ -1,0 +1,211 @@
+import CulvertCore
+import Foundation
+import NIOCore
+import NIOHTTP1
+
+/// The long-poll transport (docs/protocol.md).
+extension GateHandler {
+    func poll(_ target: PollTarget, head: HTTPRequestHead, query: String?, body: ByteBuffer, admission: Admission) {
+        do throws(PollProblem) {
+            switch (head.method, target) {
+            case (.POST, .open(let base)):
+                try self.open(base: base, head: head, body: body, admission: admission)
+            case (.GET, .session(let base, let id)):
+                let ack = try Self.number("ack", in: query) ?? 0
+                self.dispatch(.receive(ack: ack), base: base, id: id, head: head, admission: admission)
+            case (.POST, .session(let base, let id)):
+                let codec = try Self.codec(ofBody: head.headers)
+                let batch = try codec.decode(body, messageLimit: self.edge.config.limits.message)
+                self.dispatch(.send(batch), base: base, id: id, head: head, admission: admission)
+            case (.DELETE, .session(let base, let id)), (.POST, .close(let base, let id)):
+                let frame = try Self.closeFrame(query)
+                self.dispatch(.close(frame), base: base, id: id, head: head, admission: admission)
+            default:
+                let allowed = if case .session = target { "GET, POST, DELETE" } else { "POST" }
+                self.answer(
+                    .problem(405, "method_not_allowed", "Not a request of the protocol.", headers: ["Allow": allowed]),
+                    admission)
+            }
+        } catch {
+            self.answer(.problem(error.status, "bad_batch", error.detail), admission)
+        }
+    }
+
+    private func answer(_ answer: HTTPAnswer, _ admission: Admission) {
+        self.respond(answer.allowing(origin: admission.allowedOrigin))
+    }
+
+    // MARK: - opening
+
+    private struct OpenBody: Decodable {
+        var protocols: [String]?
+    }
+
+    private func open(base: String, head: HTTPRequestHead, body: ByteBuffer, admission: Admission) throws(PollProblem) {
+        var admission = admission
+        if body.readableBytes > 0 {
+            guard let wanted = try? JSONDecoder().decode(OpenBody.self, from: Data(body.readableBytesView)) else {
+                throw PollProblem(400, #"The body is not like {"protocols": ["chat"]}."#)
+            }
+            // As in the header, the tokens' own names are not the application's.
+            admission.forwardProtocols += (wanted.protocols ?? []).filter { name in
+                name != CarrierNames.authProtocol && !name.hasPrefix(CarrierNames.bearerPrefix)
+                    && !name.isEmpty && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ",") }
+            }
+        }
+        var generator = SystemRandomNumberGenerator()
+        let key = Handshake.key(from: (generator.next(), generator.next()))
+        let request = ForwardedHeaders.request(
+            client: head, admission: admission, basePath: base, key: key, extensions: [],
+            identityHeader: self.edge.config.authentication.identityHeader, facts: self.clientFacts)
+        self.edge.dial(request, admission: admission, on: self.state.loop).assumeIsolated().whenComplete { result in
+            switch result {
+            case .success(.connected(let connection)):
+                self.opened(connection, key: key, base: base, admission: admission)
+            case .success(.refused(let head, let body)):
+                self.edge.sessionClosed()
+                self.answer(.refusal(head, body), admission)
+            case .failure(let error):
+                self.edge.sessionClosed()
+                self.answer(self.edge.answer(to: error, route: admission.route), admission)
+            }
+        }
+    }
+
+    private func opened(_ connection: UpstreamConnector.Connection, key: String, base: String, admission: Admission) {
+        let headers = connection.headers
+        let fault = Handshake.checkResponse(
+            connection: headers["connection"], upgrade: headers["upgrade"], accept: headers["sec-websocket-accept"],
+            protocols: headers["sec-websocket-protocol"], extensions: headers["sec-websocket-extensions"], key: key,
+            offeredProtocols: admission.forwardProtocols, offeredExtensions: [])
+        let limit = self.edge.config.limits.message
+        let leg = WebSocketLeg(
+            sender: .server,
+            scanner: FrameScanner(sender: .server, messageLimit: limit, allowedRSV: 0, validateText: true),
+            assembler: MessageAssembler(sender: .server, messageLimit: limit))
+        let session = Session(
+            facts: self.edge.facts(admission, path: base, address: self.clientFacts.address, state: self.state),
+            edge: self.edge, state: self.state, clientLeg: nil, upstreamLeg: leg)
+        do {
+            if let fault { throw UpstreamFailure(isTimeout: false, reason: fault) }
+            try UpstreamConnector.install(leg, on: connection.channel)
+        } catch {
+            connection.channel.close(promise: nil)
+            self.edge.sessionClosed()
+            self.answer(self.edge.answer(to: error, route: admission.route), admission)
+            return
+        }
+        session.start()
+        let id = session.id.description
+        let location = (base == "/" ? "" : base) + "/" + PollTarget.marker + "/" + id
+        let settings = self.edge.settings
+        let chosen = headers.first(name: "sec-websocket-protocol").map(Problem.quote) ?? "null"
+        let text =
+            "{\"session\":\"\(id)\",\"protocol\":\(chosen),\"hold\":\(Self.seconds(settings.hold))"
+            + ",\"resume\":\(Self.seconds(settings.resume)),\"max_message\":\(limit),\"max_batch\":\(settings.maxBatch)}\n"
+        var response = ForwardedHeaders.response(headers)
+        response.replaceOrAdd(name: "Location", value: location)
+        response.replaceOrAdd(name: "Content-Type", value: "application/json")
+        response.remove(name: "Cache-Control")
+        self.answer(HTTPAnswer(status: .created, headers: response, body: ByteBuffer(string: text)), admission)
+    }
+
+    private static func seconds(_ time: TimeAmount) -> String {
+        time.nanoseconds % 1_000_000_000 == 0
+            ? "\(time.nanoseconds / 1_000_000_000)" : "\(Double(time.nanoseconds / 1_000_000) / 1000)"
+    }
+
+    // MARK: - open sessions
+
+    private func dispatch(
+        _ kind: PollRequest.Kind, base: String, id text: String, head: HTTPRequestHead, admission: Admission
+    ) {
+        let ticket = UInt64.random(in: .min ... .max)
+        let request = PollRequest(kind: kind, ticket: ticket, tokenID: admission.token?.id, basePath: base)
+        let codec = Self.codec(accepted: head.headers)
+        let back = NIOLoopBound(self, eventLoop: self.state.loop)
+        let loop = self.state.loop
+        guard let id = SessionID(text) else {
+            self.answer(.failure(.unknownSession), admission)
+            return
+        }
+        self.pendingPoll = PendingPoll(id: id, ticket: ticket)
+        let known = self.edge.onLoop(of: id) { state in
+            state.handle(request, id: id) { answer in
+                if loop.inEventLoop {
+                    back.value.deliver(answer, ticket: ticket, codec: codec, admission: admission)
+                } else {
+                    loop.execute { back.value.deliver(answer, ticket: ticket, codec: codec, admission: admission) }
+                }
+            }
+        }
+        if !known { self.answer(.failure(.unknownSession), admission) }
+    }
+
+    private func deliver(_ answer: PollAnswer, ticket: UInt64, codec: PollCodec, admission: Admission) {
+        guard self.pendingPoll?.ticket == ticket else { return }
+        switch answer {
+        case .empty:
+            self.answer(HTTPAnswer(status: .noContent), admission)
+        case .batch(let batch):
+            self.answer(
+                HTTPAnswer(status: .ok, headers: ["Content-Type": codec.mediaType], body: codec.encode(batch)), admission)
+        case .problem(let failure):
+            self.answer(.failure(failure), admission)
+        }
+    }
+
+    // MARK: - request details
+
+    /// Binary when asked for by name; JSON to everyone else.
+    private static func codec(accepted headers: HTTPHeaders) -> PollCodec {
+        headers["accept"].contains { $0.lowercased().contains(PollCodec.binary.mediaType) } ? .binary : .json
+    }
+
+    private static func codec(ofBody headers: HTTPHeaders) throws(PollProblem) -> PollCodec {
+        let type = headers.first(name: "content-type")?.lowercased() ?? "application/json"
+        let essence = type.prefix { $0 != ";" }.trimmingCharacters(in: .whitespaces)
+        switch essence {
+        case PollCodec.binary.mediaType: return .binary
+        // A form type is what curl and sendBeacon say of a body when told nothing.
+        case PollCodec.json.mediaType, "text/plain", "application/x-www-form-urlencoded": return .json
+        default: throw PollProblem(415, "A batch is \(PollCodec.binary.mediaType) or application/json.")
+        }
+    }
+
+    private static func parameter(_ name: String, in query: String?) -> String? {
+        for pair in (query ?? "").split(separator: "&") where pair.prefix(while: { $0 != "=" }) == name {
+            let value = pair.dropFirst(name.count + 1).replacingOccurrences(of: "+", with: " ")
+            return value.removingPercentEncoding ?? value
+        }
+        return nil
+    }
+
+    private static func number(_ name: String, in query: String?) throws(PollProblem) -> UInt64? {
+        guard let text = self.parameter(name, in: query) else { return nil }
+        guard let number = UInt64(text) else { throw PollProblem(400, "\(name) is not a sequence number.") }
+        return number
+    }
+
+    private static func closeFrame(_ query: String?) throws(PollProblem) -> CloseFrame {
+        var code = CloseCode.normal
+        if let text = self.parameter("code", in: query) {
+            guard let number = UInt16(text) else { throw PollProblem(400, "code is not a close code.") }
+            code = CloseCode(rawValue: number)
+        }
+        return try PollCodec.checkClose(CloseFrame(code: code, reason: self.parameter("reason", in: query) ?? ""))
+    }
+}
+
+extension LoopState {
+    /// Finds the session; one of another token or path is answered as one that never was.
+    func handle(_ request: PollRequest, id: SessionID, respond: @escaping (PollAnswer) -> Void) {
+        if let session = self.session(id), session.tokenID == request.tokenID, session.basePath == request.basePath {
+            session.handle(request, respond: respond)
+        } else if let grave = self.tombstone(id), grave.tokenID == request.tokenID, grave.basePath == request.basePath {
+            respond(.problem(.gone(grave.frame)))
+        } else {
+            respond(.problem(.unknownSession))
+        }
+    }
+}

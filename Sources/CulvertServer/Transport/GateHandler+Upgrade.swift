@@ -1,0 +1,113 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+
+/// The native transport: the upstream is dialled first, and the client's answer is the upstream's.
+extension GateHandler {
+    func upgrade(head: HTTPRequestHead, path: String, admission: Admission) {
+        let keys = head.headers["sec-websocket-key"]
+        let problem = Handshake.check(
+            method: head.method.rawValue, version: head.headers["sec-websocket-version"], keys: keys)
+        guard problem == nil, let key = keys.first else {
+            let answer: HTTPAnswer =
+                problem == .version
+                ? .problem(
+                    426, "version", "Only version 13 of the protocol is spoken here.",
+                    headers: ["Sec-WebSocket-Version": "13", "Upgrade": "websocket"])
+                : .problem(400, "bad_handshake", "The WebSocket handshake is malformed.")
+            self.respond(answer)
+            return
+        }
+        // A client's key serves for the upstream too: the answer to it is checked, then passed on.
+        let offered = head.headers["sec-websocket-extensions"]
+        let request = ForwardedHeaders.request(
+            client: head, admission: admission, basePath: path, key: key, extensions: offered,
+            identityHeader: self.edge.config.authentication.identityHeader, facts: self.clientFacts)
+        self.edge.dial(request, admission: admission, on: self.state.loop).assumeIsolated().whenComplete { result in
+            switch result {
+            case .success(.connected(let connection)):
+                self.complete(connection, key: key, offered: offered, path: path, admission: admission)
+            case .success(.refused(let head, let body)):
+                self.edge.sessionClosed()
+                self.respond(.refusal(head, body))
+            case .failure(let error):
+                self.edge.sessionClosed()
+                self.respond(self.edge.answer(to: error, route: admission.route))
+            }
+        }
+    }
+
+    private func complete(
+        _ connection: UpstreamConnector.Connection, key: String, offered: [String], path: String, admission: Admission
+    ) {
+        let headers = connection.headers
+        let fault = Handshake.checkResponse(
+            connection: headers["connection"], upgrade: headers["upgrade"], accept: headers["sec-websocket-accept"],
+            protocols: headers["sec-websocket-protocol"], extensions: headers["sec-websocket-extensions"], key: key,
+            offeredProtocols: admission.forwardProtocols, offeredExtensions: offered)
+        guard fault == nil, let context = self.context, context.channel.isActive else {
+            connection.channel.close(promise: nil)
+            self.edge.sessionClosed()
+            let failure = UpstreamFailure(isTimeout: false, reason: fault ?? "client gone")
+            self.respond(self.edge.answer(to: failure, route: admission.route))
+            return
+        }
+        var response = ForwardedHeaders.response(headers)
+        response.add(name: "Upgrade", value: "websocket")
+        response.add(name: "Connection", value: "Upgrade")
+        response.add(name: "Sec-WebSocket-Accept", value: Handshake.acceptKey(for: key))
+        let extensions = headers["sec-websocket-extensions"]
+        for value in extensions { response.add(name: "Sec-WebSocket-Extensions", value: value) }
+        if let chosen = headers.first(name: "sec-websocket-protocol") {
+            response.add(name: "Sec-WebSocket-Protocol", value: chosen)
+        } else if admission.answersAuthProtocol {
+            response.add(name: "Sec-WebSocket-Protocol", value: CarrierNames.authProtocol)
+        }
+        let reserved = Handshake.reservedBits(forExtensions: extensions)
+        func leg(_ sender: Endpoint) -> WebSocketLeg {
+            WebSocketLeg(
+                sender: sender,
+                scanner: FrameScanner(
+                    sender: sender, messageLimit: self.edge.config.limits.message, allowedRSV: reserved,
+                    validateText: admission.route.validateText))
+        }
+        let session = Session(
+            facts: self.edge.facts(admission, path: path, address: self.clientFacts.address, state: self.state),
+            edge: self.edge, state: self.state, clientLeg: leg(.client), upstreamLeg: leg(.server))
+        do {
+            try UpstreamConnector.install(session.upstreamLeg, on: connection.channel)
+            let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: response)
+            context.write(self.wrapOutboundOut(.head(head)), promise: nil)
+            context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
+            if let clientLeg = session.clientLeg { try self.replace(by: clientLeg, in: context) }
+        } catch {
+            connection.channel.close(promise: nil)
+            context.close(promise: nil)
+            self.edge.sessionClosed()
+            return
+        }
+        session.start()
+    }
+
+    /// The decoder goes last: what it has left over must find the leg in its place.
+    private func replace(by leg: WebSocketLeg, in context: ChannelHandlerContext) throws {
+        let pipeline = context.pipeline.syncOperations
+        try pipeline.addHandler(leg)
+        pipeline.removeHandler(self, promise: nil)
+        for name in [ClientPipeline.order, ClientPipeline.encoder, ClientPipeline.decoder] {
+            pipeline.removeHandler(name: name, promise: nil)
+        }
+    }
+}
+
+extension HTTPAnswer {
+    /// An upstream's refusal, passed on as it is. A success that is no 101 is a fault of the upstream's.
+    static func refusal(_ head: HTTPResponseHead, _ body: ByteBuffer) -> HTTPAnswer {
+        guard head.status.code >= 300 else {
+            return .problem(502, "upstream_no_websocket", "The upstream does not speak WebSocket here.")
+        }
+        var headers = ForwardedHeaders.response(head.headers)
+        if headers["cache-control"].isEmpty { headers.add(name: "Cache-Control", value: "no-store, no-transform") }
+        return HTTPAnswer(status: head.status, headers: headers, body: body)
+    }
+}

@@ -1,0 +1,90 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+
+/// What the client is known by on the way upstream.
+struct ClientFacts: Sendable {
+    /// Without the port.
+    var address: String
+    var isSecure: Bool
+}
+
+/// Builds the request that goes upstream from the client's.
+enum ForwardedHeaders {
+    /// Fields that concern one connection (RFC 9110 7.6.1), or that Culvert sets itself.
+    private static let dropped: Set<String> = [
+        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade", "content-length", "content-type", "expect", "host", "cookie", "authorization",
+        "sec-websocket-key", "sec-websocket-version", "sec-websocket-accept", "sec-websocket-protocol",
+        "sec-websocket-extensions", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host",
+        "accept-encoding",
+    ]
+
+    /// - Parameters:
+    ///   - key: `Sec-WebSocket-Key` of the upstream's handshake.
+    ///   - extensions: offered to the upstream; empty where Culvert itself reads the messages.
+    static func request(
+        client head: HTTPRequestHead, admission: Admission, basePath: String, key: String, extensions: [String],
+        identityHeader: String, facts: ClientFacts
+    ) -> HTTPRequestHead {
+        var headers = HTTPHeaders()
+        let host = head.headers.first(name: "host")
+        if let host { headers.add(name: "Host", value: host) }
+        headers.add(name: "Upgrade", value: "websocket")
+        headers.add(name: "Connection", value: "Upgrade")
+        headers.add(name: "Sec-WebSocket-Version", value: "13")
+        headers.add(name: "Sec-WebSocket-Key", value: key)
+        if !admission.forwardProtocols.isEmpty {
+            headers.add(name: "Sec-WebSocket-Protocol", value: admission.forwardProtocols.joined(separator: ", "))
+        }
+        if !extensions.isEmpty {
+            headers.add(name: "Sec-WebSocket-Extensions", value: extensions.joined(separator: ", "))
+        }
+        let named = Set(Handshake.listTokens(head.headers["connection"]).map { $0.lowercased() })
+        let identity = identityHeader.lowercased()
+        for (name, value) in head.headers {
+            let lower = name.lowercased()
+            // A client's own identity header is a forgery, also under another spelling that upstreams fold together.
+            if self.dropped.contains(lower) || named.contains(lower) { continue }
+            if lower.replacing("_", with: "-") == identity.replacing("_", with: "-") { continue }
+            headers.add(name: name, value: value)
+        }
+        for cookie in admission.forwardCookies { headers.add(name: "Cookie", value: cookie) }
+        if let authorization = admission.forwardAuthorization {
+            headers.add(name: "Authorization", value: authorization)
+        }
+        if let token = admission.token { headers.add(name: identityHeader, value: token.subject) }
+        self.addForwarded(to: &headers, host: host, facts: facts)
+        let uri = basePath + (admission.forwardQuery.map { "?" + $0 } ?? "")
+        return HTTPRequestHead(version: .http1_1, method: .GET, uri: uri, headers: headers)
+    }
+
+    /// The edge is where the chain begins: what the client claims of these is dropped, not extended.
+    private static func addForwarded(to headers: inout HTTPHeaders, host: String?, facts: ClientFacts) {
+        let proto = facts.isSecure ? "https" : "http"
+        headers.add(name: "X-Forwarded-For", value: facts.address)
+        headers.add(name: "X-Forwarded-Proto", value: proto)
+        // RFC 7239 section 6: an IPv6 address is bracketed, hence quoted.
+        let node = facts.address.contains(":") ? "\"[\(facts.address)]\"" : facts.address
+        var forwarded = "for=\(node);proto=\(proto)"
+        if let host {
+            headers.add(name: "X-Forwarded-Host", value: host)
+            if !host.contains(where: { $0 == "\"" || $0 == "\\" }) { forwarded += ";host=\"\(host)\"" }
+        }
+        headers.add(name: "Forwarded", value: forwarded)
+    }
+
+    /// Of an upstream's answer, what concerns the client too.
+    static func response(_ headers: HTTPHeaders) -> HTTPHeaders {
+        let named = Set(Handshake.listTokens(headers["connection"]).map { $0.lowercased() })
+        let own: Set<String> = [
+            "connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding",
+            "upgrade", "content-length", "sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions",
+        ]
+        var kept = HTTPHeaders()
+        for (name, value) in headers where !own.contains(name.lowercased()) && !named.contains(name.lowercased()) {
+            kept.add(name: name, value: value)
+        }
+        return kept
+    }
+}

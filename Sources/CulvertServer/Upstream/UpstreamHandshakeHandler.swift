@@ -1,0 +1,73 @@
+import NIOCore
+import NIOHTTP1
+
+/// An upstream's answer to the opening handshake.
+enum UpstreamAnswer: Sendable {
+    /// 101; the connection is stripped of HTTP and holds its bytes until a leg is put on it.
+    case switched(HTTPHeaders)
+    /// Any other final response, with as much of its body as is passed on.
+    case refused(HTTPResponseHead, ByteBuffer)
+}
+
+/// Sends one upgrade request and completes a promise with the answer.
+final class UpstreamHandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPClientResponsePart
+    typealias OutboundOut = HTTPClientRequestPart
+
+    /// Most of a refusal's body that reaches the client.
+    static let bodyLimit = 64 * 1024
+
+    struct ConnectionLost: Error {}
+
+    private let request: HTTPRequestHead
+    private var answer: EventLoopPromise<UpstreamAnswer>?
+    private var head: HTTPResponseHead?
+    private var body = ByteBuffer()
+
+    init(request: HTTPRequestHead, answer: EventLoopPromise<UpstreamAnswer>) {
+        self.request = request
+        self.answer = answer
+    }
+
+    /// For TLS this comes with the end of its handshake, or the bytes wait there.
+    func channelActive(context: ChannelHandlerContext) {
+        context.write(self.wrapOutboundOut(.head(self.request)), promise: nil)
+        context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
+        context.fireChannelActive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch self.unwrapInboundIn(data) {
+        case .head(let head):
+            self.head = head
+            if head.status == .switchingProtocols {
+                // Reading stops here so that what follows waits, in the decoder or in the socket.
+                self.complete(.success(.switched(head.headers)))
+            }
+        case .body(var part):
+            let room = Self.bodyLimit - self.body.readableBytes
+            if let slice = part.readSlice(length: min(room, part.readableBytes)) {
+                self.body.writeImmutableBuffer(slice)
+            }
+        case .end:
+            guard let head = self.head else { return }
+            self.complete(.success(.refused(head, self.body)))
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.complete(.failure(error))
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.complete(.failure(ConnectionLost()))
+        context.fireChannelInactive()
+    }
+
+    private func complete(_ result: Result<UpstreamAnswer, any Error>) {
+        guard let answer = self.answer else { return }
+        self.answer = nil
+        answer.completeWith(result)
+    }
+}

@@ -1,0 +1,83 @@
+import CulvertCore
+import Testing
+
+@Suite struct GateOriginTests {
+    @Test(arguments: [
+        // pattern, origin, allowed
+        ("https://a.example", "https://a.example", true), ("https://a.example", "HTTPS://A.Example", true),
+        ("HTTPS://A.EXAMPLE", "https://a.example", true), ("https://a.example", "https://a.example:443", true),
+        ("https://a.example:443", "https://a.example", true), ("http://a.example", "http://a.example:80", true),
+        ("https://a.example:8443", "https://a.example:8443", true), ("https://[::1]:8443", "https://[::1]:8443", true),
+        ("https://[::1]", "https://[::1]:443", true), ("app://bundle", "app://bundle", true),
+        ("https://a.example", "http://a.example", false), ("https://a.example", "https://a.example:8443", false),
+        ("https://a.example:8443", "https://a.example", false), ("http://a.example", "http://a.example:443", false),
+        ("https://a.example", "https://b.a.example", false), ("https://a.example", "https://a.example.evil", false),
+        ("https://a.example", "https://xa.example", false), ("https://a.example", "https://a-example", false),
+        // wildcards: one or more whole labels on the left, never none
+        ("https://*.a.example", "https://b.a.example", true), ("https://*.a.example", "https://c.b.a.example", true),
+        ("https://*.A.example:443", "https://B.a.Example", true),
+        ("https://*.a.example:8443", "https://b.a.example:8443", true),
+        ("https://*.a.example", "https://a.example", false), ("https://*.a.example", "https://.a.example", false),
+        ("https://*.a.example", "https://xa.example", false), ("https://*.a.example", "http://b.a.example", false),
+        ("https://*.a.example", "https://b.a.example:8443", false),
+        ("https://*.a.example", "https://b.a.example.evil", false),
+        ("https://*.a.example", "https://evil/.a.example", false),
+        ("https://*.a.example", "https://evil:443@b.a.example", false),
+        ("https://*.a.example", "https://evil#.a.example", false),
+        ("https://*.a.example", "https://*.a.example", false),
+        // null is an origin of its own
+        ("null", "null", true), ("null", "NULL", true), ("https://a.example", "null", false),
+        ("https://*.a.example", "null", false), ("null", "https://a.example", false), ("null", "https://null", false),
+    ])
+    func originsMatchAsListed(_ pattern: String, _ origin: String, _ allowed: Bool) throws {
+        let policy = OriginPolicy(allow: [try #require(OriginPattern(pattern))], missing: .reject)
+        #expect(policy.allows(origins: [origin]) == allowed)
+    }
+
+    @Test(arguments: [
+        "", " ", "a.example", "//a.example", "https:/a.example", "https://", "://a.example", "https://a.example/",
+        "https://a.example/path", "https://a.example?", "https://a.example:", "https://a.example:x",
+        "https://a.example:0", "https://a.example:65536", "https://a.example:-1", "https://a.example:+443",
+        "https://a.example:99999999999999999999", "https://a.example https://b.example", "https://a.example, null",
+        "https://u@a.example", "https://a.example\r\n", "https://a.example\0", "https://\u{E9}.example",
+        "ht tp://a.example", "https://[::1]x", "https://[::1]:", "nullx", "null ",
+    ])
+    func whatIsNoOriginIsNeverAllowed(_ origin: String) {
+        #expect(Origin(origin) == nil)
+        #expect(OriginPattern(origin) == nil)
+        // Not even where one need not be sent.
+        #expect(!OriginPolicy(allow: [], missing: .allow).allows(origins: [origin]))
+    }
+
+    @Test(arguments: [
+        "*", "*.a.example", "https://*", "https://*.", "https://*:443", "https://a.*.example", "https://*a.example",
+        "https://*.*.example", "*://a.example", "https://a.example:*",
+    ])
+    func aStarStandsForWholeLabelsOnTheLeftOnly(_ pattern: String) {
+        #expect(OriginPattern(pattern) == nil)
+    }
+
+    @Test(arguments: [(MissingOrigin.allow, true), (.reject, false)])
+    func aMissingOriginIsTheRoutesChoice(_ missing: MissingOrigin, _ allowed: Bool) throws {
+        let pattern = try #require(OriginPattern("https://a.example"))
+        #expect(OriginPolicy(allow: [pattern], missing: missing).allows(origins: []) == allowed)
+        #expect(OriginPolicy(allow: [], missing: missing).allows(origins: []) == allowed)
+    }
+
+    @Test func moreThanOneOriginIsNeverAllowed() throws {
+        let pattern = try #require(OriginPattern("https://a.example"))
+        let policy = OriginPolicy(allow: [pattern], missing: .allow)
+        #expect(policy.allows(origins: ["https://a.example"]))
+        #expect(!policy.allows(origins: ["https://a.example", "https://a.example"]))
+        #expect(!policy.allows(origins: ["https://a.example", "null"]))
+    }
+
+    @Test func anyListedPatternIsEnough() {
+        let patterns = ["https://a.example", "https://*.b.example", "null"].compactMap(OriginPattern.init)
+        let policy = OriginPolicy(allow: patterns, missing: .reject)
+        for origin in ["https://a.example", "https://x.b.example", "null"] {
+            #expect(policy.allows(origins: [origin]))
+        }
+        #expect(!policy.allows(origins: ["https://x.a.example"]))
+    }
+}
