@@ -1,2 +1,10 @@
 import ArgumentParser
-@main struct Culvert: ParsableCommand { func run() {} }
+
+@main
+struct Culvert: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "culvert",
+        abstract: "A WebSocket edge proxy with a long-polling fallback.",
+        subcommands: [Serve.self, Check.self, Demo.self],
+        defaultSubcommand: Serve.self)
+}

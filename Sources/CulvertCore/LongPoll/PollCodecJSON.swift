@@ -2,19 +2,77 @@ import Foundation
 package import NIOCore
 
 /// The JSON form, for people and for scripts that would rather not count bytes.
-private struct WireBatch: Codable {
-    struct Message: Codable {
+private struct WireBatch: Decodable {
+    struct Message: Decodable {
         var text: String?
         var binary: String?
+
+        init(from decoder: any Decoder) throws {
+            let members = try Members(decoder, ["text", "binary"])
+            self.text = try members["text"]
+            self.binary = try members["binary"]
+        }
     }
-    struct Close: Codable {
+    struct Close: Decodable {
         var code: UInt16?
         var reason: String?
+
+        init(from decoder: any Decoder) throws {
+            let members = try Members(decoder, ["code", "reason"])
+            self.code = try members["code"]
+            self.reason = try members["reason"]
+        }
     }
     var ack: UInt64?
     var first: UInt64?
     var messages: [Message]?
     var close: Close?
+
+    init(from decoder: any Decoder) throws {
+        let members = try Members(decoder, ["ack", "first", "messages", "close"])
+        self.ack = try members["ack"]
+        self.first = try members["first"]
+        self.messages = try members["messages"]
+        self.close = try members["close"]
+    }
+}
+
+/// The members of an object of known shape: an unknown one is an error, so that a misspelt one is not lost without a
+/// word.
+private struct Members {
+    struct Key: CodingKey {
+        var stringValue: String
+        var intValue: Int? { nil }
+
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+
+    private let container: KeyedDecodingContainer<Key>
+
+    init(_ decoder: any Decoder, _ names: Set<String>) throws {
+        self.container = try decoder.container(keyedBy: Key.self)
+        for key in self.container.allKeys where !names.contains(key.stringValue) {
+            // The peer chose the name's length, not that of our answer.
+            throw self.error(Key(stringValue: String(key.stringValue.unicodeScalars.prefix(32))))
+        }
+    }
+
+    subscript<Value: Decodable>(name: String) -> Value? {
+        get throws {
+            let key = Key(stringValue: name)
+            do {
+                return try self.container.decodeIfPresent(Value.self, forKey: key)
+            } catch DecodingError.dataCorrupted(let context) where context.codingPath.isEmpty {
+                // A number that does not fit is reported without its place.
+                throw self.error(key)
+            }
+        }
+    }
+
+    private func error(_ key: Key) -> DecodingError {
+        .dataCorrupted(.init(codingPath: self.container.codingPath + [key], debugDescription: ""))
+    }
 }
 
 extension PollCodec {
@@ -31,8 +89,10 @@ extension PollCodec {
         }
         text += "]"
         if let close = batch.close {
-            let code = close.code ?? .noStatus
-            text += ",\"close\":{\"code\":\(code.rawValue),\"reason\":\(Problem.quote(close.reason))}"
+            // Through the frame's payload, so that both forms drop and cut the same.
+            let sent = (try? CloseFrame.parse(payload: close.payload())) ?? CloseFrame(code: nil)
+            let code = sent.code.map { "\"code\":\($0.rawValue)," } ?? ""
+            text += ",\"close\":{\(code)\"reason\":\(Problem.quote(sent.reason))}"
         }
         return ByteBuffer(string: text + "}\n")
     }
@@ -75,6 +135,8 @@ extension PollCodec {
         if let code = frame.code, !code.mayAppearOnWire {
             throw PollProblem(400, "close code \(code.rawValue) may not be sent.")
         }
+        // RFC 6455 5.5.1: the reason follows the code.
+        if frame.code == nil, !frame.reason.isEmpty { throw PollProblem(400, "A close.reason needs a close.code.") }
         guard frame.reason.utf8.count <= 123 else { throw PollProblem(400, "A close reason has at most 123 bytes.") }
         return frame
     }

@@ -26,7 +26,7 @@ package struct ReceiveWindow: Equatable, Sendable {
         let verdict = self.inspect(first: first, count: count)
         if case .accept(let skip) = verdict {
             let (sum, overflow) = self.received.addingReportingOverflow(UInt64(count - skip))
-            if overflow { return .gap(expected: self.received) }
+            if overflow { return .gap(expected: self.received &+ 1) }
             self.received = sum
         }
         return verdict

@@ -13,6 +13,21 @@ package struct ProxyConfig: Sendable, Equatable {
     /// Nil when switched off.
     package var admin: AdminConfig?
     package var log: LogConfig
+
+    package init(
+        listen: [ListenConfig], routes: [Route], authentication: AuthenticationConfig,
+        upstreams: [String: UpstreamConfig], session: SessionConfig, limits: LimitsConfig,
+        admin: AdminConfig?, log: LogConfig
+    ) {
+        self.listen = listen
+        self.routes = routes
+        self.authentication = authentication
+        self.upstreams = upstreams
+        self.session = session
+        self.limits = limits
+        self.admin = admin
+        self.log = log
+    }
 }
 
 package struct ListenConfig: Sendable, Equatable {
@@ -20,6 +35,14 @@ package struct ListenConfig: Sendable, Equatable {
     /// 0 lets the system choose.
     package var port: Int
     package var tls: TLSConfig?
+
+    package init(
+        host: String, port: Int, tls: TLSConfig?
+    ) {
+        self.host = host
+        self.port = port
+        self.tls = tls
+    }
 }
 
 package struct TLSConfig: Sendable, Equatable {
@@ -31,12 +54,26 @@ package struct TLSConfig: Sendable, Equatable {
     /// Chosen by SNI; the first answers clients without it. Never empty.
     package var certificates: [CertificatePair]
     package var minimumVersion: Version
+
+    package init(
+        certificates: [CertificatePair], minimumVersion: Version
+    ) {
+        self.certificates = certificates
+        self.minimumVersion = minimumVersion
+    }
 }
 
 /// Paths of PEM files, resolved against the folder of the configuration.
 package struct CertificatePair: Sendable, Equatable {
     package var certificate: String
     package var key: String
+
+    package init(
+        certificate: String, key: String
+    ) {
+        self.certificate = certificate
+        self.key = key
+    }
 }
 
 package struct AuthenticationConfig: Sendable, Equatable {
@@ -44,6 +81,15 @@ package struct AuthenticationConfig: Sendable, Equatable {
     package var queryParameter: String
     package var cookie: String
     package var identityHeader: String
+
+    package init(
+        tokens: [Token], queryParameter: String, cookie: String, identityHeader: String
+    ) {
+        self.tokens = tokens
+        self.queryParameter = queryParameter
+        self.cookie = cookie
+        self.identityHeader = identityHeader
+    }
 }
 
 package struct UpstreamConfig: Sendable, Equatable {
@@ -53,6 +99,15 @@ package struct UpstreamConfig: Sendable, Equatable {
     package var connectTimeout: TimeAmount
     /// PEM file of the authorities that vouch for `wss` servers; nil for the system's.
     package var ca: String?
+
+    package init(
+        name: String, servers: [UpstreamServer], connectTimeout: TimeAmount, ca: String?
+    ) {
+        self.name = name
+        self.servers = servers
+        self.connectTimeout = connectTimeout
+        self.ca = ca
+    }
 }
 
 package struct UpstreamServer: Sendable, Equatable {
@@ -61,6 +116,15 @@ package struct UpstreamServer: Sendable, Equatable {
     package var port: Int
     /// Put before the client's path; empty for none, else begins with a slash and does not end with one.
     package var pathPrefix: String
+
+    package init(
+        isSecure: Bool, host: String, port: Int, pathPrefix: String
+    ) {
+        self.isSecure = isSecure
+        self.host = host
+        self.port = port
+        self.pathPrefix = pathPrefix
+    }
 }
 
 package struct SessionConfig: Sendable, Equatable {
@@ -69,6 +133,15 @@ package struct SessionConfig: Sendable, Equatable {
     package var ping: TimeAmount
     /// Bytes.
     package var buffer: Int
+
+    package init(
+        hold: TimeAmount, resume: TimeAmount, ping: TimeAmount, buffer: Int
+    ) {
+        self.hold = hold
+        self.resume = resume
+        self.ping = ping
+        self.buffer = buffer
+    }
 }
 
 package struct LimitsConfig: Sendable, Equatable {
@@ -80,11 +153,27 @@ package struct LimitsConfig: Sendable, Equatable {
     package var handshake: TimeAmount
     /// Bytes of a request's header section.
     package var header: Int
+
+    package init(
+        connections: Int, message: Int, handshake: TimeAmount, header: Int
+    ) {
+        self.connections = connections
+        self.message = message
+        self.handshake = handshake
+        self.header = header
+    }
 }
 
 package struct AdminConfig: Sendable, Equatable {
     package var host: String
     package var port: Int
+
+    package init(
+        host: String, port: Int
+    ) {
+        self.host = host
+        self.port = port
+    }
 }
 
 package struct LogConfig: Sendable, Equatable {
@@ -95,4 +184,11 @@ package struct LogConfig: Sendable, Equatable {
 
     package var format: Format
     package var level: Logger.Level
+
+    package init(
+        format: Format, level: Logger.Level
+    ) {
+        self.format = format
+        self.level = level
+    }
 }

@@ -40,10 +40,6 @@ final class UpstreamHandshakeHandler: ChannelInboundHandler, RemovableChannelHan
         switch self.unwrapInboundIn(data) {
         case .head(let head):
             self.head = head
-            if head.status == .switchingProtocols {
-                // Reading stops here so that what follows waits, in the decoder or in the socket.
-                self.complete(.success(.switched(head.headers)))
-            }
         case .body(var part):
             let room = Self.bodyLimit - self.body.readableBytes
             if let slice = part.readSlice(length: min(room, part.readableBytes)) {
@@ -51,7 +47,14 @@ final class UpstreamHandshakeHandler: ChannelInboundHandler, RemovableChannelHan
             }
         case .end:
             guard let head = self.head else { return }
-            self.complete(.success(.refused(head, self.body)))
+            guard head.status == .switchingProtocols else {
+                self.complete(.success(.refused(head, self.body)))
+                return
+            }
+            // The decoder reads no further and keeps what came behind the 101; it is removed when it has returned from
+            // this call, not within it.
+            let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+            context.eventLoop.execute { bound.value.complete(.success(.switched(head.headers))) }
         }
     }
 

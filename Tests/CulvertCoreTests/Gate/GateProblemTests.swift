@@ -23,7 +23,8 @@ import Testing
     ])
     func anyTextComesBackAsItWas(_ text: String) throws {
         let json = Problem.json(status: 400, code: "x", title: text, detail: text, extra: [(text + "!", "true")])
-        let object = try #require(JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any])
+        let parsed = try JSONSerialization.jsonObject(with: Data(json.utf8))
+        let object = try #require(parsed as? [String: Any])
         #expect((object["title"] as? String)?.unicodeScalars.elementsEqual(text.unicodeScalars) == true)
         #expect((object["detail"] as? String)?.unicodeScalars.elementsEqual(text.unicodeScalars) == true)
         #expect(object["status"] as? Int == 400)

@@ -1,0 +1,107 @@
+import ArgumentParser
+import CulvertCore
+import CulvertDemo
+import CulvertServer
+import Foundation
+import Logging
+import NIOCore
+import NIOPosix
+
+struct Demo: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run the proxy in front of an embedded echo and chat backend, with a page to try it.")
+
+    @Option(help: "The port of the edge.")
+    var port = 8443
+
+    @Option(help: "Where the development certificate is kept.")
+    var certs = "certs"
+
+    func run() async throws {
+        let group = MultiThreadedEventLoopGroup.singleton
+        let certificate = try DevelopmentCertificate.ensure(directory: self.certs)
+        let backend = try await DemoBackend.start(group: group)
+        let token = Self.mintToken()
+        let config = Self.config(
+            port: self.port, backend: backend.port, token: token, certificate: certificate.certificate,
+            key: certificate.key)
+        let logger = Logging.make(config.log)
+        let page = DemoPage.html(token: token)
+        let certificatePath = certificate.certificate
+        let runner = Runner(
+            config: config, logger: logger, pages: { path in path == "/" ? page : nil },
+            whenReady: { edge in
+                let port = edge.addresses.first?.port ?? 0
+                let text = Self.instructions(port: port, token: token, certificate: certificatePath)
+                // Not print: into a pipe that waits until its buffer is full.
+                FileHandle.standardOutput.write(Data(text.utf8))
+            },
+            afterwards: { try? await backend.stop() })
+        do {
+            try await runner.run()
+        } catch let error as StartFailure {
+            throw Check.fail([error.description])
+        }
+    }
+
+    func validate() throws {
+        // The page's origin is allowed by its port, so that must be known before it is bound.
+        guard (1...65535).contains(self.port) else { throw ValidationError("--port is 1 to 65535.") }
+    }
+
+    private static func mintToken() -> String {
+        var generator = SystemRandomNumberGenerator()
+        return (0..<4).map { _ in String(generator.next(), radix: 36) }.joined()
+    }
+
+    private static func config(
+        port: Int, backend: Int, token: String, certificate: String, key: String
+    ) -> ProxyConfig {
+        let origins = OriginPolicy(
+            allow: ["localhost", "127.0.0.1", "[::1]"].flatMap { host in
+                [OriginPattern("https://\(host):\(port)")].compactMap(\.self)
+            }, missing: .allow)
+        let route = Route(
+            path: "/", host: nil, upstream: "demo", origins: origins, authenticationRequired: true,
+            transports: Set(Transport.allCases), validateText: true)
+        return ProxyConfig(
+            listen: [
+                ListenConfig(
+                    host: "127.0.0.1", port: port,
+                    tls: TLSConfig(
+                        certificates: [CertificatePair(certificate: certificate, key: key)], minimumVersion: .v1_2))
+            ],
+            routes: [route],
+            authentication: AuthenticationConfig(
+                tokens: [
+                    Token(id: "demo", digest: Token.digest(of: token), subject: "demo", routes: ["/"], expires: nil)
+                ], queryParameter: "access_token", cookie: "culvert_token", identityHeader: "X-Forwarded-User"),
+            upstreams: [
+                "demo": UpstreamConfig(
+                    name: "demo",
+                    servers: [UpstreamServer(isSecure: false, host: "127.0.0.1", port: backend, pathPrefix: "")],
+                    connectTimeout: .seconds(5), ca: nil)
+            ],
+            session: SessionConfig(hold: .seconds(25), resume: .seconds(60), ping: .seconds(25), buffer: 1 << 20),
+            limits: LimitsConfig(connections: 1000, message: 1 << 20, handshake: .seconds(10), header: 16 << 10),
+            admin: nil, log: LogConfig(format: .text, level: .info))
+    }
+
+    private static func instructions(port: Int, token: String, certificate: String) -> String {
+        let base = "https://localhost:\(port)"
+        return """
+            Culvert is in front of an echo and chat backend. The certificate is a development one: browsers ask once.
+
+            Page:       \(base)/
+            WebSocket:  wss://localhost:\(port)/echo?access_token=\(token)
+
+            Long-polling, to paste:
+              curl() { command curl -sS --cacert \(certificate) -H 'Authorization: Bearer \(token)' "$@"; }
+              S=\(base)$(curl -D - -o /dev/null -X POST \(base)/echo/_poll | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p')
+              curl "$S" -d '{"first":1,"messages":[{"text":"hello"}]}'
+              curl "$S?ack=0"
+              curl -X DELETE "$S?code=1000"
+
+            """
+    }
+}

@@ -1,0 +1,98 @@
+import CulvertServer
+import Foundation
+import Logging
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import UnixSignals
+
+/// Why the proxy did not start; for the operator's eyes.
+struct StartFailure: Error, CustomStringConvertible {
+    var description: String
+}
+
+enum Environment {
+    static var all: [String: String] { ProcessInfo.processInfo.environment }
+}
+
+enum Logging {
+    static func make(_ config: LogConfig) -> Logger {
+        var logger = Logger(label: "culvert") { label in
+            switch config.format {
+            case .json: JSONLogHandler(label: label, level: config.level, sink: .standardError)
+            case .text: TextLogHandler(label: label, level: config.level, sink: .standardError)
+            }
+        }
+        logger.logLevel = config.level
+        return logger
+    }
+}
+
+/// Starts the edge and its admin listener, and stops them when told to.
+struct Runner {
+    let config: ProxyConfig
+    let logger: Logger
+    var pages: StaticPages?
+    /// Called when connections are accepted.
+    var whenReady: (@Sendable (EdgeServer) -> Void)?
+    /// Called when the edge has stopped.
+    var afterwards: (@Sendable () async -> Void)?
+
+    func run() async throws {
+        let group = MultiThreadedEventLoopGroup.singleton
+        let edge: EdgeServer
+        let admin: AdminServer?
+        do {
+            edge = try await EdgeServer.start(config: self.config, group: group, pages: self.pages, logger: self.logger)
+            admin = try await self.startAdmin(edge, group: group)
+        } catch {
+            throw StartFailure(description: "culvert cannot start: \(error)")
+        }
+        let service = EdgeService(edge: edge, admin: admin, afterwards: self.afterwards)
+        let services = ServiceGroup(
+            configuration: .init(
+                services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: self.logger))
+        self.whenReady?(edge)
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await services.run() }
+            tasks.addTask { await Self.exitAtSecondSignal() }
+            _ = try await tasks.next()
+            tasks.cancelAll()
+        }
+        self.logger.info("stopped")
+    }
+
+    private func startAdmin(_ edge: EdgeServer, group: MultiThreadedEventLoopGroup) async throws -> AdminServer? {
+        guard let config = self.config.admin else { return nil }
+        do {
+            return try await AdminServer.start(config, group: group) {
+                AdminServer.Health(sessions: edge.openSessions, isDraining: edge.isDraining)
+            }
+        } catch {
+            throw StartFailure(description: "admin listener \(config.host):\(config.port): \(error)")
+        }
+    }
+
+    /// Whoever signals twice does not want to wait.
+    private static func exitAtSecondSignal() async {
+        var seen = 0
+        for await _ in await UnixSignalsSequence(trapping: .sigterm, .sigint) {
+            seen += 1
+            if seen == 2 { exit(1) }
+        }
+    }
+}
+
+private struct EdgeService: Service {
+    let edge: EdgeServer
+    let admin: AdminServer?
+    let afterwards: (@Sendable () async -> Void)?
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        await self.edge.shutdown()
+        await self.admin?.shutdown()
+        await self.afterwards?()
+    }
+}

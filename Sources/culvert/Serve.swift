@@ -1,0 +1,24 @@
+import ArgumentParser
+import CulvertServer
+import Logging
+import NIOPosix
+import ServiceLifecycle
+
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Run the proxy (the default).")
+
+    @Option(name: .shortAndLong, help: "The configuration file.")
+    var config = "proxy.yaml"
+
+    func run() async throws {
+        let config = try Check.load(self.config)
+        let problems = config.checkFiles()
+        guard problems.isEmpty else { throw Check.fail(problems.map(\.description)) }
+        let logger = Logging.make(config.log)
+        do {
+            try await Runner(config: config, logger: logger).run()
+        } catch let error as StartFailure {
+            throw Check.fail([error.description])
+        }
+    }
+}

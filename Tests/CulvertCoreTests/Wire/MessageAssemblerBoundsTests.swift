@@ -1,0 +1,113 @@
+import CulvertCore
+import NIOCore
+import Testing
+
+@Suite("Message assembler: time and memory")
+struct MessageAssemblerBoundsTests {
+    /// Bytes of the buffers the assembler holds on to. There is no interface for it, and there should be none.
+    private static func held(_ assembler: MessageAssembler) -> Int {
+        Mirror(reflecting: assembler).children.reduce(0) { $0 + (($1.value as? ByteBuffer)?.storageCapacity ?? 0) }
+    }
+
+    // With a copy of the message for each piece, each of these would move some hundreds of gigabytes.
+    private static let size = 1 << 20
+
+    @Test("A message in a million fragments takes time linear in its size", .timeLimit(.minutes(1)))
+    func manyFragments() {
+        var bytes = ByteBuffer()
+        bytes.writeBytes(WireBytes.frame(0x02, [7]))
+        let part = WireBytes.frame(0x00, [7])
+        for _ in 0..<(Self.size - 2) { bytes.writeBytes(part) }
+        bytes.writeBytes(WireBytes.frame(0x80, [7]))
+        var assembler = MessageAssembler(sender: .server, messageLimit: Self.size)
+        assembler.append(bytes)
+        #expect(assembler.next() == .message(.binary, ByteBuffer(repeating: 7, count: Self.size)))
+        #expect(assembler.next() == .needMore)
+    }
+
+    @Test("A message that comes byte by byte takes time linear in its size", .timeLimit(.minutes(1)))
+    func manyAppends() {
+        var assembler = MessageAssembler(sender: .server, messageLimit: Self.size)
+        assembler.append(ByteBuffer(bytes: [0x82, 127, 0, 0, 0, 0, 0, 0x10, 0, 0]))
+        let byte = ByteBuffer(bytes: [7])
+        var early = 0
+        for _ in 0..<(Self.size - 1) {
+            assembler.append(byte)
+            if assembler.next() != .needMore { early += 1 }
+        }
+        #expect(early == 0)
+        assembler.append(byte)
+        #expect(assembler.next() == .message(.binary, ByteBuffer(repeating: 7, count: Self.size)))
+    }
+
+    @Test("Many appends before the first look take time linear in their number", .timeLimit(.minutes(1)))
+    func appendsUnread() {
+        var assembler = MessageAssembler(sender: .server, messageLimit: 1)
+        let frame = ByteBuffer(bytes: WireBytes.frame(0x82, [7]))
+        for _ in 0..<(Self.size / 2) { assembler.append(frame) }
+        var messages = 0
+        while case .message = assembler.next() { messages += 1 }
+        #expect(messages == Self.size / 2)
+    }
+
+    @Test("Holds no more than the message, a control frame and one append, but for the rounding of buffers")
+    func bounded() {
+        let limit = 10_000
+        let piece = 1000
+        var assembler = MessageAssembler(sender: .server, messageLimit: limit)
+        let fragment = WireBytes.frame(0x00, [UInt8](repeating: 1, count: 90))
+        let ping = WireBytes.frame(0x89, [UInt8](repeating: 2, count: 125))
+        var bytes = WireBytes.frame(0x02, [])
+        for _ in 0..<110 { bytes += fragment + ping }
+        for _ in 0..<40 {
+            bytes += WireBytes.frame(0x80, []) + WireBytes.frame(0x02, [])
+            for _ in 0..<110 { bytes += fragment + ping }
+        }
+        var most = 0
+        var pings = 0
+        var messages = 0
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            assembler.append(ByteBuffer(bytes: rest.prefix(piece)))
+            rest = rest.dropFirst(piece)
+            draining: while true {
+                switch assembler.next() {
+                case .needMore: break draining
+                case .control: pings += 1
+                case .message: messages += 1
+                case .violation(let code, let why):
+                    Issue.record("\(code) \(why)")
+                    return
+                }
+            }
+            most = max(most, Self.held(assembler))
+        }
+        #expect(pings == 41 * 110)
+        #expect(messages == 40)
+        // Buffers grow to powers of two.
+        #expect(most <= 2 * (limit + piece + FrameHeader.longestCarry))
+        #expect(most >= 110 * 90)
+    }
+
+    @Test("A length that is announced and not sent costs nothing")
+    func announced() {
+        var assembler = MessageAssembler(sender: .server, messageLimit: .max)
+        assembler.append(ByteBuffer(bytes: [0x82, 127, 0, 0, 0xFF, 0, 0, 0, 0, 0, 1]))
+        #expect(assembler.next() == .needMore)
+        #expect(Self.held(assembler) < 1000)
+    }
+
+    @Test("A small message does not keep the large buffer it came in")
+    func smallMessage() {
+        var bytes = ByteBuffer(bytes: WireBytes.frame(0x82, [1, 2, 3]))
+        bytes.writeBytes(WireBytes.frame(0x82, [UInt8](repeating: 0, count: 60_000)))
+        var assembler = MessageAssembler(sender: .server, messageLimit: 1 << 20)
+        assembler.append(bytes)
+        guard case .message(_, let payload) = assembler.next() else {
+            Issue.record("no message")
+            return
+        }
+        #expect(payload.readableBytes == 3)
+        #expect(payload.storageCapacity < 1000)
+    }
+}
