@@ -63,8 +63,8 @@ private struct Members {
             let key = Key(stringValue: name)
             do {
                 return try self.container.decodeIfPresent(Value.self, forKey: key)
-            } catch DecodingError.dataCorrupted(let context) where context.codingPath.isEmpty {
-                // A number that does not fit is reported without its place.
+            } catch let error where !(error is DecodingError) {
+                // For a number that does not fit Foundation throws an error of its own, without its place.
                 throw self.error(key)
             }
         }

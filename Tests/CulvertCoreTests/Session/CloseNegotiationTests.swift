@@ -91,6 +91,12 @@ struct CloseNegotiationTests {
                 Step(event: .close(from: .client, clientClose), cut: "cu", ended: true),
             ], code: 1001, closer: .culvert),
         Scenario(
+            name: "a client that never came back is as good as lost",
+            steps: [
+                Step(event: .abandoned(shutdown), toUpstream: 1001),
+                Step(event: .close(from: .server, upstreamClose), cut: "u", ended: true),
+            ], code: 1001, closer: .culvert),
+        Scenario(
             name: "a peer that never answers is cut off by the deadline",
             steps: [
                 Step(event: .close(from: .client, clientClose), toUpstream: 1000),
@@ -124,7 +130,8 @@ struct CloseNegotiationTests {
 
     static let alphabet: [Event] = [
         .close(from: .client, clientClose), .close(from: .server, upstreamClose), .lost(.client), .lost(.server),
-        .violation(by: .client, violation), .violation(by: .server, violation), .shutdown(shutdown), .deadline,
+        .violation(by: .client, violation), .violation(by: .server, violation), .shutdown(shutdown),
+        .abandoned(shutdown), .deadline,
     ]
 
     /// What may be relied on in every order, whatever the table says.
@@ -157,7 +164,7 @@ struct CloseNegotiationTests {
             let wasEnded = negotiation.isEnded
             let mayClient = negotiation.maySend(to: .client)
             let mayUpstream = negotiation.maySend(to: .server)
-            if event == .lost(.client) { lostClient = true }
+            if event == .lost(.client) || event == .abandoned(Self.shutdown) { lostClient = true }
             if event == .lost(.server) { lostUpstream = true }
             let actions = negotiation.handle(event)
             if wasEnded, actions != CloseNegotiation.Actions() { return "acts behind the end" }

@@ -64,10 +64,11 @@ struct FrameScannerChunkingTests {
         let sender = mask == nil ? Endpoint.server : .client
         let text = Array(String(repeating: "aé€𝄞 ascii ascii ascii ", count: 3000).utf8)
         let after = conversation(mask)
+        let bad = text + [0xFF]
         return [
             Stream("64-bit length, mask \(mask ?? 0)", WireBytes.frame(0x82, text, mask: mask) + after, sender: sender),
             Stream("long text, mask \(mask ?? 0)", WireBytes.frame(0x81, text, mask: mask) + after, sender: sender),
-            Stream("long bad text, mask \(mask ?? 0)", WireBytes.frame(0x81, text + [0xFF], mask: mask), sender: sender),
+            Stream("long bad text, mask \(mask ?? 0)", WireBytes.frame(0x81, bad, mask: mask), sender: sender),
         ]
     }
 

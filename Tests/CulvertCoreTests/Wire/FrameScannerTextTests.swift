@@ -107,7 +107,7 @@ struct FrameScannerTextTests {
     func empty() {
         var scanner = FrameScanner(sender: .client, messageLimit: 10, allowedRSV: 0, validateText: true)
         let scan = scanner.scan(UnsafeRawBufferPointer(start: nil, count: 0), stopAtBoundary: false)
-        #expect(scan == FrameScanner.Scan(accepted: 0, stop: .end))
+        #expect(scan.accepted == 0 && scan.stop == .end)
         #expect(scanner.isAtFrameBoundary)
     }
 
@@ -119,15 +119,15 @@ struct FrameScannerTextTests {
         for cut in 6...first.count {
             var scanner = FrameScanner(sender: .client, messageLimit: 100, allowedRSV: 0, validateText: true)
             let head = Array(bytes[..<cut]).withUnsafeBytes { scanner.scan($0, stopAtBoundary: false) }
-            #expect(head == FrameScanner.Scan(accepted: cut, stop: .end))
+            #expect(head.accepted == cut && head.stop == .end)
             #expect(scanner.isAtFrameBoundary == (cut == first.count))
             let rest = Array(bytes[cut...])
             let stopped = rest.withUnsafeBytes { scanner.scan($0, stopAtBoundary: true) }
-            #expect(stopped == FrameScanner.Scan(accepted: first.count - cut, stop: .boundary))
+            #expect(stopped.accepted == first.count - cut && stopped.stop == .boundary)
             #expect(scanner.isAtFrameBoundary)
             #expect(!scanner.isBetweenMessages)
             let tail = Array(bytes[first.count...]).withUnsafeBytes { scanner.scan($0, stopAtBoundary: false) }
-            #expect(tail == FrameScanner.Scan(accepted: 7, stop: .end))
+            #expect(tail.accepted == 7 && tail.stop == .end)
             #expect(scanner.isBetweenMessages)
             #expect(scanner.messages == 1)
         }
@@ -138,9 +138,9 @@ struct FrameScannerTextTests {
         var scanner = FrameScanner(sender: .server, messageLimit: 100, allowedRSV: 0, validateText: true)
         _ = [UInt8]([0x82, 3, 1]).withUnsafeBytes { scanner.scan($0, stopAtBoundary: false) }
         let inside = [UInt8]([2]).withUnsafeBytes { scanner.scan($0, stopAtBoundary: true) }
-        #expect(inside == FrameScanner.Scan(accepted: 1, stop: .end))
+        #expect(inside.accepted == 1 && inside.stop == .end)
         let last = [UInt8]([3]).withUnsafeBytes { scanner.scan($0, stopAtBoundary: true) }
-        #expect(last == FrameScanner.Scan(accepted: 1, stop: .end))
+        #expect(last.accepted == 1 && last.stop == .end)
         #expect(scanner.isAtFrameBoundary)
     }
 }

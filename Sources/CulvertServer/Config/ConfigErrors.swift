@@ -1,0 +1,77 @@
+/// One thing that is wrong with a configuration file, and where.
+package struct ConfigError: Error, Equatable, Sendable, CustomStringConvertible {
+    package var file: String
+    /// Both count from 1.
+    package var line: Int
+    package var column: Int
+    /// Such as `routes[0].origins.allow[1]`; empty for the file as a whole.
+    package var keyPath: String
+    package var message: String
+
+    package init(file: String, line: Int, column: Int, keyPath: String, message: String) {
+        self.file = file
+        self.line = line
+        self.column = column
+        self.keyPath = keyPath
+        self.message = message
+    }
+
+    package var description: String {
+        "\(self.file):\(self.line):\(self.column): " + (self.keyPath.isEmpty ? "" : "\(self.keyPath): ") + self.message
+    }
+}
+
+/// All that is wrong with a configuration file, in the order of its lines. Never empty.
+package struct ConfigErrors: Error, Equatable, Sendable {
+    package var errors: [ConfigError]
+
+    package init(errors: [ConfigError]) {
+        self.errors = errors
+    }
+}
+
+/// Gathers errors while reading goes on, so that all are reported at once.
+final class ConfigErrorCollector {
+    let file: String
+    private(set) var errors: [ConfigError] = []
+
+    init(file: String) {
+        self.file = file
+    }
+
+    func add(line: Int, column: Int, keyPath: String, _ message: String) {
+        self.errors.append(
+            ConfigError(file: self.file, line: line, column: column, keyPath: keyPath, message: message))
+    }
+
+    var sorted: [ConfigError] {
+        self.errors.sorted { ($0.line, $0.column, $0.keyPath) < ($1.line, $1.column, $1.keyPath) }
+    }
+}
+
+/// Finds what a misspelt word was meant to be.
+enum Spelling {
+    /// ` (did you mean "x"?)`, or nothing when no candidate is near.
+    static func suggestion(for word: String, among candidates: some Sequence<String>) -> String {
+        let ranked = candidates.map { (distance: self.distance(word.lowercased(), $0.lowercased()), word: $0) }
+        guard let best = ranked.min(by: { ($0.distance, $0.word) < ($1.distance, $1.word) }) else { return "" }
+        return best.distance <= max(1, min(word.count, best.word.count) / 2) ? " (did you mean \"\(best.word)\"?)" : ""
+    }
+
+    /// Levenshtein's distance, one row at a time. Words beyond 64 characters are no misspelling of a key.
+    static func distance(_ a: String, _ b: String) -> Int {
+        let a = Array(a.prefix(64))
+        let b = Array(b.prefix(64))
+        var row = Array(0...b.count)
+        for (i, x) in a.enumerated() {
+            var diagonal = row[0]
+            row[0] = i + 1
+            for (j, y) in b.enumerated() {
+                let cost = min(row[j + 1] + 1, row[j] + 1, diagonal + (x == y ? 0 : 1))
+                diagonal = row[j + 1]
+                row[j + 1] = cost
+            }
+        }
+        return row[b.count]
+    }
+}

@@ -1,0 +1,111 @@
+import CulvertCore
+import Foundation
+import NIOCore
+
+extension ConfigReader {
+    func routes(_ node: ConfigNode, upstreams: [String: ConfigNode]) -> [Route]? {
+        guard let entries = node.list() else { return nil }
+        if entries.isEmpty { node.fail("expected at least one route") }
+        var seen: Set<String> = []
+        return entries.compactMap { entry in
+            guard let route = self.route(entry, upstreams: upstreams) else { return nil }
+            if !seen.insert(route.name).inserted { entry.fail("another route has the same host and path") }
+            return route
+        }
+    }
+
+    private enum Authentication: String, CaseIterable {
+        case required
+        case none
+    }
+
+    private func route(_ node: ConfigNode, upstreams: [String: ConfigNode]) -> Route? {
+        let known = ["path", "host", "upstream", "origins", "authentication", "transports", "validate_text"]
+        guard let keys = node.section(known, required: ["path", "upstream"]) else { return nil }
+        let path = keys["path"].flatMap(self.path)
+        let upstream = keys["upstream"]?.string()
+        if let upstream, upstreams[upstream] == nil {
+            keys["upstream"]?.fail(
+                "no upstream is called \"\(upstream)\"" + Spelling.suggestion(for: upstream, among: upstreams.keys.sorted()))
+        }
+        var transports = Set(Transport.allCases)
+        if let list = keys["transports"]?.list() {
+            transports = Set(list.compactMap { $0.choice(Transport.self) })
+            if list.isEmpty { keys["transports"]?.fail("expected at least one of websocket, long-poll") }
+        }
+        let host = keys["host"].flatMap(self.host)
+        let authentication = keys["authentication"]?.choice(Authentication.self) ?? .required
+        let origins = self.origins(keys["origins"])
+        let validateText = keys["validate_text"]?.bool() ?? false
+        guard let path, let upstream else { return nil }
+        return Route(
+            path: path, host: host, upstream: upstream, origins: origins,
+            authenticationRequired: authentication == .required, transports: transports, validateText: validateText)
+    }
+
+    private func host(_ node: ConfigNode) -> String? {
+        guard let text = node.string()?.lowercased() else { return nil }
+        guard !text.isEmpty, !text.contains(where: { "/ \t".contains($0) }),
+            text.first == "[" || !text.contains(":")
+        else {
+            node.fail("expected a host name without scheme and port")
+            return nil
+        }
+        return text
+    }
+
+    /// Without the section no browser's origin passes, and clients that send none do.
+    private func origins(_ node: ConfigNode?) -> OriginPolicy {
+        guard let keys = node?.section(["allow", "missing"]) else { return OriginPolicy(allow: [], missing: .allow) }
+        let allow = keys["allow"]?.list()?.compactMap { entry -> OriginPattern? in
+            guard let text = entry.string() else { return nil }
+            guard let pattern = OriginPattern(text) else {
+                entry.fail("expected an origin, such as https://a.example, https://*.example.com or null")
+                return nil
+            }
+            return pattern
+        }
+        return OriginPolicy(allow: allow ?? [], missing: keys["missing"]?.choice(MissingOrigin.self) ?? .allow)
+    }
+
+    func upstreams(_ node: ConfigNode) -> [String: UpstreamConfig]? {
+        guard let members = node.members() else { return nil }
+        if members.isEmpty { node.fail("expected at least one upstream") }
+        var upstreams: [String: UpstreamConfig] = [:]
+        for (name, entry) in members {
+            guard let keys = entry.section(["servers", "connect_timeout", "ca"], required: ["servers"]),
+                let list = keys["servers"]?.list()
+            else { continue }
+            if list.isEmpty { keys["servers"]?.fail("expected at least one server") }
+            let servers = list.compactMap { server -> UpstreamServer? in
+                guard let keys = server.section(["url"], required: ["url"]) else { return nil }
+                return keys["url"].flatMap(self.server)
+            }
+            upstreams[name] = UpstreamConfig(
+                name: name, servers: servers, connectTimeout: keys["connect_timeout"]?.time() ?? .seconds(5),
+                ca: keys["ca"]?.string().map(self.resolve))
+        }
+        return upstreams
+    }
+
+    private func server(_ node: ConfigNode) -> UpstreamServer? {
+        guard let text = node.string() else { return nil }
+        guard let url = URLComponents(string: text), let scheme = url.scheme?.lowercased(), ["ws", "wss"].contains(scheme),
+            let host = url.host, !host.isEmpty, url.user == nil, url.password == nil, url.query == nil, url.fragment == nil
+        else {
+            // The text is not repeated: it may hold a password.
+            node.fail("expected ws://host:port or wss://host:port, with at most a path behind it")
+            return nil
+        }
+        let isSecure = scheme == "wss"
+        let port = url.port ?? (isSecure ? 443 : 80)
+        guard (1...65535).contains(port) else {
+            node.fail("expected a port from 1 to 65535")
+            return nil
+        }
+        var prefix = url.percentEncodedPath
+        while prefix.hasSuffix("/") { prefix.removeLast() }
+        let bare = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
+        return UpstreamServer(isSecure: isSecure, host: bare, port: port, pathPrefix: prefix)
+    }
+}

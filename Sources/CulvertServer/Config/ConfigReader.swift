@@ -1,0 +1,193 @@
+import CulvertCore
+import Foundation
+import Logging
+import NIOCore
+
+/// Reads the sections of a configuration. Each gives nil, and has said why, when it cannot be used.
+struct ConfigReader {
+    /// Relative paths of files begin here.
+    let directory: String
+
+    static let sections = ["listen", "routes", "authentication", "upstreams", "session", "limits", "admin", "log"]
+
+    func read(_ root: ConfigNode) -> ProxyConfig? {
+        guard let top = root.section(Self.sections, required: ["listen", "routes", "upstreams"]) else { return nil }
+        let upstreams = top["upstreams"].flatMap(self.upstreams)
+        let listen = top["listen"].flatMap(self.listen)
+        let routes = top["routes"].flatMap { self.routes($0, upstreams: top["upstreams"]?.members() ?? [:]) }
+        let authentication = self.authentication(top["authentication"])
+        let session = self.session(top["session"])
+        let limits = self.limits(top["limits"])
+        let admin = self.admin(top["admin"])
+        let log = self.log(top["log"])
+        guard let upstreams, let listen, let routes else { return nil }
+        return ProxyConfig(
+            listen: listen, routes: routes, authentication: authentication, upstreams: upstreams, session: session,
+            limits: limits, admin: admin, log: log)
+    }
+
+    func resolve(_ path: String) -> String {
+        path.hasPrefix("/") || self.directory.isEmpty ? path : self.directory + "/" + path
+    }
+
+    // MARK: - listen
+
+    private func listen(_ node: ConfigNode) -> [ListenConfig]? {
+        guard let entries = node.list() else { return nil }
+        if entries.isEmpty { node.fail("expected at least one listener") }
+        return entries.compactMap { entry in
+            guard let keys = entry.section(["address", "tls"], required: ["address"]),
+                let address = keys["address"].flatMap(self.address)
+            else { return nil }
+            return ListenConfig(host: address.host, port: address.port, tls: keys["tls"].flatMap(self.tls))
+        }
+    }
+
+    /// `host:port`, IPv6 in brackets.
+    private func address(_ node: ConfigNode) -> (host: String, port: Int)? {
+        guard let text = node.string() else { return nil }
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+            (0...65535).contains(port)
+        else {
+            node.fail("expected an address and port, such as 0.0.0.0:8443 or [::1]:8443")
+            return nil
+        }
+        var host = text[..<colon]
+        if host.first == "[", host.last == "]" { host = host.dropFirst().dropLast() }
+        guard !host.isEmpty else {
+            node.fail("expected an address in front of the port, such as 0.0.0.0:8443")
+            return nil
+        }
+        return (String(host), port)
+    }
+
+    private func tls(_ node: ConfigNode) -> TLSConfig? {
+        guard let keys = node.section(["certificates", "minimum_version"], required: ["certificates"]) else { return nil }
+        let certificates = keys["certificates"]?.list()?.compactMap { entry -> CertificatePair? in
+            guard let keys = entry.section(["certificate", "key"], required: ["certificate", "key"]),
+                let certificate = keys["certificate"]?.string(), let key = keys["key"]?.string()
+            else { return nil }
+            return CertificatePair(certificate: self.resolve(certificate), key: self.resolve(key))
+        }
+        if certificates?.isEmpty == true { keys["certificates"]?.fail("expected at least one certificate") }
+        let version = keys["minimum_version"].map { $0.choice(TLSConfig.Version.self) ?? .v1_2 } ?? .v1_2
+        return certificates.map { TLSConfig(certificates: $0, minimumVersion: version) }
+    }
+
+    // MARK: - authentication
+
+    private func authentication(_ node: ConfigNode?) -> AuthenticationConfig {
+        var config = AuthenticationConfig(
+            tokens: [], queryParameter: "access_token", cookie: "culvert_token", identityHeader: "X-Forwarded-User")
+        guard let keys = node?.section(["tokens", "query_parameter", "cookie", "identity_header"]) else { return config }
+        config.queryParameter = keys["query_parameter"].flatMap(self.name) ?? config.queryParameter
+        config.cookie = keys["cookie"].flatMap(self.name) ?? config.cookie
+        config.identityHeader = keys["identity_header"].flatMap(self.name) ?? config.identityHeader
+        var ids: Set<String> = []
+        var digests: Set<[UInt8]> = []
+        for entry in keys["tokens"]?.list() ?? [] {
+            guard let token = self.token(entry) else { continue }
+            if !ids.insert(token.id).inserted { entry.fail("another token has the id \"\(token.id)\"") }
+            if !digests.insert(token.digest).inserted { entry.fail("another token has the same sha256") }
+            config.tokens.append(token)
+        }
+        return config
+    }
+
+    private func token(_ node: ConfigNode) -> Token? {
+        let required = ["id", "sha256", "subject", "routes"]
+        guard let keys = node.section(required + ["expires"], required: required) else { return nil }
+        let id = keys["id"]?.string()
+        let digest = keys["sha256"].flatMap(self.digest)
+        let subject = keys["subject"].flatMap(self.headerValue)
+        let routes = keys["routes"]?.list()?.compactMap(self.path)
+        var expires: Int64?
+        if let node = keys["expires"], let text = node.string() {
+            if let date = try? Date(text, strategy: .iso8601) {
+                expires = Int64(date.timeIntervalSince1970)
+            } else {
+                node.fail("expected a date and time, such as 2027-01-01T00:00:00Z")
+            }
+        }
+        guard let id, let digest, let subject, let routes else { return nil }
+        return Token(id: id, digest: digest, subject: subject, routes: routes, expires: expires)
+    }
+
+    /// Whatever is wrong with it, the value is not repeated: it may be the token itself, pasted by mistake.
+    private func digest(_ node: ConfigNode) -> [UInt8]? {
+        guard let text = node.string() else { return nil }
+        let digits = text.utf8.compactMap { Character(UnicodeScalar($0)).hexDigitValue }
+        guard digits.count == 64, text.utf8.count == 64 else {
+            node.fail("expected the SHA-256 of the token as 64 hexadecimal digits")
+            return nil
+        }
+        return stride(from: 0, to: 64, by: 2).map { UInt8(truncatingIfNeeded: digits[$0] << 4 | digits[$0 + 1]) }
+    }
+
+    /// A token in the sense of RFC 9110 5.6.2.
+    private func name(_ node: ConfigNode) -> String? {
+        guard let text = node.string() else { return nil }
+        let marks = "!#$%&'*+-.^_`|~".utf8
+        let isName = !text.isEmpty && text.utf8.allSatisfy { byte in
+            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+                || marks.contains(byte)
+        }
+        if !isName { node.fail("expected a name of letters, digits and !#$%&'*+-.^_`|~") }
+        return isName ? text : nil
+    }
+
+    private func headerValue(_ node: ConfigNode) -> String? {
+        guard let text = node.string() else { return nil }
+        guard !text.isEmpty, text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) else {
+            node.fail("expected printable ASCII, for it is sent in a header")
+            return nil
+        }
+        return text
+    }
+
+    func path(_ node: ConfigNode) -> String? {
+        guard let text = node.string() else { return nil }
+        guard PathPrefix.isSafe(text) else {
+            node.fail("expected a path that begins with a slash, without dot segments")
+            return nil
+        }
+        return text
+    }
+
+    // MARK: - the rest
+
+    private func session(_ node: ConfigNode?) -> SessionConfig {
+        var config = SessionConfig(hold: .seconds(25), resume: .seconds(60), ping: .seconds(25), buffer: 1 << 20)
+        guard let keys = node?.section(["hold", "resume", "ping", "buffer"]) else { return config }
+        config.hold = keys["hold"]?.time() ?? config.hold
+        config.resume = keys["resume"]?.time() ?? config.resume
+        config.ping = keys["ping"]?.time() ?? config.ping
+        config.buffer = keys["buffer"]?.size(1024 ... 1 << 30) ?? config.buffer
+        return config
+    }
+
+    private func limits(_ node: ConfigNode?) -> LimitsConfig {
+        var config = LimitsConfig(connections: 20000, message: 1 << 20, handshake: .seconds(10), header: 16 << 10)
+        guard let keys = node?.section(["connections", "message", "handshake", "header"]) else { return config }
+        config.connections = keys["connections"]?.integer(1...10_000_000) ?? config.connections
+        config.message = keys["message"]?.size(1 ... 1 << 30) ?? config.message
+        config.handshake = keys["handshake"]?.time() ?? config.handshake
+        config.header = keys["header"]?.size(512 ... 1 << 20) ?? config.header
+        return config
+    }
+
+    private func admin(_ node: ConfigNode?) -> AdminConfig? {
+        let standard = AdminConfig(host: "127.0.0.1", port: 9901)
+        guard let keys = node?.section(["address"]), let entry = keys["address"] else { return standard }
+        if entry.string() == "none" { return nil }
+        return self.address(entry).map { AdminConfig(host: $0.host, port: $0.port) }
+    }
+
+    private func log(_ node: ConfigNode?) -> LogConfig {
+        var config = LogConfig(format: .text, level: .info)
+        guard let keys = node?.section(["format", "level"]) else { return config }
+        config.format = keys["format"]?.choice(LogConfig.Format.self) ?? config.format
+        config.level = keys["level"]?.choice(Logger.Level.self) ?? config.level
+        return config
+    }
+}

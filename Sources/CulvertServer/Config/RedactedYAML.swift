@@ -1,0 +1,77 @@
+import CulvertCore
+import Foundation
+import Logging
+
+extension ProxyConfig {
+    /// The configuration in effect, defaults filled in. Digests are left out: who has one may try tokens against it
+    /// without asking us.
+    package func redactedYAML() -> String {
+        var out = "listen:\n"
+        for listen in self.listen {
+            let host = listen.host.contains(":") ? "[\(listen.host)]" : listen.host
+            out += "  - address: \(quote("\(host):\(listen.port)"))\n"
+            guard let tls = listen.tls else { continue }
+            out += "    tls:\n      certificates:\n"
+            for pair in tls.certificates {
+                out += "        - { certificate: \(quote(pair.certificate)), key: \(quote(pair.key)) }\n"
+            }
+            out += "      minimum_version: \(quote(tls.minimumVersion.rawValue))\n"
+        }
+        out += "routes:\n"
+        for route in self.routes {
+            out += "  - path: \(quote(route.path))\n"
+            if let host = route.host { out += "    host: \(quote(host))\n" }
+            out += "    upstream: \(quote(route.upstream))\n    origins:\n"
+            out += "      allow: [\(route.origins.allow.map { quote($0.description) }.joined(separator: ", "))]\n"
+            out += "      missing: \(route.origins.missing.rawValue)\n"
+            out += "    authentication: \(route.authenticationRequired ? "required" : "none")\n"
+            let transports = Transport.allCases.filter(route.transports.contains).map(\.rawValue)
+            out += "    transports: [\(transports.joined(separator: ", "))]\n"
+            out += "    validate_text: \(route.validateText)\n"
+        }
+        out += self.redactedAuthentication()
+        out += "upstreams:\n"
+        for (name, upstream) in self.upstreams.sorted(by: { $0.key < $1.key }) {
+            out += "  \(quote(name)):\n    servers:\n"
+            for server in upstream.servers {
+                let host = server.host.contains(":") ? "[\(server.host)]" : server.host
+                let url = "\(server.isSecure ? "wss" : "ws")://\(host):\(server.port)\(server.pathPrefix)"
+                out += "      - { url: \(quote(url)) }\n"
+            }
+            out += "    connect_timeout: \(ConfigUnits.text(upstream.connectTimeout))\n"
+            if let ca = upstream.ca { out += "    ca: \(quote(ca))\n" }
+        }
+        out += "session:\n  hold: \(ConfigUnits.text(self.session.hold))\n"
+        out += "  resume: \(ConfigUnits.text(self.session.resume))\n  ping: \(ConfigUnits.text(self.session.ping))\n"
+        out += "  buffer: \(ConfigUnits.text(size: self.session.buffer))\n"
+        out += "limits:\n  connections: \(self.limits.connections)\n"
+        out += "  message: \(ConfigUnits.text(size: self.limits.message))\n"
+        out += "  handshake: \(ConfigUnits.text(self.limits.handshake))\n"
+        out += "  header: \(ConfigUnits.text(size: self.limits.header))\n"
+        let admin = self.admin.map { ($0.host.contains(":") ? "[\($0.host)]" : $0.host) + ":\($0.port)" } ?? "none"
+        out += "admin:\n  address: \(quote(admin))\n"
+        out += "log:\n  format: \(self.log.format.rawValue)\n  level: \(self.log.level.rawValue)\n"
+        return out
+    }
+
+    private func redactedAuthentication() -> String {
+        var out = "authentication:\n  tokens:\(self.authentication.tokens.isEmpty ? " []" : "")\n"
+        for token in self.authentication.tokens {
+            out += "    - { id: \(quote(token.id)), sha256: \"(redacted)\", subject: \(quote(token.subject))"
+            out += ", routes: [\(token.routes.map(quote).joined(separator: ", "))]"
+            if let expires = token.expires {
+                out += ", expires: \(Date(timeIntervalSince1970: TimeInterval(expires)).formatted(.iso8601))"
+            }
+            out += " }\n"
+        }
+        out += "  query_parameter: \(quote(self.authentication.queryParameter))\n"
+        out += "  cookie: \(quote(self.authentication.cookie))\n"
+        out += "  identity_header: \(quote(self.authentication.identityHeader))\n"
+        return out
+    }
+}
+
+/// JSON's strings are YAML's double-quoted ones; a literal `${` is written so that it stays one.
+private func quote(_ text: String) -> String {
+    Problem.quote(text.replacing("${", with: "$${"))
+}
