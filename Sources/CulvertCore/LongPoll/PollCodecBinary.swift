@@ -21,7 +21,7 @@ extension PollCodec {
         }
         var batch = PollBatch(ack: ack, first: first)
         // The batch's frames follow a server's rules: no mask. No Culvert extension changes them either.
-        var assembler = MessageAssembler(sender: .server, messageLimit: messageLimit)
+        var assembler = MessageAssembler(sender: .server, messageLimit: messageLimit, allowsFragments: false)
         assembler.append(body)
         while true {
             switch assembler.next() {

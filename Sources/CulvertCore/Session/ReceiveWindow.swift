@@ -15,8 +15,11 @@ package struct ReceiveWindow: Equatable, Sendable {
     /// What ``receive(first:count:)`` would say.
     package func inspect(first: UInt64, count: Int) -> Verdict {
         let (expected, exhausted) = self.received.addingReportingOverflow(1)
-        guard count > 0, !exhausted else { return .duplicate }
-        if first == 0 || first > expected { return .gap(expected: expected) }
+        if exhausted { return .duplicate }
+        // An empty batch names what would come next: a Close in it must not overtake messages on their way.
+        if first > expected { return .gap(expected: expected) }
+        guard count > 0 else { return .duplicate }
+        if first == 0 { return .gap(expected: expected) }
         let seen = expected - first
         guard seen < UInt64(count) else { return .duplicate }
         return .accept(skip: Int(clamping: seen))

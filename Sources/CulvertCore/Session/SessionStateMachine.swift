@@ -100,6 +100,7 @@ package struct SessionStateMachine: Sendable {
 
     /// A message for the client came from the upstream; the answer to the parked poll, if one waits.
     package mutating func enqueue(_ message: PollMessage) {
+        guard self.finalFrame == nil else { return }
         _ = self.sendWindow.append(message)
     }
 
@@ -173,7 +174,6 @@ package struct SessionStateMachine: Sendable {
     package mutating func receive(first: UInt64, count: Int, ack: UInt64, now: NIODeadline) -> OnBatch {
         self.touch(now: now)
         if let last = self.acknowledge(ack) { return .ackBeyond(last: last) }
-        guard count > 0 else { return .duplicate }
         switch self.receiveWindow.receive(first: first, count: count) {
         case .accept(let skip): return .accept(skip: skip)
         case .duplicate: return .duplicate

@@ -25,7 +25,11 @@ package struct MessageAssembler: Sendable {
     private var isFinal = true
     private var failure: (CloseCode, String)?
 
-    package init(sender: Endpoint, messageLimit: Int) {
+    /// Whether a message may come in fragments.
+    private let allowsFragments: Bool
+
+    package init(sender: Endpoint, messageLimit: Int, allowsFragments: Bool = true) {
+        self.allowsFragments = allowsFragments
         self.scanner = FrameScanner(sender: sender, messageLimit: messageLimit, allowedRSV: 0, validateText: false)
     }
 
@@ -55,6 +59,7 @@ package struct MessageAssembler: Sendable {
             case .incomplete: return .needMore
             case .violation(let code, let why): return self.fail(code, why)
             case .header(let header):
+                if !header.fin, !self.allowsFragments { return self.fail(.protocolError, "fragmented message") }
                 self.input.moveReaderIndex(forwardBy: header.headerLength)
                 if header.opcode.isControl {
                     var payload = self.input.readSlice(length: header.payloadLength) ?? ByteBuffer()

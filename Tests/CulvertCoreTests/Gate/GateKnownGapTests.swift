@@ -101,7 +101,8 @@ import Testing
         self.gap("a plus is read as a space, which no token holds") {
             let gate = Gate(
                 routes: RouteTable([GateFixture.route("/")]),
-                keyring: TokenKeyring([GateFixture.token("plus", "a+b", routes: ["/"])]), carriers: GateFixture.carriers)
+                keyring: TokenKeyring([GateFixture.token("plus", "a+b", routes: ["/"])]),
+                carriers: GateFixture.carriers)
             var request = GateFixture.request(.longPoll, "/")
             request.query = "access_token=a+b"
             #expect(gate.decide(request, now: GateFixture.now, load: GateFixture.idle).admission?.token?.id == "plus")

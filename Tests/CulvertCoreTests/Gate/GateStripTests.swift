@@ -17,7 +17,8 @@ import Testing
         ("a=%2F%2f+x&access_token=t", "a=%2F%2f+x"), ("a=%zz&access_token=t", "a=%zz"),
         ("access_token=t&a=1&access_token=t", "a=1"), ("access_token", nil), ("access_token=", nil),
         ("access_token=t=u", nil), ("a=access_token=t", "a=access_token=t"), ("xaccess_token=t", "xaccess_token=t"),
-        ("access_token2=t", "access_token2=t"), ("Access_Token=t", "Access_Token=t"), ("=access_token", "=access_token"),
+        ("access_token2=t", "access_token2=t"), ("Access_Token=t", "Access_Token=t"),
+        ("=access_token", "=access_token"),
         // An encoded name is the same name behind us.
         ("access%5Ftoken=t", nil), ("%61ccess_token=t&a", "a"), ("a=1;b=2&access_token=t", "a=1;b=2"),
     ] as [(String?, String?)])
@@ -113,9 +114,9 @@ import Testing
     @Test(arguments: [
         ("access_token=a-._~%2B%2Fb%3D%3D", "odd"), ("access_token=%61%2d._~%2b/b==", "odd"),
         ("access%5Ftoken=a-._~%2B%2Fb%3D%3D", "odd"), ("access_token=a-._~%2B%2Fb%3D", "invalid_token"),
-        ("access_token=%zz", "invalid_token"), ("access_token=%", "invalid_token"), ("access_token=%FF", "invalid_token"),
-        ("access_token=", "invalid_token"), ("access_token", "invalid_token"), ("token=a-._~%2B%2Fb%3D%3D", "token_missing"),
-        ("", "token_missing"),
+        ("access_token=%zz", "invalid_token"), ("access_token=%", "invalid_token"),
+        ("access_token=%FF", "invalid_token"), ("access_token=", "invalid_token"), ("access_token", "invalid_token"),
+        ("token=a-._~%2B%2Fb%3D%3D", "token_missing"), ("", "token_missing"),
     ])
     func theQuery(_ query: String, _ expected: String) {
         #expect(self.code { $0.query = query } == expected)

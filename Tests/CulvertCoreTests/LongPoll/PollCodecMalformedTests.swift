@@ -57,9 +57,7 @@ struct PollCodecMalformedTests {
 
     @Test("Messages of a batch are whole: a fragmented one is 400")
     func fragmented() {
-        withKnownIssue("the fragments are joined") {
-            #expect(Self.refusal(binary: [0x01, 1, 0x61, 0x80, 1, 0x62])?.status == 400)
-        }
+        #expect(Self.refusal(binary: [0x01, 1, 0x61, 0x80, 1, 0x62])?.status == 400)
     }
 
     @Test("A huge announced length is 413 without the memory for it")

@@ -37,7 +37,7 @@ struct HandshakeTests {
     @Test("Lists are split at commas over all lines, trimmed, without empty members", arguments: [
         ([], []), ([""], []), ([" , ,"], []), (["a"], ["a"]), (["a, b", " c\t,d "], ["a", "b", "c", "d"]),
         (["a;x=\"1,2\", b"], ["a;x=\"1,2\"", "b"]), (["a;x=\"1, b"], ["a;x=\"1, b"]),
-        (["keep-alive, Upgrade"], ["keep-alive", "Upgrade"]),
+        (["keep-alive, Upgrade"], ["keep-alive", "Upgrade"]), ([#"a;x="\\", c"#], [#"a;x="\\""#, "c"]),
     ] as [([String], [String])])
     func lists(values: [String], members: [String]) {
         #expect(Handshake.listTokens(values) == members)

@@ -121,6 +121,15 @@ struct MessageAssemblerTests {
         #expect(assembler.next() == first)
     }
 
+    @Test("Fragments are refused where they are not allowed, at the first of them; whole messages pass")
+    func fragmentsRefused() {
+        var assembler = MessageAssembler(sender: .server, messageLimit: 10, allowsFragments: false)
+        assembler.append(ByteBuffer(bytes: WireBytes.frame(0x81, [0x61]) + WireBytes.frame(0x82) + [0x01, 1]))
+        #expect(assembler.next() == Self.message(.text, "a"))
+        #expect(assembler.next() == Self.message(.binary, ""))
+        #expect(Self.code(assembler.next()) == .protocolError)
+    }
+
     @Test("Is idle only between messages with nothing left over")
     func idle() {
         var assembler = MessageAssembler(sender: .server, messageLimit: 10)

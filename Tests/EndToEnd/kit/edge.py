@@ -1,0 +1,164 @@
+"""Runs the proxy under test: its configuration, its process, its log."""
+
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import urllib.request
+
+BIN = os.environ.get("CULVERT_BIN") or str(pathlib.Path(__file__).parents[3] / ".build/release/culvert")
+TOKEN = "e2e-token-of-alice"
+OTHER_TOKEN = "e2e-token-of-bob"
+NARROW_TOKEN = "e2e-token-narrow"
+EXPIRED_TOKEN = "e2e-token-expired"
+ORIGIN = "https://app.example.com"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(condition, timeout=10.0, what="condition"):
+    """Polls a condition of another process; the deadline is the failure, not the pace."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"timed out waiting for {what}")
+
+
+def make_certificate(folder, name="localhost"):
+    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1", "-keyout", key, "-out", cert],
+        check=True, capture_output=True)
+    return cert, key
+
+
+def digest(token):
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Edge:
+    """One `culvert serve`; `session`, `limits` and `route` are members of the configuration to add."""
+
+    def __init__(self, folder, upstream_port, route="", session="", limits="", upstream=None, extra_routes="", certs=()):
+        self.folder = pathlib.Path(folder)
+        self.cert, key = make_certificate(self.folder)
+        self.tls_port, self.plain_port, self.admin_port = free_port(), free_port(), free_port()
+        upstream = upstream or f'{{ servers: [ {{ url: "ws://127.0.0.1:{upstream_port}" }} ], connect_timeout: 2s }}'
+        more = "".join(f"        - {{ certificate: {c}, key: {k} }}\n" for c, k in certs)
+        config = f"""
+listen:
+  - address: 127.0.0.1:{self.tls_port}
+    tls:
+      certificates:
+        - {{ certificate: {self.cert}, key: {key} }}
+{more}  - address: 127.0.0.1:{self.plain_port}
+routes:
+  - path: /
+    upstream: echo
+    origins: {{ allow: ["{ORIGIN}", "https://*.wild.example"], missing: allow }}
+    {route}
+  - path: /open
+    upstream: echo
+    authentication: none
+  - path: /strict
+    upstream: echo
+    origins: {{ allow: ["{ORIGIN}"], missing: reject }}
+  - {{ path: /native-only, upstream: echo, transports: [websocket] }}
+  - {{ path: /text, upstream: echo, validate_text: true }}
+{extra_routes}
+authentication:
+  tokens:
+    - {{ id: alice, sha256: "{digest(TOKEN)}", subject: alice, routes: ["/"] }}
+    - {{ id: bob, sha256: "{digest(OTHER_TOKEN)}", subject: bob, routes: ["/"] }}
+    - {{ id: narrow, sha256: "{digest(NARROW_TOKEN)}", subject: narrow, routes: ["/narrow"] }}
+    - {{ id: old, sha256: "{digest(EXPIRED_TOKEN)}", subject: old, routes: ["/"], expires: 2020-01-01T00:00:00Z }}
+upstreams:
+  echo: {upstream}
+session: {{ {session} }}
+limits: {{ {limits} }}
+admin: {{ address: "127.0.0.1:{self.admin_port}" }}
+log: {{ format: json }}
+"""
+        self.config = self.folder / "proxy.yaml"
+        self.config.write_text(config)
+        self.lines = []
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [BIN, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            env={**os.environ, "SWIFT_BACKTRACE": "enable=no"}, text=True)
+        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        wait_for(lambda: self.process.poll() is not None or self._healthy(), what="the edge to be healthy")
+        assert self.process.poll() is None, self.lines
+
+    def _read(self, process):
+        for line in process.stderr:
+            self.lines.append(line)
+
+    def _healthy(self):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/healthz", timeout=2) as r:
+                return r.status == 200
+        except OSError:
+            return False
+
+    def stop(self, timeout=15):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout)
+        finally:
+            self.process.kill()
+
+    def events(self, message):
+        found = []
+        for line in list(self.lines):
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if event.get("message") == message:
+                found.append(event)
+        return found
+
+    @property
+    def text(self):
+        return "".join(self.lines)
+
+    @property
+    def ssl(self):
+        return ssl.create_default_context(cafile=str(self.cert))
+
+    @property
+    def wss(self):
+        return f"wss://localhost:{self.tls_port}"
+
+    @property
+    def https(self):
+        return f"https://localhost:{self.tls_port}"
+
+    @property
+    def rss(self):
+        for line in open(f"/proc/{self.process.pid}/status"):
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) * 1024
+        return 0
+
+    @property
+    def auth(self):
+        return {"Authorization": f"Bearer {TOKEN}"}
