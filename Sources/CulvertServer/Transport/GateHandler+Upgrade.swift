@@ -74,29 +74,30 @@ extension GateHandler {
         let session = Session(
             facts: self.edge.facts(admission, path: path, address: self.clientFacts.address, state: self.state),
             edge: self.edge, state: self.state, clientLeg: leg(.client), upstreamLeg: leg(.server))
+        var ready: [EventLoopFuture<Void>] = []
         do {
-            try UpstreamConnector.install(session.upstreamLeg, on: connection.channel)
+            ready.append(try UpstreamConnector.install(session.upstreamLeg, on: connection.channel))
             let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: response)
             context.write(self.wrapOutboundOut(.head(head)), promise: nil)
             context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
-            if let clientLeg = session.clientLeg { try self.replace(by: clientLeg, in: context) }
+            if let clientLeg = session.clientLeg { ready.append(try self.replace(by: clientLeg, in: context)) }
         } catch {
             connection.channel.close(promise: nil)
             context.close(promise: nil)
             self.edge.sessionClosed()
             return
         }
-        session.start()
+        EventLoopFuture.andAllComplete(ready, on: self.state.loop).assumeIsolated().whenComplete { _ in session.start() }
     }
 
-    /// The decoder goes last: what it has left over must find the leg in its place.
-    private func replace(by leg: WebSocketLeg, in context: ChannelHandlerContext) throws {
+    /// The decoder goes last: what it has left over must find the leg in its place, when the future is done.
+    private func replace(by leg: WebSocketLeg, in context: ChannelHandlerContext) throws -> EventLoopFuture<Void> {
         let pipeline = context.pipeline.syncOperations
         try pipeline.addHandler(leg)
         pipeline.removeHandler(self, promise: nil)
-        for name in [ClientPipeline.order, ClientPipeline.encoder, ClientPipeline.decoder] {
-            pipeline.removeHandler(name: name, promise: nil)
-        }
+        pipeline.removeHandler(name: ClientPipeline.order, promise: nil)
+        pipeline.removeHandler(name: ClientPipeline.encoder, promise: nil)
+        return pipeline.removeHandler(name: ClientPipeline.decoder)
     }
 }
 

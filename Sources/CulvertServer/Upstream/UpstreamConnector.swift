@@ -126,13 +126,15 @@ final class UpstreamConnector: Sendable {
         return outcome.futureResult
     }
 
-    /// Puts `leg` where the HTTP handlers were; bytes that came behind the 101 reach it first.
-    static func install(_ leg: WebSocketLeg, on channel: any Channel) throws {
+    /// Puts `leg` where the HTTP handlers were. When the future is done, bytes that came behind the 101 have reached
+    /// it, and it may start.
+    static func install(_ leg: WebSocketLeg, on channel: any Channel) throws -> EventLoopFuture<Void> {
         let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandler(leg)
         pipeline.removeHandler(name: Names.handshake, promise: nil)
         pipeline.removeHandler(name: Names.encoder, promise: nil)
-        pipeline.removeHandler(name: Names.decoder, promise: nil)
+        // A decoder goes in a tick of its own.
+        return pipeline.removeHandler(name: Names.decoder)
     }
 }
 
