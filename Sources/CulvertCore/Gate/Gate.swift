@@ -51,8 +51,10 @@ package struct Gate: Sendable {
             return .preflight(Preflight(allowedOrigin: origin))
         }
         var carriers = TokenCarriers(request, names: self.carriers)
-        // Where Culvert asks for no token, a Bearer token is the upstream's business.
-        if !route.authenticationRequired { carriers.authorization = request.authorization.first }
+        // Where Culvert asks for no token, a Bearer token is the upstream's business, unless it is one of ours.
+        if !route.authenticationRequired, !carriers.bearerTokens.contains(where: { self.keyring.knows(secret: $0) }) {
+            carriers.authorization = request.authorization.first
+        }
         do throws(Rejection) {
             let token = try self.checkToken(carriers, request, route, now: now)
             if let load { try self.checkLoad(load) }
@@ -100,10 +102,9 @@ package struct Gate: Sendable {
                 headers: [("WWW-Authenticate", #"Bearer realm="culvert", error="invalid_request""#)])
         }
         switch self.keyring.verify(secret: secret, now: now) {
-        case .unknown:
+        case .unknown, .expired:
+            // One answer for both: whoever found an old token learns nothing by trying it.
             throw Self.unauthorized("invalid_token", "The token is not valid.", error: "invalid_token")
-        case .expired:
-            throw Self.unauthorized("invalid_token", "The token has expired.", error: "invalid_token")
         case .valid(let token):
             guard token.routes.contains(where: { PathPrefix.covers($0, request.path) }) else {
                 throw Rejection(

@@ -31,6 +31,8 @@ package enum Origin: Equatable, Sendable {
     case tuple(scheme: String, host: String, port: Int)
 
     package init?(_ text: some StringProtocol) {
+        // Before case folding, which makes letters of some that are none.
+        guard text.utf8.allSatisfy({ $0 < 0x80 }) else { return nil }
         let text = text.lowercased()
         if text == "null" {
             self = .null
@@ -41,14 +43,13 @@ package enum Origin: Equatable, Sendable {
         let authority = text[colon.upperBound...]
         let defaults = ["https": 443, "http": 80, "wss": 443, "ws": 80]
         guard !scheme.isEmpty, scheme.utf8.allSatisfy({ $0.isSchemeByte }) else { return nil }
-        let host: Substring
         var port = defaults[scheme]
         // An IPv6 literal keeps its brackets, so that the colons in it are not a port.
         let hostEnd =
             authority.first == "["
             ? authority.firstIndex(of: "]").map { authority.index(after: $0) } ?? authority.endIndex
             : authority.firstIndex(of: ":") ?? authority.endIndex
-        host = authority[..<hostEnd]
+        let host = authority[..<hostEnd]
         if hostEnd < authority.endIndex {
             let digits = authority[hostEnd...].dropFirst()
             guard authority[hostEnd] == ":", digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
@@ -56,8 +57,24 @@ package enum Origin: Equatable, Sendable {
             else { return nil }
             port = number
         }
-        guard !host.isEmpty, host.utf8.allSatisfy({ $0.isHostByte }) else { return nil }
+        guard Self.isName(host) || Self.isIPv6Literal(host) else { return nil }
         self = .tuple(scheme: scheme, host: String(host), port: port ?? 0)
+    }
+
+    private static func isName(_ host: Substring) -> Bool {
+        host.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).allSatisfy { label in
+            !label.isEmpty && label.allSatisfy { $0.isLabelByte }
+        }
+    }
+
+    /// Whether an address stands between the brackets is the browser's business; that nothing else does is ours.
+    private static func isIPv6Literal(_ host: Substring) -> Bool {
+        host.utf8.count > 2 && host.first == "[" && host.last == "]"
+            && host.utf8.dropFirst().dropLast().allSatisfy { $0.isAddressByte }
+    }
+
+    fileprivate var isAddress: Bool {
+        if case .tuple(_, let host, _) = self { host.first == "[" } else { false }
     }
 }
 
@@ -72,8 +89,13 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
         self.description = text
         self.isWildcard = text.contains("://*.")
         let bare = self.isWildcard ? text.replacing("://*.", with: "://", maxReplacements: 1) : text
-        guard let origin = Origin(bare) else { return nil }
+        guard let origin = Origin(bare), !(self.isWildcard && origin.isAddress) else { return nil }
         self.origin = origin
+    }
+
+    /// However they were written.
+    package static func == (one: OriginPattern, other: OriginPattern) -> Bool {
+        one.origin == other.origin && one.isWildcard == other.isWildcard
     }
 
     package func matches(_ other: Origin) -> Bool {
@@ -96,8 +118,12 @@ extension UInt8 {
         self.isAlphanumeric || self == UInt8(ascii: "+") || self == UInt8(ascii: "-") || self == UInt8(ascii: ".")
     }
 
-    fileprivate var isHostByte: Bool {
-        self.isAlphanumeric || [UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_")].contains(self)
-            || [UInt8(ascii: "["), UInt8(ascii: "]"), UInt8(ascii: ":")].contains(self)
+    fileprivate var isLabelByte: Bool {
+        self.isAlphanumeric || self == UInt8(ascii: "-") || self == UInt8(ascii: "_")
+    }
+
+    fileprivate var isAddressByte: Bool {
+        (0x61...0x66).contains(self) || (0x30...0x39).contains(self) || self == UInt8(ascii: ":")
+            || self == UInt8(ascii: ".")
     }
 }

@@ -37,26 +37,6 @@ package struct Route: Equatable, Sendable {
     package var name: String { (self.host ?? "") + self.path }
 }
 
-/// Paths: prefixes on segment borders, and what may not come near them.
-package enum PathPrefix {
-    /// Whether `prefix` covers `path`: `/chat` covers `/chat` and `/chat/a`, not `/chatter`.
-    package static func covers(_ prefix: String, _ path: String) -> Bool {
-        guard path.hasPrefix(prefix) else { return false }
-        return prefix.hasSuffix("/") || path.utf8.count == prefix.utf8.count
-            || path.utf8.dropFirst(prefix.utf8.count).first == UInt8(ascii: "/")
-    }
-
-    /// False for a path that an upstream may resolve to elsewhere than under its prefix: dot segments, however
-    /// encoded (RFC 3986 5.2.4), encoded slashes, backslashes, controls.
-    package static func isSafe(_ path: String) -> Bool {
-        guard path.utf8.first == UInt8(ascii: "/") else { return false }
-        if path.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F || $0 == UInt8(ascii: "\\") }) { return false }
-        let lower = path.lowercased()
-        if lower.contains("%2f") || lower.contains("%5c") || lower.contains("%00") { return false }
-        return !lower.replacingOccurrences(of: "%2e", with: ".").split(separator: "/").contains { $0 == "." || $0 == ".." }
-    }
-}
-
 /// Finds a request's route: those of the request's host first, then the longest prefix.
 package struct RouteTable: Equatable, Sendable {
     private let byHost: [String: [Route]]

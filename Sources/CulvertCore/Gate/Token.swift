@@ -43,12 +43,19 @@ package struct TokenKeyring: Equatable, Sendable {
 
     /// - Parameter now: Unix seconds.
     package func verify(secret: String, now: Int64) -> Verdict {
+        // Nothing is no token, whatever digest the file has.
+        if secret.isEmpty { return .unknown }
         let digest = Token.digest(of: secret)
         // The table is entered by the digest, so what its timing tells is about SHA-256 of a guess, not about the
         // token; the comparison that decides takes the same time wherever the bytes differ.
         guard let token = self.byDigest[digest], Self.equal(token.digest, digest) else { return .unknown }
         if let expires = token.expires, expires <= now { return .expired }
         return .valid(token)
+    }
+
+    /// Whether `secret` is, or was, a token of Culvert's own.
+    func knows(secret: String) -> Bool {
+        self.verify(secret: secret, now: .min) != .unknown
     }
 
     private static func equal(_ a: [UInt8], _ b: [UInt8]) -> Bool {

@@ -18,6 +18,8 @@ package struct CarrierNames: Equatable, Sendable {
 /// A request's tokens taken out of it, and what is left to go upstream.
 struct TokenCarriers {
     var tokens: [String] = []
+    /// Those of `tokens` that came in `Authorization`.
+    var bearerTokens: [String] = []
     var query: String?
     var cookies: [String] = []
     var protocols: [String] = []
@@ -27,13 +29,14 @@ struct TokenCarriers {
     init(_ request: GateRequest, names: CarrierNames) {
         for value in request.authorization {
             // Schemes are case-insensitive (RFC 9110 11.1).
-            let parts = value.split(separator: " ", maxSplits: 1)
+            let parts = value.split(maxSplits: 1) { $0 == " " || $0 == "\t" }
             if parts.first?.lowercased() == "bearer" {
-                self.tokens.append(parts.count == 2 ? parts[1].trimmingCharacters(in: .whitespaces) : "")
+                self.bearerTokens.append(parts.count == 2 ? parts[1].trimmingCharacters(in: .whitespaces) : "")
             } else {
                 self.authorization = value
             }
         }
+        self.tokens = self.bearerTokens
         self.takeQuery(request.query, name: names.queryParameter)
         self.takeCookies(request.cookies, name: names.cookie)
         for name in request.protocols {
@@ -54,33 +57,37 @@ struct TokenCarriers {
         for pair in query.split(separator: "&", omittingEmptySubsequences: false) {
             let key = pair.prefix { $0 != "=" }
             // An encoded name is the same name to whoever reads it behind us, and must not carry the token there.
-            guard Self.decode(key) == name else {
+            guard key.removingPercentEncoding == name else {
                 kept.append(pair)
                 continue
             }
-            self.tokens.append(Self.decode(pair.dropFirst(key.count + 1)) ?? "")
+            // A plus stands for itself, as in a token of RFC 6750 2.1.
+            self.tokens.append(pair.dropFirst(key.count + 1).removingPercentEncoding ?? "")
         }
         self.query = kept.isEmpty ? nil : kept.joined(separator: "&")
     }
 
-    private static func decode(_ text: Substring) -> String? {
-        text.replacingOccurrences(of: "+", with: " ").removingPercentEncoding
-    }
-
+    /// A line without a token stays byte for byte.
     private mutating func takeCookies(_ headers: [String], name: String) {
         for header in headers {
-            var kept: [String] = []
+            var kept: [Substring] = []
+            var found = false
             for pair in header.split(separator: ";") {
-                let pair = pair.trimmingCharacters(in: .whitespaces)
                 let key = pair.prefix { $0 != "=" }
                 guard key.trimmingCharacters(in: .whitespaces) == name else {
-                    if !pair.isEmpty { kept.append(pair) }
+                    kept.append(pair)
                     continue
                 }
+                found = true
                 let value = pair.dropFirst(key.count + 1)
-                self.tokens.append(value.trimmingCharacters(in: CharacterSet(charactersIn: "\" ")))
+                self.tokens.append(value.trimmingCharacters(in: CharacterSet(charactersIn: "\" \t")))
             }
-            if !kept.isEmpty { self.cookies.append(kept.joined(separator: "; ")) }
+            let line = kept.map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+            if !found {
+                self.cookies.append(header)
+            } else if !line.isEmpty {
+                self.cookies.append(line.joined(separator: "; "))
+            }
         }
     }
 }

@@ -111,7 +111,7 @@ package struct FrameScanner: Sendable {
         }
         let rsv = first >> 4 & 7
         let fin = first & 0x80 != 0
-        if rsv & ~self.allowedRSV != 0 || (rsv != 0 && (opcode.isControl || opcode == .continuation)) {
+        if rsv != 0, rsv & ~self.allowedRSV != 0 || opcode.isControl || (rsv & 4 != 0 && opcode == .continuation) {
             return .violation(.protocolError, "reserved bits without an extension")
         }
         if opcode.isControl {
@@ -196,8 +196,8 @@ package struct FrameScanner: Sendable {
     private mutating func beginFrame(_ header: FrameHeader) -> Stop? {
         if header.opcode != .continuation {
             self.messageBytes = 0
-            // Bit 4 is RSV1: compressed, so its bytes are not text (RFC 7692 section 6).
-            self.isValidating = self.validateText && header.opcode == .text && header.rsv & 4 == 0
+            // A reserved bit says that an extension has changed the bytes: they are not text (RFC 7692 section 6).
+            self.isValidating = self.validateText && header.opcode == .text && header.rsv == 0
         }
         if header.payloadLength > self.messageLimit - self.messageBytes {
             return .violation(.messageTooBig, "message over the limit")

@@ -32,22 +32,26 @@ package enum Handshake {
     /// whole.
     package static func listTokens(_ values: [String]) -> [String] {
         values.flatMap { value -> [String] in
-            var members: [String] = []
-            var member = ""
-            var quoted = false
-            for character in value {
-                if character == "\"" { quoted.toggle() }
-                if character == ",", !quoted {
-                    members.append(member)
-                    member = ""
-                } else {
-                    member.append(character)
+            // By bytes: a combining mark behind a comma makes another character of it, but not another delimiter.
+            var members: [[UInt8]] = [[]]
+            var isQuoted = false
+            var isEscaped = false
+            for byte in value.utf8 {
+                if byte == UInt8(ascii: ","), !isQuoted {
+                    members.append([])
+                    continue
                 }
+                // RFC 9110 5.6.4: within a quoted string a backslash takes the meaning off what follows.
+                if byte == UInt8(ascii: "\""), !isEscaped { isQuoted.toggle() }
+                isEscaped = isQuoted && !isEscaped && byte == UInt8(ascii: "\\")
+                members[members.count - 1].append(byte)
             }
-            members.append(member)
-            return members
+            return members.map { member in
+                let isSpace: (UInt8) -> Bool = { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
+                let trimmed = member.drop(while: isSpace).reversed().drop(while: isSpace).reversed()
+                return String(decoding: trimmed, as: UTF8.self)
+            }
         }
-        .map { $0.trimmingCharacters(in: .whitespaces) }
         .filter { !$0.isEmpty }
     }
 

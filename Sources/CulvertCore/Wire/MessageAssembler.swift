@@ -37,6 +37,7 @@ package struct MessageAssembler: Sendable {
     package var isIdle: Bool { self.input.readableBytes == 0 && self.remaining == 0 && self.scanner.isBetweenMessages }
 
     package mutating func append(_ bytes: ByteBuffer) {
+        if self.failure != nil { return }
         if self.input.readableBytes == 0 {
             self.input = bytes
         } else {
