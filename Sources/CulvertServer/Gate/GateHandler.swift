@@ -142,6 +142,13 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func handle(_ head: HTTPRequestHead, _ body: ByteBuffer) {
+        let hosts = head.headers["host"]
+        if hosts.count > 1 || (hosts.isEmpty && head.version == .http1_1) {
+            // RFC 9112 3.2. What stands in front of the edge and what stands behind it may each take another.
+            self.isLast = true
+            self.respond(.problem(400, "bad_host", "A request has one Host."))
+            return
+        }
         let (path, query) = Self.split(head.uri)
         if head.method == .GET, let page = self.edge.pages?(path) {
             self.respond(
@@ -154,7 +161,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         let wantsUpgrade = Handshake.isUpgrade(connection: head.headers["connection"], upgrade: head.headers["upgrade"])
         var request = GateRequest(
             method: head.method.rawValue, path: target?.base ?? path, query: query,
-            host: head.headers.first(name: "host"))
+            host: hosts.first)
         request.origins = head.headers["origin"]
         request.authorization = head.headers["authorization"]
         request.cookies = head.headers["cookie"]
