@@ -14,6 +14,7 @@ class Backend:
 
     def __init__(self):
         self.requests, self.closed, self.received = [], [], []
+        self.sent = 0
         self.connections = set()
         self.release = None
         ready = threading.Event()
@@ -73,6 +74,7 @@ class Backend:
                 count, size = [int(x) for x in (await ws.recv()).split()]
                 for n in range(count):
                     await ws.send(n.to_bytes(8, "big") + bytes(size - 8))
+                    self.sent += 1
                 await ws.wait_closed()
             elif path.endswith("/record"):
                 async for message in ws:

@@ -1,0 +1,42 @@
+"""Exactly once and in order, through a network that does everything wrong."""
+
+import asyncio
+
+import httpx
+
+from kit.chaos import BadNetwork, Conversation
+from kit.edge import wait_for
+
+SESSIONS, MESSAGES = 100, 100
+
+
+def test_nothing_is_lost_or_doubled_on_a_bad_network(fresh_backend, make_edge):
+    """10,000 messages each way over 100 sessions, with a fault in every fourth request."""
+    edge = make_edge(fresh_backend.port, session="hold: 1s")
+
+    async def run():
+        network = BadNetwork(20261124, edge.ssl, rate=0.25)
+        async with (
+            httpx.AsyncClient(base_url=edge.https, verify=edge.ssl, headers=edge.auth, timeout=40) as calm,
+            httpx.AsyncClient(base_url=edge.https, headers=edge.auth, timeout=40, transport=network) as http,
+        ):
+            talks = []
+            for session in range(SESSIONS):
+                at = (await calm.post("/chaos/_poll")).headers["location"]
+                messages = [f"{session}:{n}" for n in range(MESSAGES)]
+                talks.append(Conversation(http, at, messages, session))
+            await asyncio.wait_for(asyncio.gather(*(t.run() for t in talks)), 240)
+            for talk in talks:
+                assert talk.got == talk.messages
+                assert (await calm.delete(talk.at, params={"code": 4000})).status_code == 204
+            assert set(network.faults) == {"lost", "unanswered", "twice", "late"}
+            assert min(network.faults.values()) > 100 and sum(t.cancelled for t in talks) > 100
+
+    asyncio.run(run())
+    wait_for(lambda: len(edge.events("session ended")) == SESSIONS, what="the sessions to end")
+    for event in edge.events("session ended"):
+        # The edge took each message once and the upstream sent each once: no session was opened twice or replayed.
+        assert (event["messages_in"], event["messages_out"]) == (str(MESSAGES), str(MESSAGES))
+        assert event["close_code"] == "4000"
+    wait_for(lambda: len(fresh_backend.closed) == SESSIONS, what="the upstream to see every close")
+    assert {c[1] for c in fresh_backend.closed} == {4000}
