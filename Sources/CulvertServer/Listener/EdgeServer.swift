@@ -30,6 +30,12 @@ package final class EdgeServer: Sendable {
     package static func start(
         config: ProxyConfig, group: MultiThreadedEventLoopGroup, pages: StaticPages? = nil, logger: Logger
     ) async throws -> EdgeServer {
+        let needed = FileDescriptors.needed(sessions: config.limits.connections)
+        if let limit = FileDescriptors.raiseLimit(), limit < needed {
+            logger.warning(
+                "too few file descriptors for limits.connections",
+                metadata: ["limit": "\(limit)", "needed": "\(needed)"])
+        }
         let loops = Array(group.makeIterator())
         var states: [NIOLoopBound<LoopState>] = []
         for (index, loop) in loops.enumerated() {
