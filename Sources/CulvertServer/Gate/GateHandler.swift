@@ -214,7 +214,14 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         let channel = context.channel
         let done = context.eventLoop.makePromise(of: Void.self)
         if self.isLast {
-            done.futureResult.whenComplete { _ in channel.close(promise: nil) }
+            // Not for ever: a client may read nothing, and then nothing is ever done.
+            let deadline = context.eventLoop.scheduleTask(in: self.edge.config.limits.handshake) {
+                channel.close(promise: nil)
+            }
+            done.futureResult.whenComplete { _ in
+                deadline.cancel()
+                channel.close(promise: nil)
+            }
         } else {
             self.head = nil
             self.isBusy = false

@@ -1,0 +1,250 @@
+"""The process: how it starts, what it tells, how it stops."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from itertools import repeat
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedOK
+
+from kit.edge import BIN, OTHER_TOKEN, TOKEN, digest, free_port, wait_for
+from kit.knock import CARRIERS, TRANSPORTS, knock
+from kit.poll import client, open_session
+from kit.process import (Raw, begin_request, begin_stop, culvert, health, masked, restart, tls, wait_until_read,
+                         whole_log)
+
+TERM, INT = signal.SIGTERM, signal.SIGINT
+BOTH = pytest.mark.parametrize("sign", [TERM, INT], ids=["SIGTERM", "SIGINT"])
+SOON = 5  # Seconds within which what waits for nobody is done.
+
+
+def dial(edge, path="/", **options):
+    return connect(edge.wss + path, ssl=edge.ssl, additional_headers=edge.auth, compression=None, max_size=None, **options)
+
+
+# --- stopping --------------------------------------------------------------------------------------------------------
+
+@BOTH
+def test_a_stop_says_1001_on_both_legs_and_leaves_with_0(fresh_backend, make_edge, sign):
+    edge = make_edge(fresh_backend.port)
+
+    async def run():
+        async with dial(edge, "/native") as ws:
+            edge.process.send_signal(sign)
+            with pytest.raises(ConnectionClosedOK):
+                await asyncio.wait_for(ws.recv(), SOON)
+            return ws.close_code
+
+    assert asyncio.run(run()) == 1001
+    assert edge.process.wait(SOON) == 0
+    wait_for(lambda: [c[:2] for c in fresh_backend.closed] == [("/native", 1001)], what="1001 upstream")
+
+
+@BOTH
+def test_a_parked_poll_is_answered_when_the_server_stops(fresh_backend, make_edge, sign):
+    edge = make_edge(fresh_backend.port)
+    with client(edge) as http:
+        at = open_session(http, "/polled")
+        poll = begin_request(edge, "GET", at)
+        edge.process.send_signal(sign)
+        answer = poll.getresponse()
+        assert answer.status == 200
+        assert json.load(answer)["close"]["code"] == 1001
+    poll.close()
+    assert edge.process.wait(SOON) == 0
+    wait_for(lambda: [c[:2] for c in fresh_backend.closed] == [("/polled", 1001)], what="1001 upstream")
+
+
+@BOTH
+def test_a_server_without_clients_stops_at_once(backend, make_edge, sign):
+    edge = make_edge(backend.port, limits="handshake: 60s")
+    with client(edge) as http:
+        open_session(http)  # A session, and a connection kept for the next request.
+        edge.process.send_signal(sign)
+        assert edge.process.wait(SOON) == 0
+
+
+@BOTH
+def test_new_connections_are_refused_while_the_server_stops(backend, make_edge, sign):
+    edge = make_edge(backend.port)
+    raw = Raw(edge)
+    begin_stop(edge, sign)
+    for port in (edge.tls_port, edge.plain_port):
+        wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) != 0, what="a refusal")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+    assert edge.process.poll() is None
+    assert raw.close_code() == 1001
+    raw.answer_close()
+    assert edge.process.wait(SOON) == 0
+
+
+def test_a_stop_amid_a_fragmented_message_breaks_no_frame(fresh_backend, make_edge):
+    edge = make_edge(fresh_backend.port, limits="message: 1GiB")
+
+    async def run():
+        async def fragments():
+            for n in range(1 << 14):
+                if n == 64:
+                    edge.process.send_signal(TERM)
+                yield bytes(1 << 16)
+
+        async with dial(edge, "/record") as ws:
+            with pytest.raises(ConnectionClosedOK):
+                await asyncio.wait_for(ws.send(fragments()), SOON)
+            return ws.close_code
+
+    assert asyncio.run(run()) == 1001
+    assert edge.process.wait(SOON) == 0
+    # 1002 or 1006, had a Close come to stand within a frame.
+    wait_for(lambda: [c[:2] for c in fresh_backend.closed] == [("/record", 1001)], what="1001 upstream")
+
+
+def test_a_clients_frame_in_flight_is_carried_to_its_end(fresh_backend, make_edge):
+    edge = make_edge(fresh_backend.port)
+    raw = Raw(edge, "/record")
+    payload = os.urandom(100_000)
+    frame = masked(2, payload)
+    raw.send(frame[:50_000])
+    wait_until_read(raw.s)
+    begin_stop(edge, TERM)
+    assert raw.close_code() == 1001
+    raw.send(frame[50_000:])
+    raw.answer_close()
+    assert edge.process.wait(SOON) == 0
+    wait_for(lambda: [c[:2] for c in fresh_backend.closed] == [("/record", 1001)], what="1001 upstream")
+    assert fresh_backend.received == [payload]
+
+
+def test_an_upstreams_frame_in_flight_is_carried_to_its_end(fresh_backend, make_edge):
+    edge = make_edge(fresh_backend.port, limits="message: 32MiB")
+    raw = Raw(edge, receive_buffer=1 << 16)
+    payload = os.urandom(24 << 20)
+    raw.send(masked(2, payload))
+    assert raw.header() == (0x82, len(payload))
+    begin_stop(edge, TERM)
+    assert raw.exactly(len(payload)) == payload
+    assert raw.close_code() == 1001
+    raw.answer_close()
+    assert edge.process.wait(SOON) == 0
+
+
+def half_a_frame(edge):
+    raw = Raw(edge)
+    raw.send(masked(2, bytes(1000))[:500])
+    return raw
+
+
+def half_a_request(edge):
+    sock = tls(edge)
+    sock.sendall(b"POST /_poll HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{")
+    return sock
+
+
+def an_answer_never_read(edge):
+    """More than the sockets' buffers take, for a client that reads none of it."""
+    with client(edge) as http:
+        at = open_session(http, "/flood")
+        http.post(at, json={"first": 1, "messages": [{"text": "24 1000000"}]})
+        wait_for(lambda: len(http.get(at).content) > 24_000_000, what="the messages")
+        return begin_request(edge, "GET", at, receive_buffer=4096)
+
+
+@pytest.mark.parametrize("stubborn", [
+    Raw, half_a_frame, half_a_request, lambda edge: socket.create_connection(("127.0.0.1", edge.tls_port)),
+    an_answer_never_read,
+], ids=["no Close in return", "half a frame", "half a request", "no TLS handshake", "an answer never read"])
+def test_no_client_holds_the_process_beyond_its_deadline(backend, make_edge, stubborn):
+    edge = make_edge(backend.port, limits="handshake: 2s, message: 32MiB", session="buffer: 32MiB")
+    held = stubborn(edge)
+    edge.process.send_signal(TERM)
+    assert edge.process.wait(2 + SOON) == 0
+    held.s.close() if isinstance(held, Raw) else held.close()
+
+
+@pytest.mark.parametrize("first,second", [(TERM, TERM), (INT, INT), (TERM, INT)])
+def test_a_second_signal_ends_the_process_at_once(backend, make_edge, first, second):
+    edge = make_edge(backend.port, limits="handshake: 60s")
+    raw = Raw(edge)
+    begin_stop(edge, first)
+    assert raw.close_code() == 1001
+    edge.process.send_signal(second)
+    assert edge.process.wait(SOON) > 0
+
+
+def test_a_session_that_opens_while_the_server_stops_is_closed_too(make_edge):
+    upstream = socket.create_server(("127.0.0.1", 0))
+    edge = make_edge(upstream.getsockname()[1])
+    sock = tls(edge)
+    sock.sendall((f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nUpgrade: websocket\r\n"
+                  "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                  "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n").encode())
+    dialled, _ = upstream.accept()
+    key = re.search(rb"(?i)sec-websocket-key: (.+)\r\n", dialled.recv(65536)).group(1)
+    begin_stop(edge, TERM)
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    dialled.sendall(b"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+                    + accept + b"\r\n\r\n")
+    dialled.settimeout(SOON)
+    # Whatever becomes of the client, a Close or the end of its connection, neither it nor its upstream is left hanging.
+    assert dialled.recv(65536)[:1] in (b"\x88", b"")
+    sock.close()
+    dialled.close()
+    assert edge.process.wait(10 + SOON) == 0
+
+
+# --- the log ---------------------------------------------------------------------------------------------------------
+
+def converse(edge, transport):
+    """Two messages of 8 bytes there and back, and a Close; gives how long the session lasted at least."""
+    if transport == "long-poll":
+        with client(edge) as http:
+            at = open_session(http)
+            began = time.monotonic()
+            http.post(at, json={"first": 1, "messages": [{"text": "hello"}, {"binary": "AAEC"}]})
+            wait_for(lambda: len(http.get(at).json()["messages"]) == 2, what="the echoes")
+            time.sleep(0.2)  # For a duration that can be told from none.
+            lasted = time.monotonic() - began
+            http.delete(at + "?code=4002")
+            return lasted
+
+    async def run():
+        async with dial(edge) as ws:
+            began = time.monotonic()
+            for message in ("hello", b"\0\1\2"):
+                await ws.send(message)
+                assert await ws.recv() == message
+            await asyncio.sleep(0.2)
+            lasted = time.monotonic() - began
+            await ws.close(4002)
+            return lasted
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_session_leaves_one_line_when_it_opens_and_one_when_it_ends(backend, make_edge, transport):
+    edge = make_edge(backend.port)
+    assert knock(edge, transport).status == 401  # No session: no line.
+    began = time.monotonic()
+    least = converse(edge, transport)
+    wait_for(lambda: edge.events("session ended"), what="the end of the session")
+    most = time.monotonic() - began
+    whole_log(edge)
+    [opened], [ended] = edge.events("session opened"), edge.events("session ended")
+    facts = {"route": "/", "transport": transport, "subject": "alice", "client": "127.0.0.1", "id": opened["id"]}
+    assert opened["id"] and facts.items() <= opened.items() and facts.items() <= ended.items()
+    assert least - 0.01 <= float(ended["duration"]) <= most
+    counts = {name: int(ended[name]) for name in ("messages_in", "messages_out", "bytes_in", "bytes_out", "close_code")}
+    assert counts == {"messages_in": 2, "messages_out": 2, "bytes_in": 8, "bytes_out": 8, "close_code": 4002}
+    assert ended["closed_by"] == "client"
