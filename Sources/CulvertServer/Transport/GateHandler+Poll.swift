@@ -86,20 +86,17 @@ extension GateHandler {
         let session = Session(
             facts: self.edge.facts(admission, path: base, address: self.clientFacts.address, state: self.state),
             edge: self.edge, state: self.state, clientLeg: nil, upstreamLeg: leg)
-        let ready: EventLoopFuture<Void>
         do {
             if let fault { throw UpstreamFailure(isTimeout: false, reason: fault) }
-            ready = try UpstreamConnector.install(leg, on: connection.channel)
+            try UpstreamConnector.install(leg, on: connection.channel)
         } catch {
             connection.channel.close(promise: nil)
             self.edge.sessionClosed()
             self.answer(self.edge.answer(to: error, route: admission.route), admission)
             return
         }
-        ready.assumeIsolated().whenComplete { _ in
-            session.start()
-            self.answerOpened(session, headers: headers, admission: admission)
-        }
+        session.start()
+        self.answerOpened(session, headers: headers, admission: admission)
     }
 
     private func answerOpened(_ session: Session, headers: HTTPHeaders, admission: Admission) {

@@ -74,20 +74,18 @@ extension GateHandler {
         let session = Session(
             facts: self.edge.facts(admission, path: path, address: self.clientFacts.address, state: self.state),
             edge: self.edge, state: self.state, clientLeg: leg(.client), upstreamLeg: leg(.server))
-        var ready: [EventLoopFuture<Void>] = []
         do {
-            ready.append(try UpstreamConnector.install(session.upstreamLeg, on: connection.channel))
+            try UpstreamConnector.install(session.upstreamLeg, on: connection.channel)
             let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: response)
             context.write(self.wrapOutboundOut(.head(head)), promise: nil)
             context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
-            if let clientLeg = session.clientLeg { ready.append(try self.replace(by: clientLeg, in: context)) }
+            let ready = try session.clientLeg.map { try self.replace(by: $0, in: context) }
+            ready?.assumeIsolated().whenComplete { _ in session.start() }
         } catch {
             connection.channel.close(promise: nil)
             context.close(promise: nil)
             self.edge.sessionClosed()
-            return
         }
-        EventLoopFuture.andAllComplete(ready, on: self.state.loop).assumeIsolated().whenComplete { _ in session.start() }
     }
 
     /// The decoder goes last: what it has left over must find the leg in its place, when the future is done.

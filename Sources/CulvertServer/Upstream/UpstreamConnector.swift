@@ -76,9 +76,10 @@ final class UpstreamConnector: Sendable {
                         let name = server.host.isIPAddress ? nil : server.host
                         try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: name))
                     }
+                    try pipeline.addHandler(UpstreamHeadSplitter())
                     try pipeline.addHandler(HTTPRequestEncoder(), name: Names.encoder)
                     try pipeline.addHandler(
-                        ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .forwardBytes)),
+                        ByteToMessageHandler(HTTPResponseDecoder()),
                         name: Names.decoder)
                     try pipeline.addHandler(
                         UpstreamHandshakeHandler(request: outgoing, answer: answer), name: Names.handshake)
@@ -126,15 +127,13 @@ final class UpstreamConnector: Sendable {
         return outcome.futureResult
     }
 
-    /// Puts `leg` where the HTTP handlers were. When the future is done, bytes that came behind the 101 have reached
-    /// it, and it may start.
-    static func install(_ leg: WebSocketLeg, on channel: any Channel) throws -> EventLoopFuture<Void> {
+    /// Puts `leg` where the HTTP handlers were, with what came behind the 101.
+    static func install(_ leg: WebSocketLeg, on channel: any Channel) throws {
         let pipeline = channel.pipeline.syncOperations
-        try pipeline.addHandler(leg)
-        pipeline.removeHandler(name: Names.handshake, promise: nil)
-        pipeline.removeHandler(name: Names.encoder, promise: nil)
-        // A decoder goes in a tick of its own.
-        return pipeline.removeHandler(name: Names.decoder)
+        let splitter = try pipeline.handler(type: UpstreamHeadSplitter.self)
+        try pipeline.addHandler(leg, position: .after(splitter))
+        for name in [Names.handshake, Names.encoder, Names.decoder] { pipeline.removeHandler(name: name, promise: nil) }
+        splitter.release()
     }
 }
 

@@ -3,7 +3,7 @@ import NIOHTTP1
 
 /// An upstream's answer to the opening handshake.
 enum UpstreamAnswer: Sendable {
-    /// 101; the connection is stripped of HTTP and holds its bytes until a leg is put on it.
+    /// 101; what comes behind it is held until a leg is put on the connection.
     case switched(HTTPHeaders)
     /// Any other final response, with as much of its body as is passed on.
     case refused(HTTPResponseHead, ByteBuffer)
@@ -47,14 +47,8 @@ final class UpstreamHandshakeHandler: ChannelInboundHandler, RemovableChannelHan
             }
         case .end:
             guard let head = self.head else { return }
-            guard head.status == .switchingProtocols else {
-                self.complete(.success(.refused(head, self.body)))
-                return
-            }
-            // The decoder reads no further and keeps what came behind the 101; it is removed when it has returned from
-            // this call, not within it.
-            let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-            context.eventLoop.execute { bound.value.complete(.success(.switched(head.headers))) }
+            let isSwitch = head.status == .switchingProtocols
+            self.complete(.success(isSwitch ? .switched(head.headers) : .refused(head, self.body)))
         }
     }
 

@@ -1,0 +1,80 @@
+"""A backend that does what no library would: a script for each connection."""
+
+import base64
+import hashlib
+import re
+import socket
+import threading
+
+
+def accept_key(head):
+    key = re.search(rb"(?i)sec-websocket-key: *(\S+)", head)[1]
+    return base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()).decode()
+
+
+def switching(head, more=""):
+    return ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept_key(head)}\r\n{more}\r\n").encode()
+
+
+class ScriptedBackend:
+    """Runs `script(connection, head)` for each request; `sent` is what came behind the request until its end."""
+
+    def __init__(self, script):
+        self.script = script
+        self.heads, self.sent, self.errors = [], b"", []
+        self.ended = threading.Event()
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while True:
+            try:
+                connection, _ = self.server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        with connection:
+            connection.settimeout(20)
+            head = b""
+            while b"\r\n\r\n" not in head:
+                got = connection.recv(4096)
+                if not got:
+                    return
+                head += got
+            self.heads.append(head)
+            try:
+                self.script(connection, head)
+                self._drain(connection)
+            except OSError as error:
+                self.errors.append(error)
+            finally:
+                self.ended.set()
+
+    def _drain(self, connection):
+        while got := connection.recv(65536):
+            self.sent += got
+
+    def stop(self):
+        self.server.close()
+
+    def frames(self):
+        """(opcode, unmasked payload) of what the edge sent, small frames only."""
+        at, frames = 0, []
+        while at < len(self.sent):
+            opcode, n = self.sent[at] & 15, self.sent[at + 1]
+            assert n & 0x80 and n & 0x7F < 126
+            mask, n = self.sent[at + 2:at + 6], n & 0x7F
+            payload = bytes(b ^ mask[i % 4] for i, b in enumerate(self.sent[at + 6:at + 6 + n]))
+            frames.append((opcode, payload))
+            at += 6 + n
+        return frames
+
+    def close_code(self):
+        assert self.ended.wait(10)
+        opcode, payload = self.frames()[-1]
+        assert opcode == 8
+        return int.from_bytes(payload[:2], "big")
