@@ -20,6 +20,7 @@ def scripted(make_edge):
     backends = []
 
     def make(script, **options):
+        options.setdefault("limits", "handshake: 1s")
         backends.append(ScriptedBackend(script))
         return make_edge(backends[-1].port, **options), backends[-1]
 
