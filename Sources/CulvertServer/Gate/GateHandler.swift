@@ -25,6 +25,8 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     /// No request is read any more: the answer says so.
     private var isLast = false
     private var deadline: Scheduled<Void>?
+    /// Done when the last answer is written out.
+    private var lastAnswer: EventLoopFuture<Void>?
     /// The session loop that holds this connection's poll, to be told when the connection is gone.
     var pendingPoll: PendingPoll?
     private var isGone = false
@@ -80,7 +82,20 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     /// The server stops: no further request after the one in hand.
     func drain() {
         self.isLast = true
-        if !self.isBusy { self.context?.close(promise: nil) }
+        if !self.isBusy { self.closeAfterLastAnswer() }
+    }
+
+    /// Not for ever: a client may read nothing, and then nothing is ever written out.
+    private func closeAfterLastAnswer() {
+        guard let channel = self.context?.channel else { return }
+        let deadline = self.state.loop.scheduleTask(in: self.edge.config.limits.handshake) {
+            channel.close(promise: nil)
+        }
+        let written = self.lastAnswer ?? self.state.loop.makeSucceededVoidFuture()
+        written.whenComplete { _ in
+            deadline.cancel()
+            channel.close(promise: nil)
+        }
     }
 
     private func startDeadline(_ time: TimeAmount) {
@@ -211,17 +226,10 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         if answer.body.readableBytes > 0, answer.status.mayHaveResponseBody, !isHead {
             context.write(self.wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: nil)
         }
-        let channel = context.channel
         let done = context.eventLoop.makePromise(of: Void.self)
+        self.lastAnswer = done.futureResult
         if self.isLast {
-            // Not for ever: a client may read nothing, and then nothing is ever done.
-            let deadline = context.eventLoop.scheduleTask(in: self.edge.config.limits.handshake) {
-                channel.close(promise: nil)
-            }
-            done.futureResult.whenComplete { _ in
-                deadline.cancel()
-                channel.close(promise: nil)
-            }
+            self.closeAfterLastAnswer()
         } else {
             self.head = nil
             self.isBusy = false

@@ -9,6 +9,10 @@ enum TLSContexts {
         var description: String
     }
 
+    /// How long a closed connection waits for the peer's close_notify, which many never send (RFC 8446 6.1 does not ask
+    /// for it); also how long one that is cut may take.
+    static let shutdownTimeout = TimeAmount.seconds(1)
+
     private struct Identity: Sendable {
         var chain: [NIOSSLCertificateSource]
         var key: NIOSSLPrivateKeySource
@@ -21,6 +25,7 @@ enum TLSContexts {
         var tls = TLSConfiguration.makeServerConfiguration(certificateChain: first.chain, privateKey: first.key)
         tls.minimumTLSVersion = config.minimumVersion == .v1_3 ? .tlsv13 : .tlsv12
         tls.applicationProtocols = ["http/1.1"]
+        tls.shutdownTimeout = Self.shutdownTimeout
         if identities.count > 1 {
             tls.sslContextCallback = { values, promise in
                 var override = NIOSSLContextConfigurationOverride.noChanges

@@ -79,12 +79,9 @@ final class Session: LegDelegate {
     }
 
     func leg(_ leg: WebSocketLeg, forward bytes: ByteBuffer) {
-        switch leg.sender {
-        case .client:
-            if self.machine.closing.maySend(to: .server) { self.upstreamLeg.write(bytes) }
-        case .server:
-            if self.machine.closing.maySend(to: .client) { self.clientLeg?.write(bytes) }
-        }
+        guard let other = self.other(than: leg) else { return }
+        // A Close that waits for the end of the frame has been counted as sent, but the frame is still to be ended.
+        if self.machine.closing.maySend(to: other.sender) || other.wantsBoundary { other.write(bytes) }
     }
 
     func leg(_ leg: WebSocketLeg, message: PollMessage) {
@@ -121,7 +118,13 @@ final class Session: LegDelegate {
 
     func leg(_ leg: WebSocketLeg, violation code: CloseCode, why: String) {
         leg.turnDeaf()
+        self.giveUpFrame(of: leg)
         self.apply(self.machine.close(.violation(by: leg.sender, CloseFrame(code: code, reason: why))))
+    }
+
+    /// `leg` brings no more. What waits for the end of its frame waits in vain.
+    private func giveUpFrame(of leg: WebSocketLeg) {
+        if let other = self.other(than: leg), other.wantsBoundary { other.abort() }
     }
 
     func legReadComplete(_ leg: WebSocketLeg) {
@@ -138,6 +141,7 @@ final class Session: LegDelegate {
     }
 
     func legLost(_ leg: WebSocketLeg) {
+        self.giveUpFrame(of: leg)
         self.apply(self.machine.close(.lost(leg.sender)))
     }
 

@@ -41,6 +41,7 @@ final class UpstreamConnector: Sendable {
             var tls = TLSConfiguration.makeClientConfiguration()
             if let ca = config.ca { tls.trustRoots = .file(ca) }
             tls.applicationProtocols = ["http/1.1"]
+            tls.shutdownTimeout = TLSContexts.shutdownTimeout
             self.tls = try NIOSSLContext(configuration: tls)
         } else {
             self.tls = nil
