@@ -7,4 +7,9 @@ struct Culvert: AsyncParsableCommand {
         abstract: "A WebSocket edge proxy with a long-polling fallback.",
         subcommands: [Serve.self, Check.self, Demo.self],
         defaultSubcommand: Serve.self)
+
+    static func main() async {
+        EventLoops.fitToProcess()
+        await self.main(nil)
+    }
 }
