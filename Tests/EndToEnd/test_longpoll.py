@@ -418,10 +418,12 @@ def test_no_header_of_ours_is_needed(edge):
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
-def test_curl_can_hold_a_conversation(edge):
+@pytest.mark.parametrize("version", ["--http1.1", "--http1.0"])
+def test_curl_can_hold_a_conversation(edge, version):
+    """HTTP/1.0 is what many a proxy speaks to the server behind it."""
     def curl(*arguments):
         return subprocess.run(
-            ["curl", "-sS", "--fail-with-body", "--cacert", edge.cert, "-H", f"Authorization: Bearer {TOKEN}", *arguments],
+            ["curl", "-sS", version, "--fail-with-body", "--cacert", edge.cert, "-H", f"Authorization: Bearer {TOKEN}", *arguments],
             check=True, capture_output=True, text=True, timeout=30).stdout
 
     session = json.loads(curl("-X", "POST", f"{edge.https}/_poll"))["session"]

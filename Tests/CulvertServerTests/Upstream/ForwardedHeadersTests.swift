@@ -1,0 +1,94 @@
+import CulvertCore
+import NIOHTTP1
+import Testing
+
+@testable import CulvertServer
+
+@Suite("Forwarded headers")
+struct ForwardedHeadersTests {
+    private static func admission(subject: String? = nil) -> Admission {
+        let route = Route(
+            path: "/", host: nil, upstream: "u", origins: OriginPolicy(allow: [], missing: .allow),
+            authenticationRequired: subject != nil, transports: [.webSocket], validateText: false)
+        let token = subject.map { Token(id: "t", digest: Token.digest(of: "s"), subject: $0, routes: ["/"], expires: nil) }
+        let keyring = TokenKeyring(token.map { [$0] } ?? [])
+        let gate = Gate(
+            routes: RouteTable([route]), keyring: keyring,
+            carriers: CarrierNames(queryParameter: "access_token", cookie: "culvert_token"))
+        var request = GateRequest(method: "GET", path: "/chat", query: "a=1&access_token=s", host: "h")
+        request.wantsUpgrade = true
+        request.protocols = ["chat.v2", "chat.v1"]
+        request.cookies = ["a=b; culvert_token=s"]
+        guard case .admit(let admission) = gate.decide(request, now: 0, load: nil) else {
+            preconditionFailure("the fixture's own request is refused")
+        }
+        return admission
+    }
+
+    private static func request(
+        _ headers: HTTPHeaders, subject: String? = "alice", address: String = "192.0.2.1", isSecure: Bool = true
+    ) -> HTTPRequestHead {
+        ForwardedHeaders.request(
+            client: HTTPRequestHead(version: .http1_1, method: .POST, uri: "/chat/_poll?x", headers: headers),
+            admission: self.admission(subject: subject), basePath: "/chat", key: "KEY", extensions: ["x-deflate"],
+            identityHeader: "X-Forwarded-User", facts: ClientFacts(address: address, isSecure: isSecure))
+    }
+
+    @Test("The upstream gets a WebSocket handshake for the URL without the token")
+    func handshake() {
+        let head = Self.request(["Host": "h:8443"])
+        #expect(head.method == .GET && head.uri == "/chat?a=1")
+        for (name, value) in [
+            ("Host", "h:8443"), ("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "KEY"), ("Sec-WebSocket-Protocol", "chat.v2, chat.v1"),
+            ("Sec-WebSocket-Extensions", "x-deflate"), ("Cookie", "a=b"), ("X-Forwarded-User", "alice"),
+        ] {
+            #expect(head.headers[name] == [value])
+        }
+    }
+
+    @Test("Fields of one connection stay behind, named or not", arguments: [
+        "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "X-Named", "x-named",
+        "Content-Length", "Content-Type", "Expect",
+    ])
+    func hopByHop(name: String) {
+        let head = Self.request(["Host": "h", "Connection": "upgrade, x-named", name: "1", "X-Own": "kept"])
+        #expect(head.headers[name].isEmpty)
+        #expect(head.headers["x-own"] == ["kept"])
+    }
+
+    @Test("A client says nothing about who it is or where it comes from", arguments: [
+        "X-Forwarded-User", "x-forwarded-user", "X_Forwarded_User", "X-Forwarded_User", "X-Forwarded-For",
+        "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded",
+    ])
+    func forgeries(name: String) {
+        for subject in ["alice", nil] {
+            let head = Self.request(["Host": "h", name: "forged"], subject: subject)
+            #expect(!head.headers.contains { $0.value.contains("forged") })
+            #expect(head.headers["x-forwarded-user"] == (subject.map { [$0] } ?? []))
+        }
+    }
+
+    @Test("Where the client comes from is said in both ways", arguments: [
+        ("192.0.2.1", true, "h:1", "for=192.0.2.1;proto=https;host=\"h:1\""),
+        ("2001:db8::1", false, "h", "for=\"[2001:db8::1]\";proto=http;host=\"h\""),
+        ("192.0.2.1", true, "a\"b", "for=192.0.2.1;proto=https"),
+    ])
+    func forwarded(address: String, isSecure: Bool, host: String, expected: String) {
+        let head = Self.request(["Host": host], address: address, isSecure: isSecure)
+        #expect(head.headers["forwarded"] == [expected])
+        #expect(head.headers["x-forwarded-for"] == [address])
+        #expect(head.headers["x-forwarded-proto"] == [isSecure ? "https" : "http"])
+        #expect(head.headers["x-forwarded-host"] == [host])
+    }
+
+    @Test("Of an answer, what concerns one connection or the handshake stays behind")
+    func response() {
+        let kept = ForwardedHeaders.response([
+            "Connection": "close, X-Hop", "X-Hop": "1", "Keep-Alive": "1", "Upgrade": "websocket", "Content-Length": "5",
+            "Transfer-Encoding": "chunked", "Sec-WebSocket-Accept": "x", "Sec-WebSocket-Protocol": "y",
+            "Sec-WebSocket-Extensions": "z", "Set-Cookie": "a=b", "WWW-Authenticate": "Basic",
+        ])
+        #expect(kept.map(\.name) == ["Set-Cookie", "WWW-Authenticate"])
+    }
+}
