@@ -352,7 +352,7 @@ def test_a_client_that_stays_away_ends_the_session(backend, make_edge):
         answer = http.get(at, params={"ack": 0})
         assert answer.status_code in (410, 404)
         ended = wait_for(lambda: edge.events("session ended"), what="the log line")
-        assert ended[0]["close_code"] == "1001" and ended[0]["closed_by"] == "culvert"
+        assert ended[0]["close_code"] == 1001 and ended[0]["closed_by"] == "culvert"
 
 
 # --- whose session it is ---------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def test_nothing_is_lost_or_doubled_on_a_bad_network(fresh_backend, make_edge):
     wait_for(lambda: len(edge.events("session ended")) == SESSIONS, what="the sessions to end")
     for event in edge.events("session ended"):
         # The edge took each message once and the upstream sent each once: no session was opened twice or replayed.
-        assert (event["messages_in"], event["messages_out"]) == (str(MESSAGES), str(MESSAGES))
-        assert event["close_code"] == "4000"
+        assert (event["messages_in"], event["messages_out"]) == (MESSAGES, MESSAGES)
+        assert event["close_code"] == 4000
     wait_for(lambda: len(fresh_backend.closed) == SESSIONS, what="the upstream to see every close")
     assert {c[1] for c in fresh_backend.closed} == {4000}

@@ -1,4 +1,4 @@
-"""The process: how it starts, what it tells, how it stops."""
+"""The process: how it stops, and whether it is well."""
 
 import asyncio
 import base64
@@ -8,20 +8,15 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import time
-from itertools import repeat
 
 import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedOK
 
-from kit.edge import BIN, OTHER_TOKEN, TOKEN, digest, free_port, wait_for
-from kit.knock import CARRIERS, TRANSPORTS, knock
+from kit.edge import TOKEN, wait_for
 from kit.poll import client, open_session
-from kit.process import (Raw, begin_request, begin_stop, culvert, health, masked, restart, tls, wait_until_read,
-                         whole_log)
+from kit.process import Raw, begin_request, begin_stop, health, masked, tls, wait_until_read
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
 BOTH = pytest.mark.parametrize("sign", [TERM, INT], ids=["SIGTERM", "SIGINT"])
@@ -203,48 +198,27 @@ def test_a_session_that_opens_while_the_server_stops_is_closed_too(make_edge):
     assert edge.process.wait(10 + SOON) == 0
 
 
-# --- the log ---------------------------------------------------------------------------------------------------------
+# --- health ----------------------------------------------------------------------------------------------------------
 
-def converse(edge, transport):
-    """Two messages of 8 bytes there and back, and a Close; gives how long the session lasted at least."""
-    if transport == "long-poll":
-        with client(edge) as http:
-            at = open_session(http)
-            began = time.monotonic()
-            http.post(at, json={"first": 1, "messages": [{"text": "hello"}, {"binary": "AAEC"}]})
-            wait_for(lambda: len(http.get(at).json()["messages"]) == 2, what="the echoes")
-            time.sleep(0.2)  # For a duration that can be told from none.
-            lasted = time.monotonic() - began
-            http.delete(at + "?code=4002")
-            return lasted
-
-    async def run():
-        async with dial(edge) as ws:
-            began = time.monotonic()
-            for message in ("hello", b"\0\1\2"):
-                await ws.send(message)
-                assert await ws.recv() == message
-            await asyncio.sleep(0.2)
-            lasted = time.monotonic() - began
-            await ws.close(4002)
-            return lasted
-
-    return asyncio.run(run())
-
-
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_session_leaves_one_line_when_it_opens_and_one_when_it_ends(backend, make_edge, transport):
+def test_the_admin_listener_tells_whether_the_process_is_well(backend, make_edge):
     edge = make_edge(backend.port)
-    assert knock(edge, transport).status == 401  # No session: no line.
-    began = time.monotonic()
-    least = converse(edge, transport)
-    wait_for(lambda: edge.events("session ended"), what="the end of the session")
-    most = time.monotonic() - began
-    whole_log(edge)
-    [opened], [ended] = edge.events("session opened"), edge.events("session ended")
-    facts = {"route": "/", "transport": transport, "subject": "alice", "client": "127.0.0.1", "id": opened["id"]}
-    assert opened["id"] and facts.items() <= opened.items() and facts.items() <= ended.items()
-    assert least - 0.01 <= float(ended["duration"]) <= most
-    counts = {name: int(ended[name]) for name in ("messages_in", "messages_out", "bytes_in", "bytes_out", "close_code")}
-    assert counts == {"messages_in": 2, "messages_out": 2, "bytes_in": 8, "bytes_out": 8, "close_code": 4002}
-    assert ended["closed_by"] == "client"
+    assert health(edge) == (200, {"status": "ok", "sessions": 0})
+    with client(edge) as http:
+        at = open_session(http)
+        raw = Raw(edge)
+        wait_for(lambda: health(edge) == (200, {"status": "ok", "sessions": 2}), what="both sessions to count")
+        http.delete(at)
+    wait_for(lambda: health(edge)[1]["sessions"] == 1, what="the end of one to count")
+    edge.process.send_signal(TERM)
+    wait_for(lambda: health(edge) == (503, {"status": "draining", "sessions": 1}), what="the edge to be draining")
+    raw.answer_close()
+    assert edge.process.wait(SOON) == 0
+
+
+def test_the_admin_listener_has_nothing_else(edge):
+    with httpx.Client(base_url=f"http://127.0.0.1:{edge.admin_port}") as http:
+        assert {http.get(path).status_code for path in ("/", "/healthz/", "/health", "/metrics", "/_poll")} == {404}
+        assert http.post("/healthz").status_code == 405
+        assert http.head("/healthz").status_code == 200
+    with client(edge) as http:
+        assert http.get("/healthz").status_code == 426  # Clients' listeners know it not.

@@ -222,7 +222,7 @@ def test_a_silent_upstream_is_pinged_and_then_lost(scripted, transport):
     assert upstream.ended.wait(10)
     assert upstream.frames()[0][0] == 9
     ended = wait_for(lambda: edge.events("session ended"), what="the log line")
-    assert (ended[0]["close_code"], ended[0]["closed_by"]) == ("1006", "upstream")
+    assert (ended[0]["close_code"], ended[0]["closed_by"]) == (1006, "upstream")
 
 
 def test_a_silent_client_is_pinged_and_then_lost(fresh_backend, make_edge):

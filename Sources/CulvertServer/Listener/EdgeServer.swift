@@ -1,14 +1,9 @@
 import CulvertCore
+import Glibc
 package import Logging
 package import NIOCore
 package import NIOPosix
 import NIOSSL
-
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#endif
 
 /// The running edge: its listeners, one socket per event loop each, and everything behind them.
 package final class EdgeServer: Sendable {
@@ -34,7 +29,7 @@ package final class EdgeServer: Sendable {
         if let limit = FileDescriptors.raiseLimit(), limit < needed {
             logger.warning(
                 "too few file descriptors for limits.connections",
-                metadata: ["limit": "\(limit)", "needed": "\(needed)"])
+                metadata: ["limit": .stringConvertible(limit), "needed": .stringConvertible(needed)])
         }
         let loops = Array(group.makeIterator())
         var states: [NIOLoopBound<LoopState>] = []
@@ -51,6 +46,7 @@ package final class EdgeServer: Sendable {
         do {
             for listen in config.listen {
                 let tls = try listen.tls.map(TLSContexts.make)
+                try Self.probe(listen)
                 var port = listen.port
                 for (index, state) in states.enumerated() {
                     let channel = try await Self.bind(host: listen.host, port: port, tls: tls, edge: edge, state: state)
@@ -60,7 +56,9 @@ package final class EdgeServer: Sendable {
                     port = address.port ?? port
                     if index == 0 {
                         addresses.append(address)
-                        logger.info("listening", metadata: ["address": "\(listen.host):\(port)", "tls": "\(tls != nil)"])
+                        logger.info(
+                            "listening",
+                            metadata: ["address": "\(listen.host):\(port)", "tls": .stringConvertible(tls != nil)])
                     }
                 }
             }
@@ -69,6 +67,20 @@ package final class EdgeServer: Sendable {
             throw error
         }
         return EdgeServer(edge: edge, listeners: listeners, addresses: addresses)
+    }
+
+    /// A listener that could not be opened; names it.
+    struct Unusable: Error, CustomStringConvertible {
+        var description: String
+    }
+
+    private static func probe(_ listen: ListenConfig) throws {
+        do {
+            try PortProbe.check(SocketAddress.makeAddressResolvingHost(listen.host, port: listen.port))
+        } catch {
+            let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+            throw Unusable(description: "listener \(listen.host):\(listen.port): \(reason)")
+        }
     }
 
     /// One listening socket on one loop; the kernel spreads connections over those of the same port.

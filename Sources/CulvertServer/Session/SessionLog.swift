@@ -12,12 +12,12 @@ struct SessionLog: Sendable {
 
     func ended(_ session: Session, ending: Ending?, duration: TimeAmount) {
         var metadata = self.facts(session)
-        metadata["duration"] = "\(Double(duration.nanoseconds / 1_000_000) / 1000)"
-        metadata["messages_in"] = "\(session.messagesIn)"
-        metadata["messages_out"] = "\(session.messagesOut)"
-        metadata["bytes_in"] = "\(session.bytesIn)"
-        metadata["bytes_out"] = "\(session.bytesOut)"
-        metadata["close_code"] = "\((ending?.frame.code ?? .noStatus).rawValue)"
+        metadata["duration"] = .stringConvertible(Double(duration.nanoseconds / 1_000_000) / 1000)
+        metadata["messages_in"] = .stringConvertible(session.messagesIn)
+        metadata["messages_out"] = .stringConvertible(session.messagesOut)
+        metadata["bytes_in"] = .stringConvertible(session.bytesIn)
+        metadata["bytes_out"] = .stringConvertible(session.bytesOut)
+        metadata["close_code"] = .stringConvertible((ending?.frame.code ?? .noStatus).rawValue)
         metadata["closed_by"] = "\((ending?.closer ?? .culvert).rawValue)"
         self.logger.info("session ended", metadata: metadata)
     }

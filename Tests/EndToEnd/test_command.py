@@ -1,0 +1,96 @@
+"""The command line: `check`, and what keeps `serve` from starting."""
+
+import re
+import socket
+
+import pytest
+
+from kit.edge import free_port
+from kit.process import culvert
+
+SOON = 5  # Seconds within which a server that cannot start has said so.
+
+
+def test_check_prints_what_is_in_effect_without_secrets(edge):
+    checked = culvert("check", "--config", edge.config)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    for line in (f'  - address: "127.0.0.1:{edge.tls_port}"', '      minimum_version: "1.2"', "    connect_timeout: 2s",
+                 "  hold: 25s", "  message: 1MiB", "  cookie: \"culvert_token\"", "  format: json"):
+        assert line in checked.stdout.splitlines()
+    assert checked.stdout.count('sha256: "(redacted)"') == 4
+    assert not re.search("[0-9a-fA-F]{32}", checked.stdout)
+
+
+def test_what_check_prints_is_a_configuration_of_the_same_effect(edge, tmp_path):
+    printed = culvert("check", "--config", edge.config).stdout
+    again = tmp_path / "again.yaml"
+    digests = re.findall(r'sha256: "\w{64}"', edge.config.read_text())
+    again.write_text(re.sub(r'sha256: "\(redacted\)"', lambda _: digests.pop(), printed))
+    checked = culvert("check", "--config", again)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, printed, "")
+
+
+BAD = """listen:
+  - address: nowhere
+routes:
+  - path: /
+    upstrem: echo
+    origins: { missing: maybe }
+  - path: /b
+    upstream: eco
+upstreams:
+  echo: { servers: [ { url: "http://127.0.0.1:1" } ] }
+session: { hold: 25 }
+limits:
+  connections: many
+"""
+ERRORS = ["2:14: listen[0].address: ", "4:5: routes[0]: missing key \"upstream\"", "5:5: routes[0].upstrem: ",
+          "6:25: routes[0].origins.missing: ", "8:15: routes[1].upstream: ", "10:29: upstreams.echo.servers[0].url: ",
+          "11:18: session.hold: ", "13:16: limits.connections: "]
+
+
+@pytest.mark.parametrize("command", [["check"], ["serve"], []], ids=["check", "serve", "serve by default"])
+def test_every_error_of_a_bad_configuration_is_told_with_its_place(tmp_path, command):
+    file = tmp_path / "proxy.yaml"
+    file.write_text(BAD)
+    result = culvert(*command, "--config", file)
+    lines = result.stderr.splitlines()
+    assert (result.returncode, result.stdout, len(lines)) == (1, "", len(ERRORS))
+    for line, error in zip(lines, ERRORS):
+        assert line.startswith(f"{file}:{error}")
+    assert 'did you mean "upstream"?' in lines[2] and 'did you mean "echo"?' in lines[4]
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_a_file_that_cannot_be_read_is_named(edge, tmp_path, command):
+    result = culvert(command, "--config", tmp_path / "nowhere.yaml")
+    assert result.returncode == 1 and result.stderr.startswith(f"{tmp_path}/nowhere.yaml:1:1: ")
+    config = tmp_path / "proxy.yaml"
+    config.write_text(edge.config.read_text().replace(str(edge.cert), "lost.pem"))
+    result = culvert(command, "--config", config)
+    assert result.returncode == 1 and f"{tmp_path}/lost.pem" in result.stderr
+
+
+def with_ports(edge, folder, **ports):
+    """Another configuration, of free ports but for those given."""
+    text = edge.config.read_text()
+    for name in ("tls_port", "plain_port", "admin_port"):
+        text = text.replace(f"127.0.0.1:{getattr(edge, name)}", f"127.0.0.1:{ports.get(name) or free_port()}")
+    config = folder / "proxy.yaml"
+    config.write_text(text)
+    return config
+
+
+@pytest.mark.parametrize("listener", ["tls_port", "plain_port", "admin_port"])
+def test_a_port_in_use_is_named(edge, tmp_path, listener):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = culvert("serve", "--config", with_ports(edge, tmp_path, **{listener: port}))
+    assert result.returncode == 1
+    error = result.stderr.splitlines()[-1]
+    assert f"127.0.0.1:{port}" in error and "Address already in use" in error
+
+
+def test_a_second_server_on_the_same_port_does_not_start(edge, tmp_path):
+    result = culvert("serve", "--config", with_ports(edge, tmp_path, tls_port=edge.tls_port), timeout=SOON)
+    assert result.returncode == 1 and "Address already in use" in result.stderr
