@@ -76,6 +76,7 @@ let package = Package(
             name: "CulvertServerTests",
             dependencies: [
                 "CulvertCore", "CulvertServer", "CulvertDemo",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

@@ -198,7 +198,8 @@ class Page:
 
     def requests(self):
         events = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
-        return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        urls = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        return urls + [event["params"]["url"] for event in events if event["method"] == "Network.webSocketCreated"]
 
 
 @pytest.mark.parametrize("pane", PANES)
@@ -252,7 +253,7 @@ def test_a_pane_can_be_closed_and_opened_again(browser, demo):
 def test_the_page_asks_nobody_but_the_demo(browser, demo):
     page = Page(browser, demo)
     hosts = {re.match(r"\w+://[^/]+", url)[0] for url in page.requests() if not url.startswith("data:")}
-    assert hosts == {f"https://localhost:{demo.port}"}
+    assert hosts == {f"https://localhost:{demo.port}", f"wss://localhost:{demo.port}"}
     html = urllib.request.urlopen(demo.page, context=demo.ssl).read().decode()
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", html)
 

@@ -8,13 +8,14 @@ import os
 import re
 import signal
 import socket
+import subprocess
 
 import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedOK
 
-from kit.edge import TOKEN, wait_for
+from kit.edge import BIN, TOKEN, wait_for
 from kit.poll import client, open_session
 from kit.process import Raw, begin_request, begin_stop, health, masked, tls, wait_until_read
 
@@ -175,6 +176,28 @@ def test_a_second_signal_ends_the_process_at_once(backend, make_edge, first, sec
     assert raw.close_code() == 1001
     edge.process.send_signal(second)
     assert edge.process.wait(SOON) > 0
+
+
+@pytest.mark.xfail(strict=True, reason="the signals are trapped only some time after the listeners accept")
+def test_a_server_that_accepts_connections_can_be_stopped(edge):
+    process = start_beside(edge)
+    assert "listening" in process.stderr.readline()
+    process.send_signal(TERM)
+    try:
+        assert process.wait(SOON) == 0
+    finally:
+        process.kill()
+        process.stderr.close()
+
+
+def start_beside(edge):
+    """Another process with the configuration of `edge`, at ports of the system's choice."""
+    text = edge.config.read_text()
+    for port in (edge.tls_port, edge.plain_port, edge.admin_port):
+        text = text.replace(f"127.0.0.1:{port}", "127.0.0.1:0")
+    config = edge.folder / "beside.yaml"
+    config.write_text(text)
+    return subprocess.Popen([BIN, "serve", "--config", str(config)], stderr=subprocess.PIPE, text=True)
 
 
 def test_a_session_that_opens_while_the_server_stops_is_closed_too(make_edge):

@@ -53,9 +53,12 @@ final class ConfigErrorCollector {
 enum Spelling {
     /// ` (did you mean "x"?)`, or nothing when no candidate is near.
     static func suggestion(for word: String, among candidates: some Sequence<String>) -> String {
+        if word.count > 2, let longer = candidates.first(where: { $0.hasPrefix(word.lowercased()) }) {
+            return " (did you mean \"\(longer)\"?)"
+        }
         let ranked = candidates.map { (distance: self.distance(word.lowercased(), $0.lowercased()), word: $0) }
         guard let best = ranked.min(by: { ($0.distance, $0.word) < ($1.distance, $1.word) }) else { return "" }
-        return best.distance <= max(1, min(word.count, best.word.count) / 2) ? " (did you mean \"\(best.word)\"?)" : ""
+        return best.distance <= max(1, min(word.count, best.word.count) / 3) ? " (did you mean \"\(best.word)\"?)" : ""
     }
 
     /// Levenshtein's distance, one row at a time. Words beyond 64 characters are no misspelling of a key.

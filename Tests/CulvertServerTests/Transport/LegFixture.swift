@@ -1,0 +1,111 @@
+import CulvertCore
+import NIOCore
+import NIOEmbedded
+import Testing
+
+@testable import CulvertServer
+
+/// A leg in a channel of its own, and a session that writes down what it is told.
+final class LegFixture {
+    let leg: WebSocketLeg
+    let channel: EmbeddedChannel
+    let session = RecordingSession()
+    private let reads = ReadCounter()
+
+    init(_ sender: Endpoint = .client, limit: Int = 1000, assembles: Bool = false, started: Bool = true) throws {
+        self.leg = WebSocketLeg(
+            sender: sender,
+            scanner: FrameScanner(sender: sender, messageLimit: limit, allowedRSV: 0, validateText: false),
+            assembler: assembles ? MessageAssembler(sender: sender, messageLimit: limit) : nil)
+        self.channel = EmbeddedChannel(handlers: [self.reads, self.leg])
+        try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        if started { self.leg.start(delegate: self.session) }
+    }
+
+    /// What arrives in one read.
+    func receive(_ bytes: [UInt8]) throws {
+        self.channel.pipeline.fireChannelRead(ByteBuffer(bytes: bytes))
+        self.channel.pipeline.fireChannelReadComplete()
+        try self.channel.throwIfErrorCaught()
+    }
+
+    func written() throws -> [UInt8] {
+        var all: [UInt8] = []
+        while let part = try self.channel.readOutbound(as: ByteBuffer.self) { all += Array(part.readableBytesView) }
+        return all
+    }
+
+    /// Reads that reached the socket since the last call.
+    func takeReads() -> Int {
+        defer { self.reads.count = 0 }
+        return self.reads.count
+    }
+
+    /// A frame of a client, masked with zeros, or of a server.
+    static func frame(_ first: UInt8, _ payload: [UInt8], from sender: Endpoint = .client) -> [UInt8] {
+        sender == .client
+            ? [first, 0x80 | UInt8(payload.count), 0, 0, 0, 0] + payload : [first, UInt8(payload.count)] + payload
+    }
+}
+
+private final class ReadCounter: ChannelOutboundHandler {
+    typealias OutboundIn = ByteBuffer
+
+    var count = 0
+
+    func read(context: ChannelHandlerContext) {
+        self.count += 1
+        context.read()
+    }
+}
+
+final class RecordingSession: LegDelegate {
+    enum Event: Equatable {
+        case forward([UInt8])
+        case message(Opcode, [UInt8])
+        case control(Opcode, [UInt8])
+        case close(CloseFrame)
+        case violation(CloseCode)
+        case readComplete
+        case lost
+        case writable(Bool)
+    }
+
+    var events: [Event] = []
+    /// Messages wanted yet; nil for any number.
+    var appetite: Int?
+    var others: [ObjectIdentifier: WebSocketLeg] = [:]
+
+    /// What was told since the last call, the ends of reads left out.
+    func take() -> [Event] {
+        defer { self.events = [] }
+        return self.events.filter { $0 != .readComplete }
+    }
+
+    func leg(_ leg: WebSocketLeg, forward bytes: ByteBuffer) { self.events.append(.forward(Array(bytes.readableBytesView))) }
+
+    func leg(_ leg: WebSocketLeg, message: PollMessage) {
+        self.appetite = self.appetite.map { $0 - 1 }
+        self.events.append(.message(message.opcode, Array(message.payload.readableBytesView)))
+    }
+
+    func leg(_ leg: WebSocketLeg, control opcode: Opcode, frame: ByteBuffer) {
+        self.events.append(.control(opcode, Array(frame.readableBytesView)))
+    }
+
+    func leg(_ leg: WebSocketLeg, close frame: CloseFrame) {
+        leg.turnDeaf()
+        self.events.append(.close(frame))
+    }
+
+    func leg(_ leg: WebSocketLeg, violation code: CloseCode, why: String) {
+        leg.turnDeaf()
+        self.events.append(.violation(code))
+    }
+
+    func legReadComplete(_ leg: WebSocketLeg) { self.events.append(.readComplete) }
+    func legLost(_ leg: WebSocketLeg) { self.events.append(.lost) }
+    func leg(_ leg: WebSocketLeg, isWritable: Bool) { self.events.append(.writable(isWritable)) }
+    func other(than leg: WebSocketLeg) -> WebSocketLeg? { self.others[ObjectIdentifier(leg)] }
+    func legWantsMessages(_ leg: WebSocketLeg) -> Bool { self.appetite.map { $0 > 0 } ?? true }
+}

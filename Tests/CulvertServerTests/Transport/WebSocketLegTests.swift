@@ -1,0 +1,196 @@
+import CulvertCore
+import NIOCore
+import NIOEmbedded
+import Testing
+
+@testable import CulvertServer
+
+@Suite("WebSocket leg")
+struct WebSocketLegTests {
+    private static func frame(_ first: UInt8, _ payload: [UInt8]) -> [UInt8] { LegFixture.frame(first, payload) }
+
+    @Test("A read burst of data frames is forwarded as it came, in one piece")
+    func coalesced() throws {
+        let fixture = try LegFixture()
+        let burst = Self.frame(0x81, [1, 2]) + Self.frame(0x02, [3]) + Self.frame(0x80, []) + [0x82, 0x85, 0, 0, 0, 0, 9]
+        try fixture.receive(burst)
+        #expect(fixture.session.events == [.forward(burst), .readComplete])
+    }
+
+    @Test("However the bytes are cut, the same arrives", arguments: 1...12)
+    func chunked(size: Int) throws {
+        let fixture = try LegFixture()
+        let ping = Self.frame(0x89, [7, 7])
+        let stream = Self.frame(0x01, [1, 2, 3]) + ping + Self.frame(0x80, [4]) + Self.frame(0x88, [0x03, 0xE8])
+        for start in stride(from: 0, to: stream.count, by: size) {
+            try fixture.receive(Array(stream[start..<min(start + size, stream.count)]))
+        }
+        var forwarded: [UInt8] = []
+        var others: [RecordingSession.Event] = []
+        for event in fixture.session.take() {
+            if case .forward(let bytes) = event { forwarded += bytes } else { others.append(event) }
+        }
+        #expect(forwarded == Self.frame(0x01, [1, 2, 3]) + Self.frame(0x80, [4]))
+        #expect(others == [.control(.ping, ping), .close(CloseFrame(code: .normal))])
+    }
+
+    @Test("What arrives before the session starts waits for it")
+    func early() throws {
+        let fixture = try LegFixture(started: false)
+        let one = Self.frame(0x81, [1])
+        let two = Self.frame(0x81, [2])
+        try fixture.receive(one)
+        try fixture.receive(two)
+        #expect(fixture.session.events.isEmpty)
+        fixture.leg.start(delegate: fixture.session)
+        #expect(fixture.session.events == [.forward(one + two), .readComplete])
+    }
+
+    @Test("A connection that ends before the session starts is told when it does, behind what it sent")
+    func lostEarly() throws {
+        let fixture = try LegFixture(started: false)
+        let bytes = Self.frame(0x81, [1])
+        try fixture.receive(bytes)
+        fixture.channel.pipeline.fireChannelInactive()
+        fixture.leg.start(delegate: fixture.session)
+        #expect(fixture.session.take() == [.forward(bytes), .lost])
+    }
+
+    @Test("A pong to Culvert's own ping goes no further; an application's does")
+    func pongs() throws {
+        let fixture = try LegFixture()
+        let ping = KeepalivePing.frame(mask: nil)
+        let own = Array(ping.readableBytesView.dropFirst(2))
+        try fixture.receive(Self.frame(0x8A, own) + Self.frame(0x8A, [1]))
+        #expect(fixture.session.take() == [.control(.pong, Self.frame(0x8A, [1]))])
+    }
+
+    @Test("After a violation nothing more is heard, and what came before it was forwarded")
+    func violation() throws {
+        let fixture = try LegFixture()
+        let good = Self.frame(0x81, [1])
+        try fixture.receive(good + [0x83, 0x80, 0, 0, 0, 0] + good)
+        try fixture.receive(good)
+        #expect(fixture.session.take() == [.forward(good), .violation(.protocolError)])
+    }
+
+    @Test("A violation in the first bytes of a header is told before the header is whole")
+    func early1009() throws {
+        let fixture = try LegFixture(limit: 10)
+        try fixture.receive([0x82, 0x8B, 0, 0, 0, 0])
+        #expect(fixture.session.take() == [.violation(.messageTooBig)])
+    }
+
+    @Test("The end of the connection is told once")
+    func lost() throws {
+        let fixture = try LegFixture()
+        fixture.channel.pipeline.fireChannelInactive()
+        _ = try? fixture.channel.finish()
+        #expect(fixture.session.take() == [.lost])
+    }
+
+    // MARK: - backpressure
+
+    @Test("A paused leg reads nothing; every reason must go before it reads again")
+    func paused() throws {
+        let fixture = try LegFixture()
+        _ = fixture.takeReads()
+        fixture.channel.pipeline.read()
+        #expect(fixture.takeReads() == 1)
+        fixture.leg.pause(.peerNotWritable)
+        fixture.leg.pause(.windowFull)
+        fixture.channel.pipeline.read()
+        #expect(fixture.takeReads() == 0)
+        fixture.leg.resume(.peerNotWritable)
+        #expect(fixture.takeReads() == 0)
+        fixture.leg.resume(.windowFull)
+        #expect(fixture.takeReads() == 1)
+        fixture.leg.resume(.windowFull)
+        #expect(fixture.takeReads() == 0)
+    }
+
+    @Test("A leg reads nothing until the session starts")
+    func notStarted() throws {
+        let fixture = try LegFixture(started: false)
+        fixture.channel.pipeline.read()
+        #expect(fixture.takeReads() == 0)
+        fixture.leg.start(delegate: fixture.session)
+        #expect(fixture.takeReads() == 1)
+    }
+
+    @Test("A deaf leg reads on, so that the end of its connection is seen")
+    func deaf() throws {
+        let fixture = try LegFixture()
+        fixture.leg.pause(.peerNotWritable)
+        _ = fixture.takeReads()
+        fixture.channel.pipeline.read()
+        fixture.leg.turnDeaf()
+        #expect(fixture.takeReads() == 1)
+    }
+
+    // MARK: - frames of our own
+
+    /// Two legs of one session, each behind the other.
+    private func pair() throws -> (client: LegFixture, upstream: LegFixture) {
+        let client = try LegFixture(.client)
+        let upstream = try LegFixture(.server)
+        client.session.others[ObjectIdentifier(client.leg)] = upstream.leg
+        upstream.session.others[ObjectIdentifier(upstream.leg)] = client.leg
+        return (client, upstream)
+    }
+
+    @Test("A frame of ours is written at once between frames")
+    func injectedAtOnce() throws {
+        let (client, upstream) = try self.pair()
+        try client.receive(Self.frame(0x01, [1]))
+        upstream.leg.inject(ByteBuffer(bytes: [0x89, 0]), behind: client.leg)
+        #expect(try upstream.written() == [0x89, 0])
+        #expect(!upstream.leg.wantsBoundary)
+    }
+
+    @Test("Within a frame it waits for its end, and stands between the frames", arguments: [true, false])
+    func injectedAtTheBoundary(isOneRead: Bool) throws {
+        let (client, upstream) = try self.pair()
+        let frame = Self.frame(0x82, [1, 2, 3, 4])
+        let next = Self.frame(0x82, [5])
+        try client.receive(Array(frame.prefix(8)))
+        upstream.leg.inject(ByteBuffer(bytes: [0x89, 0]), behind: client.leg)
+        #expect(try upstream.written() == [])
+        #expect(upstream.leg.wantsBoundary)
+        _ = client.session.take()
+        if isOneRead {
+            try client.receive(Array(frame.dropFirst(8)) + next)
+            // The rest of the frame by itself, for ours to follow it.
+            #expect(client.session.take() == [.forward(Array(frame.dropFirst(8))), .forward(next)])
+        } else {
+            try client.receive(Array(frame.dropFirst(8)))
+        }
+        #expect(!upstream.leg.wantsBoundary)
+        upstream.leg.flush()
+        #expect(try upstream.written() == [0x89, 0])
+    }
+
+    // MARK: - whole messages
+
+    @Test("Messages come whole and unmasked, while they are wanted")
+    func messages() throws {
+        let fixture = try LegFixture(.server, assembles: true)
+        fixture.session.appetite = 1
+        func frame(_ first: UInt8, _ payload: [UInt8]) -> [UInt8] { LegFixture.frame(first, payload, from: .server) }
+        try fixture.receive(frame(0x02, [1]) + frame(0x89, [7]) + frame(0x80, [2]) + frame(0x82, [3]) + frame(0x81, [4]))
+        #expect(fixture.session.take() == [.control(.ping, [7]), .message(.binary, [1, 2])])
+        fixture.session.appetite = 2
+        fixture.leg.drainMessages()
+        #expect(fixture.session.take() == [.message(.binary, [3]), .message(.text, [4])])
+    }
+
+    @Test("When the connection ends, what was held back is not lost")
+    func messagesBeforeTheEnd() throws {
+        let fixture = try LegFixture(.server, assembles: true)
+        fixture.session.appetite = 0
+        try fixture.receive(LegFixture.frame(0x82, [3], from: .server) + [0x88, 0])
+        #expect(fixture.session.take() == [])
+        fixture.channel.pipeline.fireChannelInactive()
+        #expect(fixture.session.take() == [.message(.binary, [3]), .close(CloseFrame(code: nil)), .lost])
+    }
+}
