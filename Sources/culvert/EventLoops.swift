@@ -15,7 +15,9 @@ enum EventLoops {
 
     /// Of proc(5): `Cpus_allowed` is a mask in hexadecimal digits, with commas.
     static func allowedCPUs(status: String) -> Int? {
-        guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix("Cpus_allowed:") }) else { return nil }
+        guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix("Cpus_allowed:") }) else {
+            return nil
+        }
         let count = line.split(separator: ":").last?.reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) } ?? 0
         return count > 0 ? count : nil
     }

@@ -123,7 +123,8 @@ package struct FrameScanner: Sendable {
         guard bytes.count >= 2 else { return .incomplete }
         let second = bytes[1]
         if (second & 0x80 != 0) != self.masked {
-            return .violation(.protocolError, self.masked ? "unmasked frame from a client" : "masked frame from a server")
+            return .violation(
+                .protocolError, self.masked ? "unmasked frame from a client" : "masked frame from a server")
         }
         let short = Int(second & 0x7F)
         var length = short

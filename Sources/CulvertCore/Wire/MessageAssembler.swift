@@ -65,7 +65,8 @@ package struct MessageAssembler: Sendable {
                 if header.opcode.isControl {
                     var payload = self.input.readSlice(length: header.payloadLength) ?? ByteBuffer()
                     if let mask = header.mask {
-                        FrameWriter.toggle(&payload, from: payload.readerIndex, count: payload.readableBytes, mask: mask)
+                        FrameWriter.toggle(
+                            &payload, from: payload.readerIndex, count: payload.readableBytes, mask: mask)
                     }
                     return .control(header.opcode, payload)
                 }

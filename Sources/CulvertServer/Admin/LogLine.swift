@@ -143,9 +143,12 @@ package enum LogLine {
     }
 
     private static func writeField(_ text: String, into line: inout String) {
-        let isBare = !text.isEmpty && text.utf8.allSatisfy {
-            $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") && $0 != UInt8(ascii: "=")
-        }
+        let isBare =
+            !text.isEmpty
+            && text.utf8.allSatisfy {
+                $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
+                    && $0 != UInt8(ascii: "=")
+            }
         if isBare {
             line += text
         } else {

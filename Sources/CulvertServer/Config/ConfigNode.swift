@@ -24,7 +24,9 @@ struct ConfigNode {
         for keyNode in (self.node.mapping?.keys).map(Array.init) ?? [] {
             guard let key = keyNode.string, !keys.contains(key) else { continue }
             // Reported where the key stands: its value may be lines away.
-            self.child(keyNode, self.path.isEmpty ? key : "\(self.path).\(key)").fail("unknown key, expected one of \(keys.joined(separator: ", "))" + Spelling.suggestion(for: key, among: keys))
+            self.child(keyNode, self.path.isEmpty ? key : "\(self.path).\(key)").fail(
+                "unknown key, expected one of \(keys.joined(separator: ", "))"
+                    + Spelling.suggestion(for: key, among: keys))
         }
         for key in required where members[key] == nil {
             self.fail("missing key \"\(key)\"")
@@ -45,7 +47,8 @@ struct ConfigNode {
                 continue
             }
             // An error about a member is looked for where its key stands, unless it has a value with a place.
-            members[key] = self.child(value.mark == nil ? keyNode : value, self.path.isEmpty ? key : "\(self.path).\(key)")
+            members[key] = self.child(
+                value.mark == nil ? keyNode : value, self.path.isEmpty ? key : "\(self.path).\(key)")
         }
         return members
     }

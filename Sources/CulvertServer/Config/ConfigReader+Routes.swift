@@ -26,7 +26,8 @@ extension ConfigReader {
         let upstream = keys["upstream"]?.string()
         if let upstream, upstreams[upstream] == nil {
             keys["upstream"]?.fail(
-                "no upstream is called \"\(upstream)\"" + Spelling.suggestion(for: upstream, among: upstreams.keys.sorted()))
+                "no upstream is called \"\(upstream)\""
+                    + Spelling.suggestion(for: upstream, among: upstreams.keys.sorted()))
         }
         var transports = Set(Transport.allCases)
         if let list = keys["transports"]?.list() {
@@ -90,8 +91,10 @@ extension ConfigReader {
 
     private func server(_ node: ConfigNode) -> UpstreamServer? {
         guard let text = node.string() else { return nil }
-        guard let url = URLComponents(string: text), let scheme = url.scheme?.lowercased(), ["ws", "wss"].contains(scheme),
-            let host = url.host, !host.isEmpty, url.user == nil, url.password == nil, url.query == nil, url.fragment == nil
+        guard let url = URLComponents(string: text), let scheme = url.scheme?.lowercased(),
+            ["ws", "wss"].contains(scheme),
+            let host = url.host, !host.isEmpty, url.user == nil, url.password == nil, url.query == nil,
+            url.fragment == nil
         else {
             // The text is not repeated: it may hold a password.
             node.fail("expected ws://host:port or wss://host:port, with at most a path behind it")

@@ -62,7 +62,9 @@ struct ConfigReader {
     }
 
     private func tls(_ node: ConfigNode) -> TLSConfig? {
-        guard let keys = node.section(["certificates", "minimum_version"], required: ["certificates"]) else { return nil }
+        guard let keys = node.section(["certificates", "minimum_version"], required: ["certificates"]) else {
+            return nil
+        }
         let certificates = keys["certificates"]?.list()?.compactMap { entry -> CertificatePair? in
             guard let keys = entry.section(["certificate", "key"], required: ["certificate", "key"]),
                 let certificate = keys["certificate"]?.string(), let key = keys["key"]?.string()
@@ -79,7 +81,9 @@ struct ConfigReader {
     private func authentication(_ node: ConfigNode?) -> AuthenticationConfig {
         var config = AuthenticationConfig(
             tokens: [], queryParameter: "access_token", cookie: "culvert_token", identityHeader: "X-Forwarded-User")
-        guard let keys = node?.section(["tokens", "query_parameter", "cookie", "identity_header"]) else { return config }
+        guard let keys = node?.section(["tokens", "query_parameter", "cookie", "identity_header"]) else {
+            return config
+        }
         config.queryParameter = keys["query_parameter"].flatMap(self.name) ?? config.queryParameter
         config.cookie = keys["cookie"].flatMap(self.name) ?? config.cookie
         config.identityHeader = keys["identity_header"].flatMap(self.name) ?? config.identityHeader
@@ -128,10 +132,12 @@ struct ConfigReader {
     private func name(_ node: ConfigNode) -> String? {
         guard let text = node.string() else { return nil }
         let marks = "!#$%&'*+-.^_`|~".utf8
-        let isName = !text.isEmpty && text.utf8.allSatisfy { byte in
-            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
-                || marks.contains(byte)
-        }
+        let isName =
+            !text.isEmpty
+            && text.utf8.allSatisfy { byte in
+                (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+                    || marks.contains(byte)
+            }
         if !isName { node.fail("expected a name of letters, digits and !#$%&'*+-.^_`|~") }
         return isName ? text : nil
     }
@@ -162,7 +168,7 @@ struct ConfigReader {
         config.hold = keys["hold"]?.time() ?? config.hold
         config.resume = keys["resume"]?.time() ?? config.resume
         config.ping = keys["ping"]?.time() ?? config.ping
-        config.buffer = keys["buffer"]?.size(1024 ... 1 << 30) ?? config.buffer
+        config.buffer = keys["buffer"]?.size(1024...1 << 30) ?? config.buffer
         return config
     }
 
@@ -170,9 +176,9 @@ struct ConfigReader {
         var config = LimitsConfig(connections: 20000, message: 1 << 20, handshake: .seconds(10), header: 16 << 10)
         guard let keys = node?.section(["connections", "message", "handshake", "header"]) else { return config }
         config.connections = keys["connections"]?.integer(1...10_000_000) ?? config.connections
-        config.message = keys["message"]?.size(1 ... 1 << 30) ?? config.message
+        config.message = keys["message"]?.size(1...1 << 30) ?? config.message
         config.handshake = keys["handshake"]?.time() ?? config.handshake
-        config.header = keys["header"]?.size(512 ... 1 << 20) ?? config.header
+        config.header = keys["header"]?.size(512...1 << 20) ?? config.header
         return config
     }
 

@@ -37,7 +37,8 @@ enum ConfigUnits {
     }
 
     static func text(size: Int) -> String {
-        for (unit, factor) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] where size % factor == 0 && size > 0 {
+        for (unit, factor) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
+        where size % factor == 0 && size > 0 {
             return "\(size / factor)\(unit)"
         }
         return "\(size)B"

@@ -134,7 +134,9 @@ extension Session {
     /// Once the upstream is done with and the client has, or wants, nothing more. Before that the session must live:
     /// nobody else sees its upstream's connection to the end.
     func buryIfDone() {
-        guard self.isPolled, self.isEnded, !self.isBuried, self.hasClientClosed || self.machine.isDelivered else { return }
+        guard self.isPolled, self.isEnded, !self.isBuried, self.hasClientClosed || self.machine.isDelivered else {
+            return
+        }
         self.isBuried = true
         self.state.bury(self, frame: self.endFrame, until: .now() + self.edge.settings.resume)
     }

@@ -155,7 +155,8 @@ extension GateHandler {
             self.answer(HTTPAnswer(status: .noContent), admission)
         case .batch(let batch):
             self.answer(
-                HTTPAnswer(status: .ok, headers: ["Content-Type": codec.mediaType], body: codec.encode(batch)), admission)
+                HTTPAnswer(status: .ok, headers: ["Content-Type": codec.mediaType], body: codec.encode(batch)),
+                admission)
         case .problem(let failure):
             self.answer(.failure(failure), admission)
         }

@@ -56,7 +56,9 @@ final class UpstreamConnector: Sendable {
         self.connect(request, server: 0, on: loop)
     }
 
-    private func connect(_ request: HTTPRequestHead, server index: Int, on loop: any EventLoop) -> EventLoopFuture<Outcome> {
+    private func connect(_ request: HTTPRequestHead, server index: Int, on loop: any EventLoop) -> EventLoopFuture<
+        Outcome
+    > {
         let server = self.config.servers[index]
         let answer = loop.makePromise(of: UpstreamAnswer.self)
         var prefixed = request

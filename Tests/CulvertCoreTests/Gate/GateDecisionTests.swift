@@ -96,7 +96,8 @@ enum Denial: String, CaseIterable, Sendable {
         #expect(rejection.header("WWW-Authenticate") == expected.challenge)
         #expect((rejection.header("Retry-After") != nil) == (expected.status == 503))
         // Only an origin that passed may read the answer.
-        let origin = [400, 401, 403, 503].contains(expected.status) && row.denial.expected?.code != "bad_path"
+        let origin =
+            [400, 401, 403, 503].contains(expected.status) && row.denial.expected?.code != "bad_path"
             && expected.code != "origin_not_allowed"
         #expect(rejection.allowedOrigin == (origin ? GateFixture.origin : nil))
         let shown = String(describing: rejection)

@@ -13,21 +13,23 @@ import Testing
         GateFixture.route("/six", host: "[::1]", upstream: "six"),
     ])
 
-    @Test(arguments: [
-        // host, path, upstream: the longest prefix on segment borders wins
-        (nil, "/", "root"), (nil, "/x", "root"), (nil, "/chat", "chat"), (nil, "/chat/", "chat"),
-        (nil, "/chat/room", "chat"), (nil, "/chatter", "root"), (nil, "/chat/private", "private"),
-        (nil, "/chat/private/x", "private"), (nil, "/chat/privately", "chat"), (nil, "/Chat", "root"),
-        (nil, "/files/x", "files"), (nil, "/files/", "files"), (nil, "/files", "root"),
-        // a route of the request's host comes before any longer one of every host
-        ("a.example", "/chat/private", "a-chat"), ("a.example", "/chatter", "a-root"), ("a.example", "/x", "a-root"),
-        ("A.EXAMPLE", "/chat", "a-chat"), ("a.example:8443", "/chat", "a-chat"), ("a.example:", "/chat", "a-chat"),
-        ("x.a.example", "/chat", "chat"), ("a.example.evil", "/chat", "chat"), ("c.example", "/chat", "chat"),
-        // a host whose routes do not cover the path falls back to those of every host
-        ("b.example", "/only/x", "b-only"), ("b.example", "/chat", "chat"),
-        ("[::1]:8443", "/six", "six"), ("[::1]", "/six", "six"), ("[::2]", "/six", "root"), ("[", "/six", "root"),
-        ("", "/chat", "chat"), (":", "/chat", "chat"),
-    ] as [(String?, String, String)])
+    @Test(
+        arguments: [
+            // host, path, upstream: the longest prefix on segment borders wins
+            (nil, "/", "root"), (nil, "/x", "root"), (nil, "/chat", "chat"), (nil, "/chat/", "chat"),
+            (nil, "/chat/room", "chat"), (nil, "/chatter", "root"), (nil, "/chat/private", "private"),
+            (nil, "/chat/private/x", "private"), (nil, "/chat/privately", "chat"), (nil, "/Chat", "root"),
+            (nil, "/files/x", "files"), (nil, "/files/", "files"), (nil, "/files", "root"),
+            // a route of the request's host comes before any longer one of every host
+            ("a.example", "/chat/private", "a-chat"), ("a.example", "/chatter", "a-root"),
+            ("a.example", "/x", "a-root"),
+            ("A.EXAMPLE", "/chat", "a-chat"), ("a.example:8443", "/chat", "a-chat"), ("a.example:", "/chat", "a-chat"),
+            ("x.a.example", "/chat", "chat"), ("a.example.evil", "/chat", "chat"), ("c.example", "/chat", "chat"),
+            // a host whose routes do not cover the path falls back to those of every host
+            ("b.example", "/only/x", "b-only"), ("b.example", "/chat", "chat"),
+            ("[::1]:8443", "/six", "six"), ("[::1]", "/six", "six"), ("[::2]", "/six", "root"), ("[", "/six", "root"),
+            ("", "/chat", "chat"), (":", "/chat", "chat"),
+        ] as [(String?, String, String)])
     func theRouteIsTheMostSpecificOne(_ host: String?, _ path: String, _ upstream: String) {
         #expect(Self.table.match(host: host, path: path)?.upstream == upstream)
     }

@@ -21,10 +21,11 @@ import Testing
         #expect(TokenKeyring([]).verify(secret: "secret", now: 0) == .unknown)
     }
 
-    @Test(arguments: [
-        (Int64.max, nil, true), (Int64.min, nil, true), (99, 100, true), (100, 100, false), (101, 100, false),
-        (Int64.max, Int64.max, false), (Int64.min, Int64.max, true), (0, Int64.min, false),
-    ] as [(Int64, Int64?, Bool)])
+    @Test(
+        arguments: [
+            (Int64.max, nil, true), (Int64.min, nil, true), (99, 100, true), (100, 100, false), (101, 100, false),
+            (Int64.max, Int64.max, false), (Int64.min, Int64.max, true), (0, Int64.min, false),
+        ] as [(Int64, Int64?, Bool)])
     func aTokenEndsWithItsSecond(_ now: Int64, _ expires: Int64?, _ valid: Bool) {
         let token = GateFixture.token("a", "secret", routes: ["/"], expires: expires)
         #expect(TokenKeyring([token]).verify(secret: "secret", now: now) == (valid ? .valid(token) : .expired))

@@ -77,7 +77,8 @@ struct SendWindowTests {
         #expect(window.isFull)
     }
 
-    @Test("Numbers at the end of 64 bits are refused and change nothing", arguments: [3, 1 << 63, UInt64.max - 1, .max])
+    @Test(
+        "Numbers at the end of 64 bits are refused and change nothing", arguments: [3, 1 << 63, UInt64.max - 1, .max])
     func extremes(number: UInt64) {
         var window = SendWindow(byteLimit: 1000)
         #expect(window.batch(after: number, maxBytes: 100).first == 1)

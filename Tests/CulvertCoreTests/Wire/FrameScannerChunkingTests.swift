@@ -116,10 +116,11 @@ struct FrameScannerChunkingTests {
     @Test("The corpus is what it says: good conversations pass whole, the others end in a violation")
     func corpus() {
         let codes = Self.small.map { ScanRecord.of([$0.bytes], $0.scanner).violation }
-        #expect(codes == [
-            nil, nil, nil, .protocolError, .protocolError, .protocolError, .protocolError, .messageTooBig,
-            .invalidPayload, .invalidPayload, .protocolError, .invalidPayload, nil, nil, nil,
-        ])
+        #expect(
+            codes == [
+                nil, nil, nil, .protocolError, .protocolError, .protocolError, .protocolError, .messageTooBig,
+                .invalidPayload, .invalidPayload, .protocolError, .invalidPayload, nil, nil, nil,
+            ])
         #expect(ScanRecord.of([Self.small[1].bytes], Self.small[1].scanner).messages == 4)
     }
 

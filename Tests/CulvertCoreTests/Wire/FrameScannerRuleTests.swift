@@ -80,18 +80,19 @@ struct FrameScannerRuleTests {
         Case("a new message after a fragmented one", frame(0x02) + frame(0x80) + frame(0x81), nil),
     ]
 
-    static let controls: [Case] = [0x88, 0x89, 0x8A].flatMap { (head: UInt8) in
-        [
-            Case("fragmented control \(head)", frame(head & 0x0F)),
-            Case("control \(head) of 126 bytes", frame(head, [UInt8](repeating: 3, count: 126))),
-            Case("control \(head), length in 2 bytes", WireBytes.frame(head, [3, 0xE8], lengthBytes: 2)),
-            Case("control \(head), length in 8 bytes", WireBytes.frame(head, [3, 0xE8], lengthBytes: 8)),
+    static let controls: [Case] =
+        [0x88, 0x89, 0x8A].flatMap { (head: UInt8) in
+            [
+                Case("fragmented control \(head)", frame(head & 0x0F)),
+                Case("control \(head) of 126 bytes", frame(head, [UInt8](repeating: 3, count: 126))),
+                Case("control \(head), length in 2 bytes", WireBytes.frame(head, [3, 0xE8], lengthBytes: 2)),
+                Case("control \(head), length in 8 bytes", WireBytes.frame(head, [3, 0xE8], lengthBytes: 8)),
+            ]
+        } + [
+            Case("ping of 125 bytes", frame(0x89, [UInt8](repeating: 0xFF, count: 125)), nil),
+            Case("empty pong", frame(0x8A), nil),
+            Case("close of 125 bytes", WireBytes.close(1000, [UInt8](repeating: 0x61, count: 123)), nil),
         ]
-    } + [
-        Case("ping of 125 bytes", frame(0x89, [UInt8](repeating: 0xFF, count: 125)), nil),
-        Case("empty pong", frame(0x8A), nil),
-        Case("close of 125 bytes", WireBytes.close(1000, [UInt8](repeating: 0x61, count: 123)), nil),
-    ]
 
     static let lengths: [Case] = [
         Case("126 in 2 bytes", frame(0x82, [UInt8](repeating: 0, count: 126)), nil),
@@ -102,7 +103,8 @@ struct FrameScannerRuleTests {
         Case("65536 in 8 bytes", [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0], nil, limit: 1 << 20),
         Case("most significant bit set", [0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], limit: .max),
         Case("every bit set", [0x82, 127] + [UInt8](repeating: 0xFF, count: 8), limit: .max),
-        Case("largest length, largest limit", [0x82, 127, 0x7F] + [UInt8](repeating: 0xFF, count: 7), nil, limit: .max),
+        Case(
+            "largest length, largest limit", [0x82, 127, 0x7F] + [UInt8](repeating: 0xFF, count: 7), nil, limit: .max),
     ]
 
     static let limits: [Case] = [
@@ -138,9 +140,11 @@ struct FrameScannerRuleTests {
             Case("masked close", WireBytes.close(1001, Array("tschüß".utf8), mask: key), nil, sender: .client),
         ]
 
-    @Test("A broken rule gives its close code, anything else none", arguments: [
-        masks, opcodes, reserved, fragments, controls, lengths, limits, closes,
-    ].flatMap { $0 })
+    @Test(
+        "A broken rule gives its close code, anything else none",
+        arguments: [
+            masks, opcodes, reserved, fragments, controls, lengths, limits, closes,
+        ].flatMap { $0 })
     func rule(_ item: Case) {
         let record = item.record
         #expect(record.violation == item.code)
@@ -168,9 +172,11 @@ struct FrameScannerRuleTests {
         #expect(record.violation == .messageTooBig)
     }
 
-    @Test("A header that cannot be right fails at the byte that makes it so", arguments: [
-        ([0x83], 1), ([0xC1], 1), ([0x09], 1), ([0x80], 1), ([0x81, 0x81], 2), ([0x89, 126], 2),
-    ] as [([UInt8], Int)])
+    @Test(
+        "A header that cannot be right fails at the byte that makes it so",
+        arguments: [
+            ([0x83], 1), ([0xC1], 1), ([0x09], 1), ([0x80], 1), ([0x81, 0x81], 2), ([0x89, 126], 2),
+        ] as [([UInt8], Int)])
     func failsEarly(bytes: [UInt8], count: Int) {
         #expect(bytes.count == count)
         let scanner = FrameScanner(sender: .server, messageLimit: 10, allowedRSV: 0, validateText: true)

@@ -49,7 +49,8 @@ struct FrameScannerTextTests {
         #expect(Self.scan(WireBytes.frame(0x81, [0xE2, 0x82])).violation == .invalidPayload)
         #expect(Self.scan(WireBytes.frame(0x01, [0xE2, 0x82])).violation == nil)
         #expect(Self.scan(WireBytes.frame(0x01, [0xE2, 0x82]) + WireBytes.frame(0x80)).violation == .invalidPayload)
-        let pinged = WireBytes.frame(0x01, [0xE2]) + WireBytes.frame(0x89, [0xFF]) + WireBytes.frame(0x80, [0x82, 0xAC])
+        let pinged =
+            WireBytes.frame(0x01, [0xE2]) + WireBytes.frame(0x89, [0xFF]) + WireBytes.frame(0x80, [0x82, 0xAC])
         #expect(Self.scan(pinged).violation == nil)
     }
 
@@ -80,16 +81,17 @@ struct FrameScannerTextTests {
             + WireBytes.close(1001, Array("bye".utf8), mask: mask)
         let record = Self.scan(bytes, sender: mask == nil ? .server : .client)
         #expect(record.forwarded == data + end)
-        #expect(record.events == [
-            .control(
-                offset: data.count,
-                FrameHeader(fin: true, rsv: 0, opcode: .ping, mask: mask, payloadLength: 5, headerLength: head),
-                payload: [7, 8, 9, 10, 11]),
-            .control(
-                offset: data.count + end.count,
-                FrameHeader(fin: true, rsv: 0, opcode: .close, mask: mask, payloadLength: 5, headerLength: head),
-                payload: [0x03, 0xE9] + Array("bye".utf8)),
-        ])
+        #expect(
+            record.events == [
+                .control(
+                    offset: data.count,
+                    FrameHeader(fin: true, rsv: 0, opcode: .ping, mask: mask, payloadLength: 5, headerLength: head),
+                    payload: [7, 8, 9, 10, 11]),
+                .control(
+                    offset: data.count + end.count,
+                    FrameHeader(fin: true, rsv: 0, opcode: .close, mask: mask, payloadLength: 5, headerLength: head),
+                    payload: [0x03, 0xE9] + Array("bye".utf8)),
+            ])
         #expect(record.messages == 1)
         #expect(record.payloadBytes == 4)
     }

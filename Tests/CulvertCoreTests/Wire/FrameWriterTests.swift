@@ -66,9 +66,11 @@ struct FrameWriterTests {
         }
     }
 
-    @Test("A range outside of the readable bytes is left alone", arguments: [
-        (0, 1), (1, 4), (2, 9), (9, 1), (3, -1), (-1, 2), (3, 0),
-    ])
+    @Test(
+        "A range outside of the readable bytes is left alone",
+        arguments: [
+            (0, 1), (1, 4), (2, 9), (9, 1), (3, -1), (-1, 2), (3, 0),
+        ])
     func outOfRange(index: Int, count: Int) {
         var buffer = ByteBuffer(bytes: [9, 9, 1, 2, 3])
         buffer.moveReaderIndex(forwardBy: 2)

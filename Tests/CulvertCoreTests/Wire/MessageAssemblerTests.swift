@@ -85,19 +85,21 @@ struct MessageAssemblerTests {
         }
     }
 
-    @Test("A broken rule gives its close code", arguments: [
-        (WireBytes.frame(0x81, [0x61], mask: 1), .protocolError),
-        (WireBytes.frame(0xC1, [0x61]), .protocolError),
-        (WireBytes.frame(0x80), .protocolError),
-        (WireBytes.frame(0x01) + WireBytes.frame(0x81), .protocolError),
-        (WireBytes.close(1005), .protocolError),
-        (WireBytes.close(1000, [0xFF]), .invalidPayload),
-        (WireBytes.frame(0x81, [0xED, 0xA0, 0x80]), .invalidPayload),
-        (WireBytes.frame(0x01, [0xE2]) + WireBytes.frame(0x80, [0x82]), .invalidPayload),
-        ([0x82, 11], .messageTooBig),
-        (WireBytes.frame(0x02, [UInt8](repeating: 0, count: 10)) + [0x80, 1], .messageTooBig),
-        ([0x82, 127, 0x7F] + [UInt8](repeating: 0xFF, count: 7), .messageTooBig),
-    ] as [([UInt8], CloseCode)])
+    @Test(
+        "A broken rule gives its close code",
+        arguments: [
+            (WireBytes.frame(0x81, [0x61], mask: 1), .protocolError),
+            (WireBytes.frame(0xC1, [0x61]), .protocolError),
+            (WireBytes.frame(0x80), .protocolError),
+            (WireBytes.frame(0x01) + WireBytes.frame(0x81), .protocolError),
+            (WireBytes.close(1005), .protocolError),
+            (WireBytes.close(1000, [0xFF]), .invalidPayload),
+            (WireBytes.frame(0x81, [0xED, 0xA0, 0x80]), .invalidPayload),
+            (WireBytes.frame(0x01, [0xE2]) + WireBytes.frame(0x80, [0x82]), .invalidPayload),
+            ([0x82, 11], .messageTooBig),
+            (WireBytes.frame(0x02, [UInt8](repeating: 0, count: 10)) + [0x80, 1], .messageTooBig),
+            ([0x82, 127, 0x7F] + [UInt8](repeating: 0xFF, count: 7), .messageTooBig),
+        ] as [([UInt8], CloseCode)])
     func violations(bytes: [UInt8], code: CloseCode) {
         #expect(Self.code(Self.events([bytes], limit: 10).last) == code)
         #expect(Self.code(Self.events(bytes.map { [$0] }, limit: 10).last) == code)

@@ -27,9 +27,11 @@ struct WireCornerTests {
         #expect(Handshake.listTokens([#"a;x="\", b", c"#]) == [#"a;x="\", b""#, "c"])
     }
 
-    @Test("Bytes that are not ASCII hide no comma and are not trimmed", arguments: [
-        ("a,\u{301}b", ["a", "\u{301}b"]), ("\u{A0}a", ["\u{A0}a"]),
-    ] as [(String, [String])])
+    @Test(
+        "Bytes that are not ASCII hide no comma and are not trimmed",
+        arguments: [
+            ("a,\u{301}b", ["a", "\u{301}b"]), ("\u{A0}a", ["\u{A0}a"]),
+        ] as [(String, [String])])
     func notASCII(value: String, members: [String]) {
         // By scalar: "a" with a combining mark and its composed form are equal strings.
         #expect(Handshake.listTokens([value]).map { Array($0.utf8) } == members.map { Array($0.utf8) })

@@ -12,65 +12,128 @@ struct ConfigErrorTests {
         #expect(ConfigFixture.errors(ConfigFixture.good) == [])
     }
 
-    @Test("Each mistake is reported at its line, column and key path, with what was expected", arguments: [
-        // old, new, error
-        ("    upstream: echo", "    upstrem: echo", "4:5: routes[0]: missing key \"upstream\""),
-        ("    upstream: echo", "    upstream: ecko",
-         "5:15: routes[0].upstream: no upstream is called \"ecko\" (did you mean \"echo\"?)"),
-        ("  - path: /\n", "  - path: chat\n",
-         "4:11: routes[0].path: expected a path that begins with a slash, without dot segments"),
-        ("  - path: /\n", "  - path: /a/../b\n",
-         "4:11: routes[0].path: expected a path that begins with a slash, without dot segments"),
-        (path, path + "\n    host: a:80", "6:11: routes[0].host: expected a host name without scheme and port"),
-        (path, path + "\n    transports: []", "6:17: routes[0].transports: expected at least one of websocket, long-poll"),
-        (path, path + "\n    transports: [websocket, longpoll]",
-         "6:29: routes[0].transports[1]: expected websocket or long-poll (did you mean \"long-poll\"?)"),
-        (path, path + "\n    authentication: maybe", "6:21: routes[0].authentication: expected required or none"),
-        (path, path + "\n    validate_text: perhaps", "6:20: routes[0].validate_text: expected true or false"),
-        (path, path + "\n    origins: { allow: [\"https://a.example/\"] }",
-         "6:24: routes[0].origins.allow[0]: expected an origin, such as https://a.example, https://*.example.com or null"),
-        (path, path + "\n    origins: { missing: alow }",
-         "6:25: routes[0].origins.missing: expected allow or reject (did you mean \"allow\"?)"),
-        (path, path + "\n  - path: /\n    upstream: echo", "6:5: routes[1]: another route has the same host and path"),
-        ("127.0.0.1:8443", "8443", "2:14: listen[0].address: expected an address and port, such as 0.0.0.0:8443 or [::1]:8443"),
-        ("127.0.0.1:8443", "a:65536", "2:14: listen[0].address: expected an address and port, such as 0.0.0.0:8443 or [::1]:8443"),
-        ("127.0.0.1:8443", "\":8443\"", "2:14: listen[0].address: expected an address in front of the port, such as 0.0.0.0:8443"),
-        ("127.0.0.1:8443", "127.0.0.1:8443\n    tls: { certificates: [] }",
-         "3:26: listen[0].tls.certificates: expected at least one certificate"),
-        ("127.0.0.1:8443", "127.0.0.1:8443\n    tls: { certificates: [ { certificate: a } ] }",
-         "3:28: listen[0].tls.certificates[0]: missing key \"key\""),
-        ("id: a, ", "", "8:7: authentication.tokens[0]: missing key \"id\""),
-        (token, "sha256: abc", "8:24: authentication.tokens[0].sha256: expected the SHA-256 of the token as 64 hexadecimal digits"),
-        ("subject: s", "subject: \"s\\n\"",
-         "8:101: authentication.tokens[0].subject: expected printable ASCII, for it is sent in a header"),
-        ("routes: [\"/\"] }", "routes: [\"/\"], expires: soon }",
-         "8:128: authentication.tokens[0].expires: expected a date and time, such as 2027-01-01T00:00:00Z"),
-        ("authentication:\n", "authentication:\n  cookie: \"a b\"\n",
-         "7:11: authentication.cookie: expected a name of letters, digits and !#$%&'*+-.^_`|~"),
-        ("ws://127.0.0.1:9000", "http://127.0.0.1:9000",
-         "10:29: upstreams.echo.servers[0].url: expected ws://host:port or wss://host:port, with at most a path behind it"),
-        ("servers: [ { url: \"ws://127.0.0.1:9000\" } ]", "servers: []",
-         "10:20: upstreams.echo.servers: expected at least one server"),
-        ("25s", "25", "12:9: session.hold: expected a duration with its unit, such as 500ms, 25s, 2m or 1h"),
-        ("25s", "0s", "12:9: session.hold: expected 1ms to 31536000s"),
-        ("1MiB", "1048576", "14:12: limits.message: expected a size with its unit, such as 512B, 16KiB or 1MiB"),
-        ("1MiB", "2GiB", "14:12: limits.message: expected 1B to 1GiB"),
-        ("message: 1MiB", "connections: many", "14:16: limits.connections: expected a whole number from 1 to 10000000"),
-        ("25s", "[25s]", "12:9: session.hold: expected a single value"),
-        ("  hold: 25s", "  - hold", "12:3: session: expected a mapping"),
-        ("25s", "${HOLD}", "12:9: session.hold: environment variable HOLD is not set"),
-        ("25s", "\"${HOLD\"", "12:9: session.hold: \"${\" without \"}\""),
-    ])
+    @Test(
+        "Each mistake is reported at its line, column and key path, with what was expected",
+        arguments: [
+            // old, new, error
+            ("    upstream: echo", "    upstrem: echo", "4:5: routes[0]: missing key \"upstream\""),
+            (
+                "    upstream: echo", "    upstream: ecko",
+                "5:15: routes[0].upstream: no upstream is called \"ecko\" (did you mean \"echo\"?)"
+            ),
+            (
+                "  - path: /\n", "  - path: chat\n",
+                "4:11: routes[0].path: expected a path that begins with a slash, without dot segments"
+            ),
+            (
+                "  - path: /\n", "  - path: /a/../b\n",
+                "4:11: routes[0].path: expected a path that begins with a slash, without dot segments"
+            ),
+            (path, path + "\n    host: a:80", "6:11: routes[0].host: expected a host name without scheme and port"),
+            (
+                path, path + "\n    transports: []",
+                "6:17: routes[0].transports: expected at least one of websocket, long-poll"
+            ),
+            (
+                path, path + "\n    transports: [websocket, longpoll]",
+                "6:29: routes[0].transports[1]: expected websocket or long-poll (did you mean \"long-poll\"?)"
+            ),
+            (path, path + "\n    authentication: maybe", "6:21: routes[0].authentication: expected required or none"),
+            (path, path + "\n    validate_text: perhaps", "6:20: routes[0].validate_text: expected true or false"),
+            (
+                path, path + "\n    origins: { allow: [\"https://a.example/\"] }",
+                "6:24: routes[0].origins.allow[0]: expected an origin, such as https://a.example, https://*.example.com or null"
+            ),
+            (
+                path, path + "\n    origins: { missing: alow }",
+                "6:25: routes[0].origins.missing: expected allow or reject (did you mean \"allow\"?)"
+            ),
+            (
+                path, path + "\n  - path: /\n    upstream: echo",
+                "6:5: routes[1]: another route has the same host and path"
+            ),
+            (
+                "127.0.0.1:8443", "8443",
+                "2:14: listen[0].address: expected an address and port, such as 0.0.0.0:8443 or [::1]:8443"
+            ),
+            (
+                "127.0.0.1:8443", "a:65536",
+                "2:14: listen[0].address: expected an address and port, such as 0.0.0.0:8443 or [::1]:8443"
+            ),
+            (
+                "127.0.0.1:8443", "\":8443\"",
+                "2:14: listen[0].address: expected an address in front of the port, such as 0.0.0.0:8443"
+            ),
+            (
+                "127.0.0.1:8443", "127.0.0.1:8443\n    tls: { certificates: [] }",
+                "3:26: listen[0].tls.certificates: expected at least one certificate"
+            ),
+            (
+                "127.0.0.1:8443", "127.0.0.1:8443\n    tls: { certificates: [ { certificate: a } ] }",
+                "3:28: listen[0].tls.certificates[0]: missing key \"key\""
+            ),
+            ("id: a, ", "", "8:7: authentication.tokens[0]: missing key \"id\""),
+            (
+                token, "sha256: abc",
+                "8:24: authentication.tokens[0].sha256: expected the SHA-256 of the token as 64 hexadecimal digits"
+            ),
+            (
+                "subject: s", "subject: \"s\\n\"",
+                "8:101: authentication.tokens[0].subject: expected printable ASCII, for it is sent in a header"
+            ),
+            (
+                "routes: [\"/\"] }", "routes: [\"/\"], expires: soon }",
+                "8:128: authentication.tokens[0].expires: expected a date and time, such as 2027-01-01T00:00:00Z"
+            ),
+            (
+                "authentication:\n", "authentication:\n  cookie: \"a b\"\n",
+                "7:11: authentication.cookie: expected a name of letters, digits and !#$%&'*+-.^_`|~"
+            ),
+            (
+                "ws://127.0.0.1:9000", "http://127.0.0.1:9000",
+                "10:29: upstreams.echo.servers[0].url: expected ws://host:port or wss://host:port, with at most a path behind it"
+            ),
+            (
+                "servers: [ { url: \"ws://127.0.0.1:9000\" } ]", "servers: []",
+                "10:20: upstreams.echo.servers: expected at least one server"
+            ),
+            ("25s", "25", "12:9: session.hold: expected a duration with its unit, such as 500ms, 25s, 2m or 1h"),
+            ("25s", "0s", "12:9: session.hold: expected 1ms to 31536000s"),
+            ("1MiB", "1048576", "14:12: limits.message: expected a size with its unit, such as 512B, 16KiB or 1MiB"),
+            ("1MiB", "2GiB", "14:12: limits.message: expected 1B to 1GiB"),
+            (
+                "message: 1MiB", "connections: many",
+                "14:16: limits.connections: expected a whole number from 1 to 10000000"
+            ),
+            ("25s", "[25s]", "12:9: session.hold: expected a single value"),
+            ("  hold: 25s", "  - hold", "12:3: session: expected a mapping"),
+            ("25s", "${HOLD}", "12:9: session.hold: environment variable HOLD is not set"),
+            ("25s", "\"${HOLD\"", "12:9: session.hold: \"${\" without \"}\""),
+        ])
     func places(old: String, new: String, error: String) {
         #expect(ConfigFixture.errors(old, new).contains("f.yaml:" + error), "\(ConfigFixture.errors(old, new))")
     }
 
-    @Test("An unknown key is reported where it stands, with the one that was meant", arguments: [
-        ("session:", "sesion:", "11:1: sesion: unknown key, expected one of listen, routes, authentication, upstreams, session, limits, admin, log (did you mean \"session\"?)"),
-        ("  hold: 25s", "  hould: 25s", "12:3: session.hould: unknown key, expected one of hold, resume, ping, buffer (did you mean \"hold\"?)"),
-        ("  hold: 25s", "  colour: red", "12:3: session.colour: unknown key, expected one of hold, resume, ping, buffer"),
-        ("upstream: echo", "upstream: echo\n    auth: none", "6:5: routes[0].auth: unknown key, expected one of path, host, upstream, origins, authentication, transports, validate_text (did you mean \"authentication\"?)"),
-    ])
+    @Test(
+        "An unknown key is reported where it stands, with the one that was meant",
+        arguments: [
+            (
+                "session:", "sesion:",
+                "11:1: sesion: unknown key, expected one of listen, routes, authentication, upstreams, session, limits, admin, log (did you mean \"session\"?)"
+            ),
+            (
+                "  hold: 25s", "  hould: 25s",
+                "12:3: session.hould: unknown key, expected one of hold, resume, ping, buffer (did you mean \"hold\"?)"
+            ),
+            (
+                "  hold: 25s", "  colour: red",
+                "12:3: session.colour: unknown key, expected one of hold, resume, ping, buffer"
+            ),
+            (
+                "upstream: echo", "upstream: echo\n    auth: none",
+                "6:5: routes[0].auth: unknown key, expected one of path, host, upstream, origins, authentication, transports, validate_text (did you mean \"authentication\"?)"
+            ),
+        ])
     func unknownKeys(old: String, new: String, error: String) {
         #expect(ConfigFixture.errors(old, new) == ["f.yaml:" + error])
     }
@@ -83,9 +146,11 @@ struct ConfigErrorTests {
         #expect(lines == ["2", "4", "10", "12", "14"])
     }
 
-    @Test("What is not YAML is said at its place", arguments: [
-        ("a: [", 2), ("a: b: c", 1), ("\ta: 1", 1), ("a: 1\na: 2", 1), ("", 1), ("- a", 1), ("\"just text\"", 1),
-    ])
+    @Test(
+        "What is not YAML is said at its place",
+        arguments: [
+            ("a: [", 2), ("a: b: c", 1), ("\ta: 1", 1), ("a: 1\na: 2", 1), ("", 1), ("- a", 1), ("\"just text\"", 1),
+        ])
     func notYAML(yaml: String, line: Int) {
         let errors = ConfigFixture.errors(yaml)
         #expect(errors.count == 1)
@@ -94,26 +159,30 @@ struct ConfigErrorTests {
 
     @Test("Sections that nothing works without are asked for")
     func sections() {
-        #expect(ConfigFixture.errors("log: { level: info }") == [
-            "f.yaml:1:1: missing key \"listen\"", "f.yaml:1:1: missing key \"routes\"",
-            "f.yaml:1:1: missing key \"upstreams\"",
-        ])
+        #expect(
+            ConfigFixture.errors("log: { level: info }") == [
+                "f.yaml:1:1: missing key \"listen\"", "f.yaml:1:1: missing key \"routes\"",
+                "f.yaml:1:1: missing key \"upstreams\"",
+            ])
     }
 
     @Test("Two tokens with one id or one digest are one too many")
     func tokens() {
         let entry = #"    - { id: a, sha256: "\#(ConfigFixture.digest)", subject: s, routes: ["/"] }"#
         let errors = ConfigFixture.errors(entry, entry + "\n" + entry)
-        #expect(errors == [
-            "f.yaml:9:7: authentication.tokens[1]: another token has the id \"a\"",
-            "f.yaml:9:7: authentication.tokens[1]: another token has the same sha256",
-        ])
+        #expect(
+            errors == [
+                "f.yaml:9:7: authentication.tokens[1]: another token has the id \"a\"",
+                "f.yaml:9:7: authentication.tokens[1]: another token has the same sha256",
+            ])
     }
 
-    @Test("What may be a secret is not repeated", arguments: [
-        ("\"\(ConfigFixture.digest)\"", "hunter2"), ("ws://127.0.0.1:9000", "ws://me:hunter2@h"),
-        ("ws://127.0.0.1:9000", "ws://h?token=hunter2"),
-    ])
+    @Test(
+        "What may be a secret is not repeated",
+        arguments: [
+            ("\"\(ConfigFixture.digest)\"", "hunter2"), ("ws://127.0.0.1:9000", "ws://me:hunter2@h"),
+            ("ws://127.0.0.1:9000", "ws://h?token=hunter2"),
+        ])
     func secrets(old: String, new: String) {
         let errors = ConfigFixture.errors(old, new)
         #expect(errors.count == 1)

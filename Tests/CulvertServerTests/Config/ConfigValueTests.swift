@@ -20,45 +20,61 @@ struct ConfigValueTests {
         #expect(config.authentication.identityHeader == "X-Forwarded-User")
         #expect(config.authentication.tokens.first?.expires == nil)
         #expect(config.upstreams["echo"]?.connectTimeout == .seconds(5))
-        #expect(config.session == SessionConfig(hold: .seconds(25), resume: .seconds(60), ping: .seconds(25), buffer: 1 << 20))
-        #expect(config.limits == LimitsConfig(connections: 20000, message: 1 << 20, handshake: .seconds(10), header: 16384))
+        #expect(
+            config.session
+                == SessionConfig(hold: .seconds(25), resume: .seconds(60), ping: .seconds(25), buffer: 1 << 20))
+        #expect(
+            config.limits == LimitsConfig(connections: 20000, message: 1 << 20, handshake: .seconds(10), header: 16384))
         #expect(config.admin == AdminConfig(host: "127.0.0.1", port: 9901))
         #expect(config.log == LogConfig(format: .text, level: .info))
     }
 
-    @Test("Durations have units", arguments: [
-        ("500ms", .milliseconds(500)), ("25s", .seconds(25)), ("1.5m", .seconds(90)), ("2m", .minutes(2)), ("1h", .hours(1)),
-        ("0.25s", .milliseconds(250)),
-    ] as [(String, TimeAmount)])
+    @Test(
+        "Durations have units",
+        arguments: [
+            ("500ms", .milliseconds(500)), ("25s", .seconds(25)), ("1.5m", .seconds(90)), ("2m", .minutes(2)),
+            ("1h", .hours(1)),
+            ("0.25s", .milliseconds(250)),
+        ] as [(String, TimeAmount)])
     func durations(text: String, time: TimeAmount) throws {
         #expect(try ConfigFixture.load(ConfigFixture.good.replacing("25s", with: text)).session.hold == time)
     }
 
-    @Test("Sizes have units", arguments: [
-        ("512B", 512), ("1KiB", 1024), ("1.5MiB", 1_572_864), ("1GiB", 1 << 30), ("64kB", 64_000), ("64KB", 64_000),
-        ("10MB", 10_000_000), ("1GB", 1_000_000_000),
-    ])
+    @Test(
+        "Sizes have units",
+        arguments: [
+            ("512B", 512), ("1KiB", 1024), ("1.5MiB", 1_572_864), ("1GiB", 1 << 30), ("64kB", 64_000), ("64KB", 64_000),
+            ("10MB", 10_000_000), ("1GB", 1_000_000_000),
+        ])
     func sizes(text: String, size: Int) throws {
         #expect(try ConfigFixture.load(ConfigFixture.good.replacing("1MiB", with: text)).limits.message == size)
     }
 
-    @Test("Numbers out of bounds are errors and no traps", arguments: [
-        "", "s", "-1s", "1e5s", "99999999999999999999999s", "1..2s", ".s", "1 s", "nans", "infs", "1S", "1d", "1sec",
-    ])
+    @Test(
+        "Numbers out of bounds are errors and no traps",
+        arguments: [
+            "", "s", "-1s", "1e5s", "99999999999999999999999s", "1..2s", ".s", "1 s", "nans", "infs", "1S", "1d",
+            "1sec",
+        ])
     func badDurations(text: String) {
         #expect(ConfigFixture.errors("25s", "\"\(text)\"").count == 1)
     }
 
-    @Test("Sizes out of bounds are errors and no traps", arguments: [
-        "", "B", "-1B", "0B", "99999999999999999999999999GiB", "1mib", "1 MiB", "1Mib", "1TiB",
-    ])
+    @Test(
+        "Sizes out of bounds are errors and no traps",
+        arguments: [
+            "", "B", "-1B", "0B", "99999999999999999999999999GiB", "1mib", "1 MiB", "1Mib", "1TiB",
+        ])
     func badSizes(text: String) {
         #expect(ConfigFixture.errors("1MiB", "\"\(text)\"").count == 1)
     }
 
-    @Test("Variables of the environment are replaced, with a default or literally", arguments: [
-        ("${HOLD}", "7s"), ("${NOT_SET:-8s}", "8s"), ("${HOLD:-8s}", "7s"), ("1${ZERO}s", "10s"), ("${EMPTY:-8s}5s", "5s"),
-    ])
+    @Test(
+        "Variables of the environment are replaced, with a default or literally",
+        arguments: [
+            ("${HOLD}", "7s"), ("${NOT_SET:-8s}", "8s"), ("${HOLD:-8s}", "7s"), ("1${ZERO}s", "10s"),
+            ("${EMPTY:-8s}5s", "5s"),
+        ])
     func environment(text: String, meaning: String) throws {
         let environment = ["HOLD": "7s", "ZERO": "0", "EMPTY": ""]
         let yaml = { (hold: String) in ConfigFixture.good.replacing("25s", with: "\"\(hold)\"") }
@@ -78,44 +94,52 @@ struct ConfigValueTests {
         #expect(config.authentication.tokens.first?.subject == "x, routes: [/admin]")
     }
 
-    @Test("Addresses and servers are taken apart", arguments: [
-        ("\"[::1]:0\"", "::1", 0), ("0.0.0.0:443", "0.0.0.0", 443), ("localhost:1", "localhost", 1),
-    ])
+    @Test(
+        "Addresses and servers are taken apart",
+        arguments: [
+            ("\"[::1]:0\"", "::1", 0), ("0.0.0.0:443", "0.0.0.0", 443), ("localhost:1", "localhost", 1),
+        ])
     func addresses(text: String, host: String, port: Int) throws {
         let config = try ConfigFixture.load(ConfigFixture.good.replacing("127.0.0.1:8443", with: text))
         #expect(config.listen == [ListenConfig(host: host, port: port, tls: nil)])
     }
 
-    @Test("Servers have a scheme, a host and perhaps a port and a path", arguments: [
-        ("ws://h", false, "h", 80, ""), ("wss://h", true, "h", 443, ""), ("WS://h:1/", false, "h", 1, ""),
-        ("ws://[::1]:9/a/b/", false, "::1", 9, "/a/b"), ("wss://h/%20", true, "h", 443, "/%20"),
-    ])
+    @Test(
+        "Servers have a scheme, a host and perhaps a port and a path",
+        arguments: [
+            ("ws://h", false, "h", 80, ""), ("wss://h", true, "h", 443, ""), ("WS://h:1/", false, "h", 1, ""),
+            ("ws://[::1]:9/a/b/", false, "::1", 9, "/a/b"), ("wss://h/%20", true, "h", 443, "/%20"),
+        ])
     func servers(url: String, isSecure: Bool, host: String, port: Int, prefix: String) throws {
         let config = try ConfigFixture.load(ConfigFixture.good.replacing("ws://127.0.0.1:9000", with: url))
-        #expect(config.upstreams["echo"]?.servers == [
-            UpstreamServer(isSecure: isSecure, host: host, port: port, pathPrefix: prefix)
-        ])
+        #expect(
+            config.upstreams["echo"]?.servers == [
+                UpstreamServer(isSecure: isSecure, host: host, port: port, pathPrefix: prefix)
+            ])
     }
 
     @Test("Files are looked for beside the configuration, unless they say where")
     func files() throws {
         let tls = "127.0.0.1:8443\n    tls: { certificates: [ { certificate: a.pem, key: /k/a.key } ] }"
         let config = try ConfigFixture.load(ConfigFixture.good.replacing("127.0.0.1:8443", with: tls))
-        #expect(config.listen.first?.tls?.certificates == [
-            CertificatePair(certificate: "/etc/culvert/a.pem", key: "/k/a.key")
-        ])
-        #expect(config.checkFiles().map(\.keyPath) == [
-            "listen[0].tls.certificates[0].certificate", "listen[0].tls.certificates[0].key",
-        ])
+        #expect(
+            config.listen.first?.tls?.certificates == [
+                CertificatePair(certificate: "/etc/culvert/a.pem", key: "/k/a.key")
+            ])
+        #expect(
+            config.checkFiles().map(\.keyPath) == [
+                "listen[0].tls.certificates[0].certificate", "listen[0].tls.certificates[0].key",
+            ])
     }
 
     @Test("What is in effect is printed without digests, and says everything else")
     func redacted() throws {
-        let yaml = ConfigFixture.good.replacing("id: a", with: "expires: 2027-01-01T00:00:00Z, id: a") + """
+        let yaml =
+            ConfigFixture.good.replacing("id: a", with: "expires: 2027-01-01T00:00:00Z, id: a") + """
 
-            admin: { address: none }
-            log: { format: json, level: debug }
-            """
+                admin: { address: none }
+                log: { format: json, level: debug }
+                """
         let config = try ConfigFixture.load(yaml)
         let printed = config.redactedYAML()
         #expect(!printed.contains(ConfigFixture.digest))

@@ -20,7 +20,9 @@ struct DemoPageTests {
 
     @Test(
         "A script string says the same in UTF-16",
-        arguments: [("abc-._~9", #""abc-._~9""#), ("é", #""\u00e9""#), ("😀", #""\ud83d\ude00""#), ("\\\"", #""\u005c\u0022""#)]
+        arguments: [
+            ("abc-._~9", #""abc-._~9""#), ("é", #""\u00e9""#), ("😀", #""\ud83d\ude00""#), ("\\\"", #""\u005c\u0022""#),
+        ]
     )
     func scriptStrings(text: String, expected: String) {
         #expect(DemoPage.scriptString(text) == expected)

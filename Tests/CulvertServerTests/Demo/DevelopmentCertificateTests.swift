@@ -124,7 +124,9 @@ struct DevelopmentCertificateTests {
     func handshake() async throws {
         try await withFolder { folder in
             let made = try DevelopmentCertificate.ensure(directory: folder)
-            let chain = try NIOSSLCertificate.fromPEMFile(made.certificate).map { NIOSSLCertificateSource.certificate($0) }
+            let chain = try NIOSSLCertificate.fromPEMFile(made.certificate).map {
+                NIOSSLCertificateSource.certificate($0)
+            }
             let key = try NIOSSLPrivateKey(file: made.key, format: .pem)
             let serverContext = try NIOSSLContext(
                 configuration: .makeServerConfiguration(certificateChain: chain, privateKey: .privateKey(key))

@@ -82,7 +82,8 @@ struct LogHandlerTests {
             "d": .stringConvertible(1.5), "e": .stringConvertible(Double.nan), "f": ["x": .stringConvertible(-1)],
         ]
         #expect(
-            json("m", metadata) == #"{"time":"1970-01-01T00:00:00.000Z","level":"info","logger":"culvert","message":"m","#
+            json("m", metadata)
+                == #"{"time":"1970-01-01T00:00:00.000Z","level":"info","logger":"culvert","message":"m","#
                 + #""a":5,"b":18446744073709551615,"c":true,"d":1.5,"e":"nan","f":{"x":-1}}"#
         )
     }

@@ -82,7 +82,9 @@ final class RecordingSession: LegDelegate {
         return self.events.filter { $0 != .readComplete }
     }
 
-    func leg(_ leg: WebSocketLeg, forward bytes: ByteBuffer) { self.events.append(.forward(Array(bytes.readableBytesView))) }
+    func leg(_ leg: WebSocketLeg, forward bytes: ByteBuffer) {
+        self.events.append(.forward(Array(bytes.readableBytesView)))
+    }
 
     func leg(_ leg: WebSocketLeg, message: PollMessage) {
         self.appetite = self.appetite.map { $0 - 1 }

@@ -12,7 +12,8 @@ struct WebSocketLegTests {
     @Test("A read burst of data frames is forwarded as it came, in one piece")
     func coalesced() throws {
         let fixture = try LegFixture()
-        let burst = Self.frame(0x81, [1, 2]) + Self.frame(0x02, [3]) + Self.frame(0x80, []) + [0x82, 0x85, 0, 0, 0, 0, 9]
+        let burst =
+            Self.frame(0x81, [1, 2]) + Self.frame(0x02, [3]) + Self.frame(0x80, []) + [0x82, 0x85, 0, 0, 0, 0, 9]
         try fixture.receive(burst)
         #expect(fixture.session.events == [.forward(burst), .readComplete])
     }
@@ -177,7 +178,8 @@ struct WebSocketLegTests {
         let fixture = try LegFixture(.server, assembles: true)
         fixture.session.appetite = 1
         func frame(_ first: UInt8, _ payload: [UInt8]) -> [UInt8] { LegFixture.frame(first, payload, from: .server) }
-        try fixture.receive(frame(0x02, [1]) + frame(0x89, [7]) + frame(0x80, [2]) + frame(0x82, [3]) + frame(0x81, [4]))
+        try fixture.receive(
+            frame(0x02, [1]) + frame(0x89, [7]) + frame(0x80, [2]) + frame(0x82, [3]) + frame(0x81, [4]))
         #expect(fixture.session.take() == [.control(.ping, [7]), .message(.binary, [1, 2])])
         fixture.session.appetite = 2
         fixture.leg.drainMessages()

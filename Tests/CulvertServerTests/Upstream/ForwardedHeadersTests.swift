@@ -10,7 +10,9 @@ struct ForwardedHeadersTests {
         let route = Route(
             path: "/", host: nil, upstream: "u", origins: OriginPolicy(allow: [], missing: .allow),
             authenticationRequired: subject != nil, transports: [.webSocket], validateText: false)
-        let token = subject.map { Token(id: "t", digest: Token.digest(of: "s"), subject: $0, routes: ["/"], expires: nil) }
+        let token = subject.map {
+            Token(id: "t", digest: Token.digest(of: "s"), subject: $0, routes: ["/"], expires: nil)
+        }
         let keyring = TokenKeyring(token.map { [$0] } ?? [])
         let gate = Gate(
             routes: RouteTable([route]), keyring: keyring,
@@ -47,20 +49,25 @@ struct ForwardedHeadersTests {
         }
     }
 
-    @Test("Fields of one connection stay behind, named or not", arguments: [
-        "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "X-Named", "x-named",
-        "Content-Length", "Content-Type", "Expect",
-    ])
+    @Test(
+        "Fields of one connection stay behind, named or not",
+        arguments: [
+            "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "X-Named",
+            "x-named",
+            "Content-Length", "Content-Type", "Expect",
+        ])
     func hopByHop(name: String) {
         let head = Self.request(["Host": "h", "Connection": "upgrade, x-named", name: "1", "X-Own": "kept"])
         #expect(head.headers[name].isEmpty)
         #expect(head.headers["x-own"] == ["kept"])
     }
 
-    @Test("A client says nothing about who it is or where it comes from", arguments: [
-        "X-Forwarded-User", "x-forwarded-user", "X_Forwarded_User", "X-Forwarded_User", "X-Forwarded-For",
-        "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded",
-    ])
+    @Test(
+        "A client says nothing about who it is or where it comes from",
+        arguments: [
+            "X-Forwarded-User", "x-forwarded-user", "X_Forwarded_User", "X-Forwarded_User", "X-Forwarded-For",
+            "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded",
+        ])
     func forgeries(name: String) {
         for subject in ["alice", nil] {
             let head = Self.request(["Host": "h", name: "forged"], subject: subject)
@@ -69,11 +76,13 @@ struct ForwardedHeadersTests {
         }
     }
 
-    @Test("Where the client comes from is said in both ways", arguments: [
-        ("192.0.2.1", true, "h:1", "for=192.0.2.1;proto=https;host=\"h:1\""),
-        ("2001:db8::1", false, "h", "for=\"[2001:db8::1]\";proto=http;host=\"h\""),
-        ("192.0.2.1", true, "a\"b", "for=192.0.2.1;proto=https"),
-    ])
+    @Test(
+        "Where the client comes from is said in both ways",
+        arguments: [
+            ("192.0.2.1", true, "h:1", "for=192.0.2.1;proto=https;host=\"h:1\""),
+            ("2001:db8::1", false, "h", "for=\"[2001:db8::1]\";proto=http;host=\"h\""),
+            ("192.0.2.1", true, "a\"b", "for=192.0.2.1;proto=https"),
+        ])
     func forwarded(address: String, isSecure: Bool, host: String, expected: String) {
         let head = Self.request(["Host": host], address: address, isSecure: isSecure)
         #expect(head.headers["forwarded"] == [expected])
@@ -85,7 +94,8 @@ struct ForwardedHeadersTests {
     @Test("Of an answer, what concerns one connection or the handshake stays behind")
     func response() {
         let kept = ForwardedHeaders.response([
-            "Connection": "close, X-Hop", "X-Hop": "1", "Keep-Alive": "1", "Upgrade": "websocket", "Content-Length": "5",
+            "Connection": "close, X-Hop", "X-Hop": "1", "Keep-Alive": "1", "Upgrade": "websocket",
+            "Content-Length": "5",
             "Transfer-Encoding": "chunked", "Sec-WebSocket-Accept": "x", "Sec-WebSocket-Protocol": "y",
             "Sec-WebSocket-Extensions": "z", "Set-Cookie": "a=b", "WWW-Authenticate": "Basic",
         ])
