@@ -93,6 +93,7 @@ def test_a_stop_amid_a_fragmented_message_breaks_no_frame(fresh_backend, make_ed
             for n in range(1 << 14):
                 if n == 64:
                     edge.process.send_signal(TERM)
+                await asyncio.sleep(0)  # The client's turn to see what has come meanwhile.
                 yield bytes(1 << 16)
 
         async with dial(edge, "/record") as ws:

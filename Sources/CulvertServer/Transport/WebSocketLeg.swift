@@ -31,7 +31,8 @@ final class WebSocketLeg: ChannelDuplexHandler {
     private(set) var scanner: FrameScanner
     /// Present where the session wants whole messages.
     private var assembler: MessageAssembler?
-    private weak var delegate: (any LegDelegate)?
+    /// Until the channel is gone: a weak reference would be paid for with every read.
+    private var delegate: (any LegDelegate)?
     private var context: ChannelHandlerContext?
 
     /// Bytes that wait for the session to start, then a header or control frame that is not whole.
@@ -75,6 +76,8 @@ final class WebSocketLeg: ChannelDuplexHandler {
         }
         self.resume(.notStarted)
         if self.isLost { delegate.legLost(self) }
+        // The channel went before the session came; nothing will let go of the session later.
+        if self.context == nil { self.delegate = nil }
     }
 
     var isPaused: Bool { !self.pauses.isEmpty }
@@ -168,6 +171,7 @@ final class WebSocketLeg: ChannelDuplexHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
+        self.delegate = nil
     }
 
     func read(context: ChannelHandlerContext) {
