@@ -40,6 +40,8 @@ struct Runner {
 
     func run() async throws {
         let group = MultiThreadedEventLoopGroup.singleton
+        // Before anybody can see that we run: who then signals must find us listening.
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         let edge: EdgeServer
         let admin: AdminServer?
         do {
@@ -52,11 +54,11 @@ struct Runner {
         let services = ServiceGroup(
             configuration: .init(
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
-                gracefulShutdownSignals: [.sigterm, .sigint], logger: self.logger))
+                logger: self.logger))
         self.whenReady?(edge)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await services.run() }
-            tasks.addTask { await Self.exitAtSecondSignal() }
+            tasks.addTask { await Self.obey(signals, services) }
             _ = try await tasks.next()
             tasks.cancelAll()
         }
@@ -74,12 +76,13 @@ struct Runner {
         }
     }
 
-    /// Whoever signals twice does not want to wait.
-    private static func exitAtSecondSignal() async {
-        var seen = 0
-        for await _ in await UnixSignalsSequence(trapping: .sigterm, .sigint) {
-            seen += 1
-            if seen == 2 { exit(1) }
+    /// The first signal asks for a graceful stop. Whoever signals twice does not want to wait.
+    private static func obey(_ signals: UnixSignalsSequence, _ services: ServiceGroup) async {
+        var isStopping = false
+        for await _ in signals {
+            if isStopping { exit(1) }
+            isStopping = true
+            await services.triggerGracefulShutdown()
         }
     }
 }

@@ -12,7 +12,8 @@ from websockets.exceptions import ConnectionClosed
 from kit.edge import TOKEN, digest, free_port, wait_for
 from kit.knock import CARRIERS, TRANSPORTS, knock
 from kit.poll import client, open_session
-from kit.process import Raw, masked, restart, whole_log
+from kit.process import restart, whole_log
+from kit.raw import Raw, masked
 
 
 def dial(edge, path="/", **options):
