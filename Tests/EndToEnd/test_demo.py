@@ -78,7 +78,8 @@ def test_the_certificate_is_kept_for_the_next_start(make_demo):
 # --- what is printed -------------------------------------------------------------------------------------------------
 
 def test_the_pasted_curl_session_runs(demo):
-    ran = subprocess.run(["bash", "-e", "-o", "pipefail", "-c", demo.commands], capture_output=True, text=True, timeout=30)
+    shell = ["bash", "-e", "-o", "pipefail", "-c", demo.commands]
+    ran = subprocess.run(shell, capture_output=True, text=True, timeout=30)
     assert (ran.returncode, ran.stderr) == (0, "")
     taken, received = [json.loads(line) for line in ran.stdout.splitlines()]
     assert taken["ack"] == 1
@@ -188,7 +189,7 @@ class Page:
 
     def messages(self, pane):
         return self.browser.execute_script(
-            "return [...document.querySelectorAll('#' + arguments[0] + '-log > .message')].map(e => e.textContent)", pane)
+            "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", f"#{pane}-log > .message")
 
     def wait_messages(self, pane, *texts):
         self.wait(lambda: self.messages(pane) == list(texts), f"{texts} in {pane}")

@@ -26,7 +26,7 @@ SOON = 5  # Seconds within which what waits for nobody is done.
 
 
 def dial(edge, path="/", **options):
-    return connect(edge.wss + path, ssl=edge.ssl, additional_headers=edge.auth, compression=None, max_size=None, **options)
+    return connect(edge.wss + path, ssl=edge.ssl, additional_headers=edge.auth, compression=None, **options)
 
 
 # --- stopping --------------------------------------------------------------------------------------------------------
