@@ -74,7 +74,9 @@ struct Demo: AsyncParsableCommand {
             routes: [route],
             authentication: AuthenticationConfig(
                 tokens: [
-                    Token(id: "demo", digest: Token.digest(of: token), subject: "demo", routes: ["/"], expires: nil)
+                    ConfigToken(
+                        token: Token(id: "demo", source: .config, subject: "demo", routes: ["/"]),
+                        digest: TokenDigest(of: token))
                 ], queryParameter: "access_token", cookie: "culvert_token", identityHeader: "X-Forwarded-User"),
             upstreams: [
                 "demo": UpstreamConfig(

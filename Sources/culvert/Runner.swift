@@ -45,7 +45,9 @@ struct Runner {
         let edge: EdgeServer
         let admin: AdminServer?
         do {
-            edge = try await EdgeServer.start(config: self.config, group: group, pages: self.pages, logger: self.logger)
+            edge = try await EdgeServer.start(
+                config: self.config, tokens: self.config.authentication.tokens.map(\.entry), group: group,
+                pages: self.pages, logger: self.logger)
             admin = try await self.startAdmin(edge, group: group)
         } catch {
             throw StartFailure(description: "culvert cannot start: \(error)")

@@ -57,7 +57,7 @@ def test_a_session_leaves_one_line_when_it_opens_and_one_when_it_ends(backend, m
     most = time.monotonic() - began
     whole_log(edge)
     [opened], [ended] = edge.events("session opened"), edge.events("session ended")
-    facts = {"route": "/", "transport": transport, "subject": "alice", "client": "127.0.0.1", "id": opened["id"]}
+    facts = {"route": "/", "transport": transport, "subject": "alice", "token": "alice", "client": "127.0.0.1", "id": opened["id"]}
     assert opened["id"] and facts.items() <= opened.items() and facts.items() <= ended.items()
     assert least - 0.01 <= float(ended["duration"]) <= most
     counts = {name: int(ended[name]) for name in ("messages_in", "messages_out", "bytes_in", "bytes_out", "close_code")}
@@ -155,9 +155,9 @@ def test_the_text_log_says_the_same_for_people(backend, make_edge, transport):
     [opened] = [line for line in lines if "culvert: session opened " in line]
     [ended] = [line for line in lines if "culvert: session ended " in line]
     [name] = re.findall(r" id=(\S+)", opened)
-    assert opened.endswith(f" client=127.0.0.1 id={name} route=/ subject=alice transport={transport}")
+    assert opened.endswith(f" client=127.0.0.1 id={name} route=/ subject=alice token=alice transport={transport}")
     for field in (f"id={name}", "messages_in=2", "messages_out=2", "bytes_in=8", "bytes_out=8", "close_code=4002",
-                  "closed_by=client", "subject=alice", f"transport={transport}"):
+                  "closed_by=client", "subject=alice", "token=alice", f"transport={transport}"):
         assert field in ended.split()
 
 

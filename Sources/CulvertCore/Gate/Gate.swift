@@ -20,22 +20,23 @@ package struct Gate: Sendable {
         case admit(Admission)
         case preflight(Preflight)
         case reject(Rejection)
+        /// The token may be a JWT: have its signature verified, then decide again.
+        case verify(jwt: String)
     }
 
     private let routes: RouteTable
-    private let keyring: TokenKeyring
     private let carriers: CarrierNames
 
-    package init(routes: RouteTable, keyring: TokenKeyring, carriers: CarrierNames) {
+    package init(routes: RouteTable, carriers: CarrierNames) {
         self.routes = routes
-        self.keyring = keyring
         self.carriers = carriers
     }
 
     /// - Parameters:
+    ///   - keyring: that of the event loop; it learns which JWTs were used.
     ///   - now: Unix seconds.
     ///   - load: nil for a request of a session that is open already, which no limit refuses.
-    package func decide(_ request: GateRequest, now: Int64, load: Load?) -> Decision {
+    package func decide(_ request: GateRequest, keyring: inout TokenKeyring, now: Int64, load: Load?) -> Decision {
         guard PathPrefix.isSafe(request.path) else {
             return .reject(Rejection(400, "bad_path", "The path has dot segments or encoded slashes."))
         }
@@ -52,15 +53,22 @@ package struct Gate: Sendable {
         }
         var carriers = TokenCarriers(request, names: self.carriers)
         // Where Culvert asks for no token, a Bearer token is the upstream's business, unless it is one of ours.
-        if !route.authenticationRequired, !carriers.bearerTokens.contains(where: { self.keyring.knows(secret: $0) }) {
+        if !route.authenticationRequired, !carriers.bearerTokens.contains(where: { keyring.credential(for: $0) != nil })
+        {
             carriers.authorization = request.authorization.first
         }
         do throws(Rejection) {
-            let token = try self.checkToken(carriers, request, route, now: now)
-            if let load { try self.checkLoad(load) }
+            var credential: Credential?
+            if route.authenticationRequired {
+                let secret = try self.secret(carriers)
+                credential = keyring.credential(for: secret)
+                if credential == nil, request.jwtFault == nil, keyring.mayBeJWT(secret) { return .verify(jwt: secret) }
+                try self.check(credential, keyring, request, route, now: now, isOpening: load != nil)
+            }
+            if let load { try self.checkLoad(load, credential) }
             return .admit(
                 Admission(
-                    route: route, token: token, allowedOrigin: origin, forwardQuery: carriers.query,
+                    route: route, credential: credential, allowedOrigin: origin, forwardQuery: carriers.query,
                     forwardCookies: carriers.cookies, forwardProtocols: carriers.protocols,
                     answersAuthProtocol: carriers.offersAuthProtocol, forwardAuthorization: carriers.authorization))
         } catch {
@@ -72,6 +80,7 @@ package struct Gate: Sendable {
     }
 
     private func checkTransport(_ request: GateRequest, _ route: Route) -> Rejection? {
+        if request.isRefresh { return nil }
         if request.isPoll {
             return route.transports.contains(.longPoll)
                 ? nil : Rejection(404, "no_route", "Nothing is served here.")
@@ -88,10 +97,8 @@ package struct Gate: Sendable {
         return Rejection(405, "method_not_allowed", "This is a WebSocket URL.", headers: [("Allow", "GET")])
     }
 
-    private func checkToken(
-        _ carriers: TokenCarriers, _ request: GateRequest, _ route: Route, now: Int64
-    ) throws(Rejection) -> Token? {
-        guard route.authenticationRequired else { return nil }
+    /// The one token that the request carries.
+    private func secret(_ carriers: TokenCarriers) throws(Rejection) -> String {
         guard let secret = carriers.tokens.first else {
             // No error attribute when there were no credentials (RFC 6750 3.1), but the realm.
             throw Self.unauthorized("token_missing", "A token is required.", error: nil)
@@ -101,18 +108,37 @@ package struct Gate: Sendable {
                 400, "conflicting_tokens", "The request carries two different tokens.",
                 headers: [("WWW-Authenticate", #"Bearer realm="culvert", error="invalid_request""#)])
         }
-        switch self.keyring.verify(secret: secret, now: now) {
-        case .unknown, .expired:
-            // One answer for both: whoever found an old token learns nothing by trying it.
-            throw Self.unauthorized("invalid_token", "The token is not valid.", error: "invalid_token")
-        case .valid(let token):
-            guard token.routes.contains(where: { PathPrefix.covers($0, request.path) }) else {
-                throw Rejection(
-                    403, "insufficient_scope", "The token does not open this path.",
-                    headers: [("WWW-Authenticate", #"Bearer realm="culvert", error="insufficient_scope""#)])
-            }
-            return token
+        return secret
+    }
+
+    private func check(
+        _ credential: Credential?, _ keyring: TokenKeyring, _ request: GateRequest, _ route: Route, now: Int64,
+        isOpening: Bool
+    ) throws(Rejection) {
+        let fault = credential.map { keyring.fault(of: $0, now: now) } ?? request.jwtFault ?? .unknown
+        if let fault {
+            // One answer for all who would open a session: whoever found an old token learns nothing by trying it. Who
+            // has a session is told why it ends.
+            throw isOpening || fault == .unknown
+                ? Self.unauthorized("invalid_token", "The token is not valid.", error: "invalid_token")
+                : Self.unauthorized(fault)
         }
+        guard let token = credential?.token else { return }
+        guard token.routes.contains(where: { PathPrefix.covers($0, request.path) }) else {
+            throw Rejection(
+                403, "insufficient_scope", "The token does not open this path.",
+                headers: [("WWW-Authenticate", #"Bearer realm="culvert", error="insufficient_scope""#)])
+        }
+        if let origins = token.origins,
+            !OriginPolicy(allow: origins, missing: route.origins.missing).allows(origins: request.origins)
+        {
+            throw Rejection(403, "origin_not_allowed", "This origin may not use this token.")
+        }
+    }
+
+    /// For a request of a session whose token has died.
+    package static func unauthorized(_ fault: TokenFault) -> Rejection {
+        self.unauthorized("token_\(fault.rawValue)", "The \(fault.reason).", error: "invalid_token")
     }
 
     private static func unauthorized(_ code: String, _ detail: String, error: String?) -> Rejection {
@@ -120,12 +146,16 @@ package struct Gate: Sendable {
         return Rejection(401, code, detail, headers: [("WWW-Authenticate", "Bearer realm=\"culvert\"" + attribute)])
     }
 
-    private func checkLoad(_ load: Load) throws(Rejection) {
+    private func checkLoad(_ load: Load, _ credential: Credential?) throws(Rejection) {
         if load.isDraining {
             throw Rejection(503, "draining", "This server is going away.", headers: [("Retry-After", "1")])
         }
         if load.open >= load.limit {
             throw Rejection(503, "too_many_connections", "This server is full.", headers: [("Retry-After", "5")])
+        }
+        if let entry = credential?.entry, let most = entry.token.limits.sessions, entry.use.openSessions >= most {
+            throw Rejection(
+                429, "too_many_sessions", "The token has as many sessions as it may.", headers: [("Retry-After", "5")])
         }
     }
 }

@@ -16,8 +16,12 @@ package struct GateRequest: Sendable {
     package var wantsUpgrade = false
     /// The path was that of a long-poll request.
     package var isPoll = false
+    /// It gives a session, of whatever transport, a newer token.
+    package var isRefresh = false
     /// `Access-Control-Request-Method`: the request is a CORS preflight.
     package var preflightMethod: String?
+    /// What is wrong with the JWT that it carries, once that was verified.
+    package var jwtFault: TokenFault?
 
     package init(method: String, path: String, query: String? = nil, host: String? = nil) {
         self.method = method
@@ -30,7 +34,8 @@ package struct GateRequest: Sendable {
 /// What passed, and what of it goes upstream.
 package struct Admission: Sendable {
     package var route: Route
-    package var token: Token?
+    /// Nil where the route asks for none.
+    package var credential: Credential?
     /// The request's own origin, for the CORS headers of the answer.
     package var allowedOrigin: String?
     package var forwardQuery: String?
@@ -40,6 +45,8 @@ package struct Admission: Sendable {
     package var answersAuthProtocol: Bool
     /// Credentials of another scheme than Bearer.
     package var forwardAuthorization: String?
+
+    package var token: Token? { self.credential?.token }
 }
 
 /// A CORS preflight that passed; it carries no token by design.

@@ -1,65 +1,111 @@
-import Foundation
-import Crypto
-
-/// An opaque bearer token, known only by its SHA-256.
+/// What a token entitles to, however it is written: in proxy.yaml, in the database, or in a JWT's claims.
 package struct Token: Equatable, Sendable {
-    /// The operator's name for it; may be logged.
+    package enum Source: String, Sendable {
+        case config
+        case store
+        case jwt
+    }
+
+    /// The operator's name for it, or the JWT's `jti`; may be logged.
     package var id: String
-    /// SHA-256 of the token, 32 bytes.
-    package var digest: [UInt8]
+    package var source: Source
     /// Who presents it; told to the upstream.
     package var subject: String
     /// Path prefixes on segment borders that it opens.
     package var routes: [String]
-    /// Unix seconds; nil for never.
+    /// Narrows the route's allowlist; nil for no narrowing. A request without an Origin is the route's business.
+    package var origins: [OriginPattern]?
+    /// Unix seconds; nil for no bound.
+    package var notBefore: Int64?
     package var expires: Int64?
+    /// Unix seconds at which it was minted, or the JWT's `iat`; tells a newer token from an older one.
+    package var issued: Int64
+    package var limits: TokenLimits
 
-    package init(id: String, digest: [UInt8], subject: String, routes: [String], expires: Int64?) {
+    package init(
+        id: String, source: Source, subject: String, routes: [String], origins: [OriginPattern]? = nil,
+        notBefore: Int64? = nil, expires: Int64? = nil, issued: Int64 = 0, limits: TokenLimits = TokenLimits()
+    ) {
         self.id = id
-        self.digest = digest
+        self.source = source
         self.subject = subject
         self.routes = routes
+        self.origins = origins
+        self.notBefore = notBefore
         self.expires = expires
-    }
-
-    package static func digest(of secret: String) -> [UInt8] {
-        Array(SHA256.hash(data: Data(secret.utf8)))
+        self.issued = issued
+        self.limits = limits
     }
 }
 
-/// The tokens in force.
-package struct TokenKeyring: Equatable, Sendable {
-    package enum Verdict: Equatable, Sendable {
-        case valid(Token)
-        case unknown
-        case expired
+/// Nil is without limit.
+package struct TokenLimits: Equatable, Sendable {
+    /// Sessions open at a time.
+    package var sessions: Int?
+    /// Messages a second from all its clients together.
+    package var messagesPerSecond: Int?
+
+    package init(sessions: Int? = nil, messagesPerSecond: Int? = nil) {
+        self.sessions = sessions
+        self.messagesPerSecond = messagesPerSecond
+    }
+}
+
+/// One secret of a token. Rotation adds a generation, and gives the one before it an end.
+package struct TokenSecret: Equatable, Sendable {
+    package var digest: TokenDigest
+    /// Counts from 1.
+    package var generation: Int
+    /// Unix seconds at which it stops to be valid; nil for the token's own end.
+    package var until: Int64?
+
+    package init(digest: TokenDigest, generation: Int, until: Int64? = nil) {
+        self.digest = digest
+        self.generation = generation
+        self.until = until
+    }
+}
+
+/// A token and its secrets as every event loop sees them; a change makes a new entry that shares the old one's `use`.
+package final class TokenEntry: Sendable {
+    package let token: Token
+    /// Empty for a JWT.
+    package let secrets: [TokenSecret]
+    package let isRevoked: Bool
+    /// The key that signed a JWT.
+    package let keyID: String?
+    package let use: TokenUse
+
+    package init(
+        token: Token, secrets: [TokenSecret], isRevoked: Bool = false, keyID: String? = nil, use: TokenUse = TokenUse()
+    ) {
+        self.token = token
+        self.secrets = secrets
+        self.isRevoked = isRevoked
+        self.keyID = keyID
+        self.use = use
+    }
+}
+
+/// What a client has shown: a token by one of its secrets.
+package struct Credential: Sendable {
+    package var entry: TokenEntry
+    /// Of the secret; 0 for a JWT.
+    package var generation: Int
+
+    package init(entry: TokenEntry, generation: Int) {
+        self.entry = entry
+        self.generation = generation
     }
 
-    private let byDigest: [[UInt8]: Token]
+    package var token: Token { self.entry.token }
 
-    package init(_ tokens: [Token]) {
-        self.byDigest = Dictionary(tokens.map { ($0.digest, $0) }) { first, _ in first }
-    }
-
-    /// - Parameter now: Unix seconds.
-    package func verify(secret: String, now: Int64) -> Verdict {
-        // Nothing is no token, whatever digest the file has.
-        if secret.isEmpty { return .unknown }
-        let digest = Token.digest(of: secret)
-        // The table is entered by the digest, so what its timing tells is about SHA-256 of a guess, not about the
-        // token; the comparison that decides takes the same time wherever the bytes differ.
-        guard let token = self.byDigest[digest], Self.equal(token.digest, digest) else { return .unknown }
-        if let expires = token.expires, expires <= now { return .expired }
-        return .valid(token)
-    }
-
-    /// Whether `secret` is, or was, a token of Culvert's own.
-    func knows(secret: String) -> Bool {
-        self.verify(secret: secret, now: .min) != .unknown
-    }
-
-    private static func equal(_ a: [UInt8], _ b: [UInt8]) -> Bool {
-        guard a.count == b.count else { return false }
-        return zip(a, b).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+    /// Whether it is to take the place of `other`, which belongs to the same subject: a later secret of the same token,
+    /// or a token issued later, or one that lasts longer.
+    package func isNewer(than other: Credential) -> Bool {
+        if self.token.id == other.token.id, self.token.source == other.token.source {
+            return self.generation > other.generation
+        }
+        return (self.token.issued, self.token.expires ?? .max) > (other.token.issued, other.token.expires ?? .max)
     }
 }

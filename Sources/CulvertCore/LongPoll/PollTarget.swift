@@ -3,10 +3,12 @@ package enum PollTarget: Equatable, Sendable {
     case open(base: String)
     case session(base: String, id: String)
     case close(base: String, id: String)
+    /// Where a session, of any transport, is given a newer token.
+    case token(base: String, id: String)
 
     package var base: String {
         switch self {
-        case .open(let base), .session(let base, _), .close(let base, _): base
+        case .open(let base), .session(let base, _), .close(let base, _), .token(let base, _): base
         }
     }
 
@@ -26,8 +28,12 @@ package enum PollTarget: Equatable, Sendable {
             case 1: return .open(base: base)
             case 2: return .session(base: base, id: String(segments[at + 1]))
             default:
-                guard segments[at + 2] == "close" else { return nil }
-                return .close(base: base, id: String(segments[at + 1]))
+                let id = String(segments[at + 1])
+                switch segments[at + 2] {
+                case "close": return .close(base: base, id: id)
+                case "token": return .token(base: base, id: id)
+                default: return nil
+                }
             }
         }
         return nil

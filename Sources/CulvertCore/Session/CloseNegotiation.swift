@@ -37,8 +37,11 @@ package struct CloseNegotiation: Equatable, Sendable {
         case lost(Endpoint)
         /// The peer broke the protocol: it is told why, the other side that we go away.
         case violation(by: Endpoint, CloseFrame)
-        /// The operator, a deadline or a dead token ends the session on both sides.
+        /// The server stops: both sides are told the same.
         case shutdown(CloseFrame)
+        /// The operator or a dead token ends the session. Why is the client's business; the upstream is told that it
+        /// goes away.
+        case expelled(CloseFrame, upstream: CloseFrame)
         /// A resumable session whose client has no lane and came back in no time allowed: the client is as good as
         /// lost.
         case abandoned(CloseFrame)
@@ -124,6 +127,10 @@ package struct CloseNegotiation: Equatable, Sendable {
             self.note(Ending(frame: frame, closer: .culvert))
             self.send(frame, toClient: &actions)
             self.send(frame, toUpstream: &actions)
+        case .expelled(let frame, let upstream):
+            self.note(Ending(frame: frame, closer: .culvert))
+            self.send(frame, toClient: &actions)
+            self.send(upstream, toUpstream: &actions)
         case .abandoned(let frame):
             self.client.lost = true
             self.note(Ending(frame: frame, closer: .culvert))

@@ -81,24 +81,32 @@ struct ConfigReader {
     private func authentication(_ node: ConfigNode?) -> AuthenticationConfig {
         var config = AuthenticationConfig(
             tokens: [], queryParameter: "access_token", cookie: "culvert_token", identityHeader: "X-Forwarded-User")
-        guard let keys = node?.section(["tokens", "query_parameter", "cookie", "identity_header"]) else {
+        guard
+            let keys = node?.section([
+                "tokens", "query_parameter", "cookie", "identity_header", "close_code", "expiry_grace",
+            ])
+        else {
             return config
         }
         config.queryParameter = keys["query_parameter"].flatMap(self.name) ?? config.queryParameter
         config.cookie = keys["cookie"].flatMap(self.name) ?? config.cookie
         config.identityHeader = keys["identity_header"].flatMap(self.name) ?? config.identityHeader
+        if let code = keys["close_code"]?.integer(4000...4999) {
+            config.closeCode = CloseCode(rawValue: UInt16(clamping: code))
+        }
+        config.expiryGrace = keys["expiry_grace"]?.time(.zero ... .hours(24)) ?? config.expiryGrace
         var ids: Set<String> = []
-        var digests: Set<[UInt8]> = []
+        var digests: Set<TokenDigest> = []
         for entry in keys["tokens"]?.list() ?? [] {
             guard let token = self.token(entry) else { continue }
-            if !ids.insert(token.id).inserted { entry.fail("another token has the id \"\(token.id)\"") }
+            if !ids.insert(token.token.id).inserted { entry.fail("another token has the id \"\(token.token.id)\"") }
             if !digests.insert(token.digest).inserted { entry.fail("another token has the same sha256") }
             config.tokens.append(token)
         }
         return config
     }
 
-    private func token(_ node: ConfigNode) -> Token? {
+    private func token(_ node: ConfigNode) -> ConfigToken? {
         let required = ["id", "sha256", "subject", "routes"]
         guard let keys = node.section(required + ["expires"], required: required) else { return nil }
         let id = keys["id"]?.string()
@@ -114,18 +122,20 @@ struct ConfigReader {
             }
         }
         guard let id, let digest, let subject, let routes else { return nil }
-        return Token(id: id, digest: digest, subject: subject, routes: routes, expires: expires)
+        return ConfigToken(
+            token: Token(id: id, source: .config, subject: subject, routes: routes, expires: expires), digest: digest)
     }
 
     /// Whatever is wrong with it, the value is not repeated: it may be the token itself, pasted by mistake.
-    private func digest(_ node: ConfigNode) -> [UInt8]? {
+    private func digest(_ node: ConfigNode) -> TokenDigest? {
         guard let text = node.string() else { return nil }
         let digits = text.utf8.compactMap { Character(UnicodeScalar($0)).hexDigitValue }
         guard digits.count == 64, text.utf8.count == 64 else {
             node.fail("expected the SHA-256 of the token as 64 hexadecimal digits")
             return nil
         }
-        return stride(from: 0, to: 64, by: 2).map { UInt8(truncatingIfNeeded: digits[$0] << 4 | digits[$0 + 1]) }
+        return TokenDigest(
+            bytes: stride(from: 0, to: 64, by: 2).map { UInt8(truncatingIfNeeded: digits[$0] << 4 | digits[$0 + 1]) })
     }
 
     /// A token in the sense of RFC 9110 5.6.2.

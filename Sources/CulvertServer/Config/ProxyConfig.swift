@@ -77,18 +77,40 @@ package struct CertificatePair: Sendable, Equatable {
 }
 
 package struct AuthenticationConfig: Sendable, Equatable {
-    package var tokens: [Token]
+    package var tokens: [ConfigToken]
     package var queryParameter: String
     package var cookie: String
     package var identityHeader: String
+    /// What a client is told when its token has died.
+    package var closeCode: CloseCode
+    /// How long a session outlives its token's expiry.
+    package var expiryGrace: TimeAmount
 
     package init(
-        tokens: [Token], queryParameter: String, cookie: String, identityHeader: String
+        tokens: [ConfigToken], queryParameter: String, cookie: String, identityHeader: String,
+        closeCode: CloseCode = CloseCode(rawValue: 4401), expiryGrace: TimeAmount = .zero
     ) {
+        self.closeCode = closeCode
+        self.expiryGrace = expiryGrace
         self.tokens = tokens
         self.queryParameter = queryParameter
         self.cookie = cookie
         self.identityHeader = identityHeader
+    }
+}
+
+/// A token listed in the file, known by the SHA-256 of its secret.
+package struct ConfigToken: Sendable, Equatable {
+    package var token: Token
+    package var digest: TokenDigest
+
+    package init(token: Token, digest: TokenDigest) {
+        self.token = token
+        self.digest = digest
+    }
+
+    package var entry: TokenEntry {
+        TokenEntry(token: self.token, secrets: [TokenSecret(digest: self.digest, generation: 1)])
     }
 }
 

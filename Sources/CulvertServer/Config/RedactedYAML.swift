@@ -56,7 +56,7 @@ extension ProxyConfig {
 
     private func redactedAuthentication() -> String {
         var out = "authentication:\n  tokens:\(self.authentication.tokens.isEmpty ? " []" : "")\n"
-        for token in self.authentication.tokens {
+        for token in self.authentication.tokens.map(\.token) {
             out += "    - { id: \(quote(token.id)), sha256: \"(redacted)\", subject: \(quote(token.subject))"
             out += ", routes: [\(token.routes.map(quote).joined(separator: ", "))]"
             if let expires = token.expires {
@@ -67,6 +67,8 @@ extension ProxyConfig {
         out += "  query_parameter: \(quote(self.authentication.queryParameter))\n"
         out += "  cookie: \(quote(self.authentication.cookie))\n"
         out += "  identity_header: \(quote(self.authentication.identityHeader))\n"
+        out += "  close_code: \(self.authentication.closeCode.rawValue)\n"
+        out += "  expiry_grace: \(ConfigUnits.text(self.authentication.expiryGrace))\n"
         return out
     }
 }

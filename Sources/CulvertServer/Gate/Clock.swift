@@ -1,10 +1,5 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
+import NIOCore
 
 enum Clock {
     /// Wall time, for what expires on a date.
@@ -12,5 +7,16 @@ enum Clock {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         return Int64(time.tv_sec)
+    }
+
+    /// Negative when `unixSeconds` has passed.
+    static func time(until unixSeconds: Int64) -> TimeAmount {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        let (seconds, overflow) = unixSeconds.subtractingReportingOverflow(Int64(time.tv_sec))
+        // A year is further than any deadline need be known.
+        let far: Int64 = 31_536_000
+        let left = overflow ? (unixSeconds > 0 ? far : -1) : min(max(seconds, -1), far)
+        return .nanoseconds(left * 1_000_000_000 - Int64(time.tv_nsec))
     }
 }

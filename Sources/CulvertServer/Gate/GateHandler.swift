@@ -183,22 +183,60 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         request.protocols = Handshake.listTokens(head.headers["sec-websocket-protocol"])
         request.wantsUpgrade = wantsUpgrade && target == nil
         request.isPoll = target != nil
+        if case .token? = target { request.isRefresh = true }
         request.preflightMethod = head.headers.first(name: "access-control-request-method")
         // The decoder has stopped behind a request to upgrade: refused, this connection can carry no other.
         if wantsUpgrade { self.isLast = true }
-        let opens =
-            switch target {
+        self.decide(request, Arrival(head: head, path: path, target: target, body: body))
+    }
+
+    /// What the transport needs of a request once the gate has let it pass.
+    private struct Arrival: Sendable {
+        var head: HTTPRequestHead
+        var path: String
+        var target: PollTarget?
+        var body: ByteBuffer
+
+        /// Rather than being of a session that is open.
+        var opens: Bool {
+            switch self.target {
             case nil, .open: true
             default: false
             }
-        switch self.edge.gate.decide(request, now: Clock.unixSeconds(), load: opens ? self.edge.load : nil) {
+        }
+    }
+
+    private func decide(_ request: GateRequest, _ arrival: Arrival) {
+        let load = arrival.opens ? self.edge.load : nil
+        let now = Clock.unixSeconds()
+        switch self.edge.gate.decide(request, keyring: &self.state.keyring, now: now, load: load) {
         case .reject(let rejection): self.respond(.rejection(rejection))
         case .preflight(let preflight): self.respond(.preflight(preflight))
+        case .verify(let jwt): self.verify(jwt, request, arrival, now: now)
         case .admit(let admission):
-            if let target {
-                self.poll(target, head: head, query: admission.forwardQuery, body: body, admission: admission)
+            if let target = arrival.target {
+                self.poll(
+                    target, head: arrival.head, query: admission.forwardQuery, body: arrival.body, admission: admission)
             } else {
-                self.upgrade(head: head, path: path, admission: admission)
+                self.upgrade(head: arrival.head, path: arrival.path, admission: admission)
+            }
+        }
+    }
+
+    /// Asks again when the signature is known to be good or not. The loop goes on meanwhile; a JWT that was verified
+    /// here lately does not come this way.
+    private func verify(_ jwt: String, _ request: GateRequest, _ arrival: Arrival, now: Int64) {
+        let back = NIOLoopBound(self, eventLoop: self.state.loop)
+        let verify = self.edge.verifyJWT
+        Task {
+            let result = await verify?(jwt, now) ?? .failure(.unknown)
+            back.eventLoop.execute {
+                var request = request
+                switch result {
+                case .success(let credential): back.value.state.keyring.remember(credential, for: jwt)
+                case .failure(let fault): request.jwtFault = fault
+                }
+                if back.value.context != nil { back.value.decide(request, arrival) }
             }
         }
     }

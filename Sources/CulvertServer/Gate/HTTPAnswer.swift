@@ -33,7 +33,7 @@ struct HTTPAnswer: Sendable {
     }
 
     static func failure(_ failure: PollFailure) -> HTTPAnswer {
-        var headers = HTTPHeaders()
+        var headers = HTTPHeaders(failure.headers)
         if let seconds = failure.retryAfter { headers.add(name: "Retry-After", value: "\(seconds)") }
         return .problem(failure.status, failure.code, failure.detail, extra: failure.extra, headers: headers)
     }
@@ -59,7 +59,7 @@ struct HTTPAnswer: Sendable {
 
     static func preflight(_ preflight: Preflight) -> HTTPAnswer {
         let headers: HTTPHeaders = [
-            "Access-Control-Allow-Methods": "GET, POST, DELETE",
+            "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
             "Access-Control-Allow-Headers": "Authorization, Content-Type, Accept, Sec-WebSocket-Protocol",
             "Access-Control-Max-Age": "600",
         ]

@@ -1,4 +1,4 @@
-import CulvertCore
+package import CulvertCore
 import Glibc
 package import Logging
 package import NIOCore
@@ -21,9 +21,11 @@ package final class EdgeServer: Sendable {
 
     /// Binds every listener of `config`.
     ///
+    /// - Parameter tokens: those in force at the start; ``apply(_:)`` changes them.
     /// - Throws: an unusable certificate, an address that cannot be bound.
     package static func start(
-        config: ProxyConfig, group: MultiThreadedEventLoopGroup, pages: StaticPages? = nil, logger: Logger
+        config: ProxyConfig, tokens: [TokenEntry], verifyJWT: JWTVerification? = nil,
+        group: MultiThreadedEventLoopGroup, pages: StaticPages? = nil, logger: Logger
     ) async throws -> EdgeServer {
         let needed = FileDescriptors.needed(sessions: config.limits.connections)
         if let limit = FileDescriptors.raiseLimit(), limit < needed {
@@ -36,11 +38,13 @@ package final class EdgeServer: Sendable {
         for (index, loop) in loops.enumerated() {
             states.append(
                 try await loop.submit {
-                    NIOLoopBound(
-                        LoopState(loop: loop, index: UInt8(truncatingIfNeeded: index)), eventLoop: loop)
+                    // Each makes its own: a table that loops share would be copied at the first change.
+                    let keyring = TokenKeyring(tokens)
+                    let state = LoopState(loop: loop, index: UInt8(truncatingIfNeeded: index), keyring: keyring)
+                    return NIOLoopBound(state, eventLoop: loop)
                 }.get())
         }
-        let edge = try EdgeContext(config: config, loops: states, pages: pages, logger: logger)
+        let edge = try EdgeContext(config: config, loops: states, pages: pages, verifyJWT: verifyJWT, logger: logger)
         var listeners: [any Channel] = []
         var addresses: [SocketAddress] = []
         do {
@@ -103,6 +107,15 @@ package final class EdgeServer: Sendable {
                 }
             }
             .bind(host: host, port: port).get()
+    }
+
+    /// Makes `changes` hold on every event loop, for every session there is. Returns when they do.
+    package func apply(_ changes: [TokenChange]) async {
+        let done = self.edge.loops.map { state in
+            state.eventLoop.submit { state.value.apply(changes) }
+        }
+        // Fails only when the loop is shut down, and with it every session.
+        for future in done { try? await future.get() }
     }
 
     /// Sessions open or being opened.

@@ -4,11 +4,12 @@ import NIOCore
 import NIOHTTP1
 
 extension EdgeContext {
-    /// Dials the route's upstream. From here on the session is counted; whoever gives it up says `sessionClosed`.
+    /// Dials the route's upstream. From here on the session is counted; whoever gives it up says
+    /// `sessionClosed`.
     func dial(
         _ request: HTTPRequestHead, admission: Admission, on loop: any EventLoop
     ) -> EventLoopFuture<UpstreamConnector.Outcome> {
-        self.sessionOpened()
+        self.sessionOpened(admission.credential)
         guard let connector = self.connectors[admission.route.upstream] else {
             return loop.makeFailedFuture(UpstreamFailure(isTimeout: false, reason: "no such upstream"))
         }
@@ -25,8 +26,7 @@ extension EdgeContext {
 
     func facts(_ admission: Admission, path: String, address: String, state: LoopState) -> SessionFacts {
         SessionFacts(
-            id: state.newID(node: self.node), route: admission.route, tokenID: admission.token?.id,
-            subject: admission.token?.subject, clientAddress: address, basePath: path)
+            id: state.newID(node: self.node), route: admission.route, clientAddress: address, basePath: path)
     }
 
     /// Runs `body` with the sessions of the loop that `id` names, now if that is the current one. False: there is no

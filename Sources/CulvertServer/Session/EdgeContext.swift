@@ -1,4 +1,4 @@
-import CulvertCore
+package import CulvertCore
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -6,6 +6,9 @@ import Synchronization
 
 /// A page that the edge answers itself, for the demo: HTML for a path, nil for every other.
 package typealias StaticPages = @Sendable (_ path: String) -> String?
+
+/// Verifies the signature and the claims of a JWT, at a time in Unix seconds.
+package typealias JWTVerification = @Sendable (_ jwt: String, _ now: Int64) async -> Result<Credential, TokenFault>
 
 /// What every connection of one edge shares: made from the configuration, and never changed but for two counters.
 final class EdgeContext: Sendable {
@@ -15,6 +18,8 @@ final class EdgeContext: Sendable {
     let connectors: [String: UpstreamConnector]
     let loops: [NIOLoopBound<LoopState>]
     let pages: StaticPages?
+    /// Nil when no JWT is taken.
+    let verifyJWT: JWTVerification?
     let logger: Logger
     let log: SessionLog
     /// Tells this process from its peers in session identifiers.
@@ -23,10 +28,13 @@ final class EdgeContext: Sendable {
     private let draining = Atomic<Bool>(false)
 
     /// - Throws: what keeps an upstream's TLS from being set up.
-    init(config: ProxyConfig, loops: [NIOLoopBound<LoopState>], pages: StaticPages?, logger: Logger) throws {
+    init(
+        config: ProxyConfig, loops: [NIOLoopBound<LoopState>], pages: StaticPages?, verifyJWT: JWTVerification?,
+        logger: Logger
+    ) throws {
         self.config = config
         self.gate = Gate(
-            routes: RouteTable(config.routes), keyring: TokenKeyring(config.authentication.tokens),
+            routes: RouteTable(config.routes),
             carriers: CarrierNames(
                 queryParameter: config.authentication.queryParameter, cookie: config.authentication.cookie))
         self.settings = SessionSettings(
@@ -37,6 +45,7 @@ final class EdgeContext: Sendable {
         }
         self.loops = loops
         self.pages = pages
+        self.verifyJWT = verifyJWT
         self.logger = logger
         self.log = SessionLog(logger: logger)
         self.node = .random(in: .min ... .max)
@@ -57,7 +66,13 @@ final class EdgeContext: Sendable {
 
     func drain() { self.draining.store(true, ordering: .relaxed) }
 
-    func sessionOpened() { self.open.wrappingAdd(1, ordering: .relaxed) }
+    func sessionOpened(_ credential: Credential?) {
+        self.open.wrappingAdd(1, ordering: .relaxed)
+        credential?.entry.use.sessionOpened()
+    }
 
-    func sessionClosed() { self.open.wrappingSubtract(1, ordering: .relaxed) }
+    func sessionClosed(_ credential: Credential?) {
+        self.open.wrappingSubtract(1, ordering: .relaxed)
+        credential?.entry.use.sessionClosed()
+    }
 }

@@ -4,7 +4,7 @@ import NIOCore
 
 /// What is left of a polled session after its end, for requests that come late.
 struct Tombstone {
-    var tokenID: String?
+    var subject: String?
     var basePath: String
     var frame: CloseFrame
     var until: NIODeadline
@@ -18,16 +18,20 @@ final class LoopState {
     let loop: any EventLoop
     let index: UInt8
     private(set) var sessions: [ObjectIdentifier: Session] = [:]
-    private var polled: [SessionID: Session] = [:]
+    private var byID: [SessionID: Session] = [:]
     private var tombstones: [SessionID: Tombstone] = [:]
     private var burials: Deque<SessionID> = []
     /// Connections that speak HTTP now; they are told when the server stops.
     var connections: [ObjectIdentifier: GateHandler] = [:]
     private var emptied: EventLoopPromise<Void>?
 
-    init(loop: any EventLoop, index: UInt8) {
+    /// The tokens in force, as this loop sees them.
+    var keyring: TokenKeyring
+
+    init(loop: any EventLoop, index: UInt8, keyring: TokenKeyring = TokenKeyring()) {
         self.loop = loop
         self.index = index
+        self.keyring = keyring
     }
 
     func newID(node: UInt16) -> SessionID {
@@ -38,19 +42,21 @@ final class LoopState {
 
     func add(_ session: Session) {
         self.sessions[ObjectIdentifier(session)] = session
-        if session.isPolled { self.polled[session.id] = session }
+        self.byID[session.id] = session
     }
 
     /// Both legs are done. A polled session stays reachable until ``bury(_:frame:until:)``.
     func ended(_ session: Session) {
-        if !session.isPolled { self.forget(session) }
+        guard !session.isPolled else { return }
+        self.byID[session.id] = nil
+        self.forget(session)
     }
 
     func bury(_ session: Session, frame: CloseFrame, until: NIODeadline) {
-        guard self.polled.removeValue(forKey: session.id) != nil else { return }
+        guard self.byID.removeValue(forKey: session.id) != nil else { return }
         self.forget(session)
         self.tombstones[session.id] = Tombstone(
-            tokenID: session.tokenID, basePath: session.basePath, frame: frame, until: until)
+            subject: session.subject, basePath: session.basePath, frame: frame, until: until)
         self.burials.append(session.id)
         while let oldest = self.burials.first,
             self.burials.count > Self.tombstoneLimit || (self.tombstones[oldest]?.until ?? .distantPast) <= .now()
@@ -60,7 +66,7 @@ final class LoopState {
         }
     }
 
-    func session(_ id: SessionID) -> Session? { self.polled[id] }
+    func session(_ id: SessionID) -> Session? { self.byID[id] }
 
     func tombstone(_ id: SessionID) -> Tombstone? {
         guard let tombstone = self.tombstones[id], tombstone.until > .now() else { return nil }
@@ -70,6 +76,27 @@ final class LoopState {
     private func forget(_ session: Session) {
         self.sessions[ObjectIdentifier(session)] = nil
         self.checkEmptied()
+    }
+
+    // MARK: - tokens
+
+    /// The sessions obey in the same turn of the loop in which the tables change.
+    func apply(_ changes: [TokenChange]) {
+        var ids: Set<String> = []
+        var concernsJWTs = false
+        for change in changes {
+            self.keyring.apply(change)
+            switch change {
+            case .put(let entry): ids.insert(entry.token.id)
+            case .remove(let id): ids.insert(id)
+            case .revokeJWT, .removeJWTRevocation, .jwtKeys: concernsJWTs = true
+            }
+        }
+        let concerned = self.sessions.values.filter { session in
+            guard let token = session.credential?.token else { return false }
+            return token.source == .jwt ? concernsJWTs : ids.contains(token.id)
+        }
+        for session in concerned { session.reviewCredential() }
     }
 
     // MARK: - stopping

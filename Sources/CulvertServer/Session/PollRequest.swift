@@ -7,12 +7,14 @@ struct PollRequest: Sendable {
         case receive(ack: UInt64)
         case send(PollBatch)
         case close(CloseFrame)
+        /// Nothing but its token, which is to be the session's.
+        case refresh
     }
 
     var kind: Kind
     /// Tells this request from every other, so that its connection's end can be matched with it.
     var ticket: UInt64
-    var tokenID: String?
+    var credential: Credential?
     var basePath: String
 }
 
@@ -30,6 +32,7 @@ struct PollFailure: Sendable {
     /// Members of the problem document, as JSON.
     var extra: [(String, String)] = []
     var retryAfter: Int?
+    var headers: [(String, String)] = []
 
     /// The same for a session that never was, one forgotten, and one of another token.
     static let unknownSession = PollFailure(status: 404, code: "no_session", detail: "There is no such session.")
@@ -51,6 +54,23 @@ struct PollFailure: Sendable {
         PollFailure(
             status: 409, code: "ack_beyond", detail: "The acknowledged message was never sent.",
             extra: [("last", "\(last)")])
+    }
+
+    static func unauthorized(_ fault: TokenFault, code: CloseCode) -> PollFailure {
+        let rejection = Gate.unauthorized(fault)
+        return PollFailure(
+            status: rejection.status, code: rejection.code, detail: rejection.detail,
+            extra: [("code", "\(code.rawValue)"), ("reason", Problem.quote(fault.reason))],
+            headers: rejection.headers.map { ($0.name, $0.value) })
+    }
+
+    static let notNewer = PollFailure(
+        status: 409, code: "token_not_newer", detail: "The session has a token that is as new or newer.")
+
+    static func rateLimited(_ wait: TimeAmount) -> PollFailure {
+        PollFailure(
+            status: 429, code: "rate_limited", detail: "The token's messages come too fast; nothing was taken.",
+            retryAfter: Int(clamping: wait.nanoseconds / 1_000_000_000 + 1))
     }
 
     static let busy = PollFailure(

@@ -15,6 +15,8 @@ extension Session {
         case .close(let frame):
             self.closeFromClient(frame)
             respond(.empty)
+        case .refresh:
+            break
         }
         self.resumeUpstream()
         self.buryIfDone()
@@ -53,6 +55,10 @@ extension Session {
             respond(.problem(.busy))
             return
         }
+        if self.messageRate != nil, let wait = self.credential?.entry.use.wait(now: .now()), wait > .zero {
+            respond(.problem(.rateLimited(wait)))
+            return
+        }
         if batch.close != nil, batch.messages.isEmpty, batch.first > self.machine.received &+ 1 {
             respond(.problem(.gap(expected: self.machine.received &+ 1)))
             return
@@ -61,6 +67,9 @@ extension Session {
             first: batch.first, count: batch.messages.count, ack: batch.ack, now: .now())
         switch verdict {
         case .accept(let skip):
+            if let rate = self.messageRate {
+                self.credential?.entry.use.take(batch.messages.count - skip, rate: rate, now: .now())
+            }
             var bytes = ByteBuffer()
             for message in batch.messages.dropFirst(skip) {
                 self.messagesIn += 1
@@ -106,7 +115,7 @@ extension Session {
         self.arm()
     }
 
-    private func answerParked(_ answer: PollAnswer) {
+    func answerParked(_ answer: PollAnswer) {
         let respond = self.parkedRespond
         self.parkedRespond = nil
         self.parkedTicket = nil

@@ -5,8 +5,6 @@ import NIOCore
 struct SessionFacts {
     var id: SessionID
     var route: Route
-    var tokenID: String?
-    var subject: String?
     var clientAddress: String
     var basePath: String
 }
@@ -22,7 +20,15 @@ final class Session: LegDelegate {
     let clientLeg: WebSocketLeg?
     let upstreamLeg: WebSocketLeg
     var machine: SessionStateMachine
-    private let openedAt = NIODeadline.now()
+    /// What the client has shown last; nil where the route asks for none.
+    var credential: Credential?
+    /// When the credential dies by itself.
+    var credentialDeadline: NIODeadline?
+    var isExpelled = false
+    /// The client is not read until then: its token's messages came too fast.
+    var rateDeadline: NIODeadline?
+    var messagesCounted: UInt64 = 0
+    let openedAt = NIODeadline.now()
     private(set) var isEnded = false
 
     // The parked poll's way back, and which request it is.
@@ -37,20 +43,22 @@ final class Session: LegDelegate {
     var messagesOut: UInt64 = 0
     var bytesOut: UInt64 = 0
 
-    private var closingDeadline: NIODeadline?
+    var closingDeadline: NIODeadline?
     private var nextTick: NIODeadline
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
 
     var id: SessionID { self.facts.id }
-    var tokenID: String? { self.facts.tokenID }
+    var subject: String? { self.credential?.token.subject }
     var basePath: String { self.facts.basePath }
     var isPolled: Bool { self.clientLeg == nil }
 
     init(
-        facts: SessionFacts, edge: EdgeContext, state: LoopState, clientLeg: WebSocketLeg?, upstreamLeg: WebSocketLeg
+        facts: SessionFacts, credential: Credential?, edge: EdgeContext, state: LoopState, clientLeg: WebSocketLeg?,
+        upstreamLeg: WebSocketLeg
     ) {
         self.facts = facts
+        self.credential = credential
         self.edge = edge
         self.state = state
         self.clientLeg = clientLeg
@@ -66,6 +74,8 @@ final class Session: LegDelegate {
         self.arm()
         self.upstreamLeg.start(delegate: self)
         self.clientLeg?.start(delegate: self)
+        // The upstream may have taken its time, and the token died meanwhile.
+        self.reviewCredential()
     }
 
     func shutdown(_ frame: CloseFrame) {
@@ -82,6 +92,7 @@ final class Session: LegDelegate {
         guard let other = self.other(than: leg) else { return }
         // A Close that waits for the end of the frame has been counted as sent, but the frame is still to be ended.
         if self.machine.closing.maySend(to: other.sender) || other.wantsBoundary { other.write(bytes) }
+        if leg.sender == .client, let rate = self.messageRate { self.throttle(leg, rate: rate) }
     }
 
     func leg(_ leg: WebSocketLeg, message: PollMessage) {
@@ -205,7 +216,7 @@ final class Session: LegDelegate {
             self.messagesOut = self.upstreamLeg.scanner.messages
             self.bytesOut = self.upstreamLeg.scanner.payloadBytes
         }
-        self.edge.sessionClosed()
+        self.edge.sessionClosed(self.credential)
         self.edge.log.ended(self, ending: self.machine.closing.ending, duration: .now() - self.openedAt)
         self.state.ended(self)
         self.buryIfDone()
@@ -218,7 +229,11 @@ final class Session: LegDelegate {
     func arm() {
         if self.isBuried || (self.isEnded && !self.isPolled) { return }
         var earliest = self.isEnded ? NIODeadline.distantFuture : self.nextTick
-        if let closing = self.closingDeadline, !self.isEnded { earliest = min(earliest, closing) }
+        if !self.isEnded {
+            for deadline in [self.closingDeadline, self.credentialDeadline, self.rateDeadline] {
+                if let deadline { earliest = min(earliest, deadline) }
+            }
+        }
         if let parked = self.machine.parked {
             earliest = min(earliest, parked.deadline)
         } else if self.isPolled, self.isEnded || self.machine.closing.ending == nil {
@@ -242,8 +257,11 @@ final class Session: LegDelegate {
             if actions.cutUpstream { self.upstreamLeg.abort() }
             if actions.ended { self.end() }
         }
+        self.credentialTimerFired(now: now)
         if !self.isEnded, self.nextTick <= now {
             self.nextTick = now + self.edge.settings.ping
+            // The clock on the wall may have been set since.
+            self.reviewCredential()
             self.keepAlive()
         }
         if self.isPolled { self.pollTimerFired(now: now) }

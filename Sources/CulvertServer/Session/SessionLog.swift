@@ -30,7 +30,8 @@ struct SessionLog: Sendable {
             "transport": "\((session.isPolled ? Transport.longPoll : Transport.webSocket).rawValue)",
             "client": "\(session.facts.clientAddress)",
         ]
-        metadata["subject"] = session.facts.subject.map { "\($0)" } ?? "-"
+        metadata["subject"] = session.subject.map { "\($0)" } ?? "-"
+        if let token = session.credential?.token.id { metadata["token"] = "\(token)" }
         return metadata
     }
 }

@@ -20,8 +20,15 @@ extension GateHandler {
             case (.DELETE, .session(let base, let id)), (.POST, .close(let base, let id)):
                 let frame = try Self.closeFrame(query)
                 self.dispatch(.close(frame), base: base, id: id, head: head, admission: admission)
+            case (.PUT, .token(let base, let id)):
+                self.dispatch(.refresh, base: base, id: id, head: head, admission: admission)
             default:
-                let allowed = if case .session = target { "GET, POST, DELETE" } else { "POST" }
+                let allowed =
+                    switch target {
+                    case .session: "GET, POST, DELETE"
+                    case .token: "PUT"
+                    case .open, .close: "POST"
+                    }
                 self.answer(
                     .problem(405, "method_not_allowed", "Not a request of the protocol.", headers: ["Allow": allowed]),
                     admission)
@@ -63,10 +70,10 @@ extension GateHandler {
             case .success(.connected(let connection)):
                 self.opened(connection, key: key, base: base, admission: admission)
             case .success(.refused(let head, let body)):
-                self.edge.sessionClosed()
+                self.edge.sessionClosed(admission.credential)
                 self.answer(.refusal(head, body), admission)
             case .failure(let error):
-                self.edge.sessionClosed()
+                self.edge.sessionClosed(admission.credential)
                 self.answer(self.edge.answer(to: error, route: admission.route), admission)
             }
         }
@@ -85,13 +92,13 @@ extension GateHandler {
             assembler: MessageAssembler(sender: .server, messageLimit: limit))
         let session = Session(
             facts: self.edge.facts(admission, path: base, address: self.clientFacts.address, state: self.state),
-            edge: self.edge, state: self.state, clientLeg: nil, upstreamLeg: leg)
+            credential: admission.credential, edge: self.edge, state: self.state, clientLeg: nil, upstreamLeg: leg)
         do {
             if let fault { throw UpstreamFailure(isTimeout: false, reason: fault) }
             try UpstreamConnector.install(leg, on: connection.channel)
         } catch {
             connection.channel.close(promise: nil)
-            self.edge.sessionClosed()
+            self.edge.sessionClosed(admission.credential)
             self.answer(self.edge.answer(to: error, route: admission.route), admission)
             return
         }
@@ -127,7 +134,7 @@ extension GateHandler {
         _ kind: PollRequest.Kind, base: String, id text: String, head: HTTPRequestHead, admission: Admission
     ) {
         let ticket = UInt64.random(in: .min ... .max)
-        let request = PollRequest(kind: kind, ticket: ticket, tokenID: admission.token?.id, basePath: base)
+        let request = PollRequest(kind: kind, ticket: ticket, credential: admission.credential, basePath: base)
         let codec = Self.codec(accepted: head.headers)
         let back = NIOLoopBound(self, eventLoop: self.state.loop)
         let loop = self.state.loop
@@ -205,11 +212,22 @@ extension GateHandler {
 }
 
 extension LoopState {
-    /// Finds the session; one of another token or path is answered as one that never was.
+    /// Finds the session; one of another subject or path is answered as one that never was.
+    ///
+    /// A request with a newer token of the same subject moves the session to it. One with an older token that is still
+    /// good is served: it may have been under way when the newer one came.
     func handle(_ request: PollRequest, id: SessionID, respond: @escaping (PollAnswer) -> Void) {
-        if let session = self.session(id), session.tokenID == request.tokenID, session.basePath == request.basePath {
-            session.handle(request, respond: respond)
-        } else if let grave = self.tombstone(id), grave.tokenID == request.tokenID, grave.basePath == request.basePath {
+        let subject = request.credential?.token.subject
+        if let session = self.session(id), session.subject == subject, session.basePath == request.basePath {
+            if case .refresh = request.kind {
+                respond(session.adopt(request.credential) ? .empty : .problem(.notNewer))
+            } else if session.isPolled {
+                _ = session.adopt(request.credential)
+                session.handle(request, respond: respond)
+            } else {
+                respond(.problem(.unknownSession))
+            }
+        } else if let grave = self.tombstone(id), grave.subject == subject, grave.basePath == request.basePath {
             respond(.problem(.gone(grave.frame)))
         } else {
             respond(.problem(.unknownSession))

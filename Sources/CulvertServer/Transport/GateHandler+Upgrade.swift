@@ -28,10 +28,10 @@ extension GateHandler {
             case .success(.connected(let connection)):
                 self.complete(connection, key: key, offered: offered, path: path, admission: admission)
             case .success(.refused(let head, let body)):
-                self.edge.sessionClosed()
+                self.edge.sessionClosed(admission.credential)
                 self.respond(.refusal(head, body))
             case .failure(let error):
-                self.edge.sessionClosed()
+                self.edge.sessionClosed(admission.credential)
                 self.respond(self.edge.answer(to: error, route: admission.route))
             }
         }
@@ -47,7 +47,7 @@ extension GateHandler {
             offeredProtocols: admission.forwardProtocols, offeredExtensions: offered)
         guard fault == nil, let context = self.context, context.channel.isActive else {
             connection.channel.close(promise: nil)
-            self.edge.sessionClosed()
+            self.edge.sessionClosed(admission.credential)
             let failure = UpstreamFailure(isTimeout: false, reason: fault ?? "client gone")
             self.respond(self.edge.answer(to: failure, route: admission.route))
             return
@@ -73,9 +73,12 @@ extension GateHandler {
         }
         let session = Session(
             facts: self.edge.facts(admission, path: path, address: self.clientFacts.address, state: self.state),
-            edge: self.edge, state: self.state, clientLeg: leg(.client), upstreamLeg: leg(.server))
+            credential: admission.credential, edge: self.edge, state: self.state, clientLeg: leg(.client),
+            upstreamLeg: leg(.server))
         do {
             try UpstreamConnector.install(session.upstreamLeg, on: connection.channel)
+            // What the client may give a newer token to.
+            if session.credential != nil { response.add(name: "Culvert-Session", value: session.id.description) }
             let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: response)
             context.write(self.wrapOutboundOut(.head(head)), promise: nil)
             context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
@@ -84,7 +87,7 @@ extension GateHandler {
         } catch {
             connection.channel.close(promise: nil)
             context.close(promise: nil)
-            self.edge.sessionClosed()
+            self.edge.sessionClosed(admission.credential)
         }
     }
 

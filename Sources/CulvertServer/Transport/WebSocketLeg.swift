@@ -53,6 +53,7 @@ final class WebSocketLeg: ChannelDuplexHandler {
         case notStarted
         case peerNotWritable
         case windowFull
+        case rateLimited
     }
 
     init(sender: Endpoint, scanner: FrameScanner, assembler: MessageAssembler? = nil) {

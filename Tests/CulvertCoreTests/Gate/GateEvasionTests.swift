@@ -43,7 +43,7 @@ import Testing
 
     @Test(arguments: Carrier.allCases)
     func nothingIsNoToken(_ carrier: Carrier) {
-        let gate = Gate(
+        let gate = KeyedGate(
             routes: RouteTable([GateFixture.route("/")]),
             keyring: TokenKeyring([GateFixture.token("empty", "", routes: ["/"])]), carriers: GateFixture.carriers)
         var request = GateFixture.request(.webSocket, "/")
@@ -79,7 +79,7 @@ import Testing
     }
 
     @Test func aPlusInTheQueryTokenIsAPlus() {
-        let gate = Gate(
+        let gate = KeyedGate(
             routes: RouteTable([GateFixture.route("/")]),
             keyring: TokenKeyring([GateFixture.token("plus", "a+b", routes: ["/"])]),
             carriers: GateFixture.carriers)

@@ -24,7 +24,7 @@ enum GateFixture {
         token("useless", useless, routes: []),
     ])
 
-    static let gate = Gate(
+    static let gate = KeyedGate(
         routes: RouteTable([
             route("/chat"),
             route("/strict", missing: .reject),
@@ -33,8 +33,10 @@ enum GateFixture {
             route("/open", authenticationRequired: false),
         ]), keyring: keyring, carriers: carriers)
 
-    static func token(_ id: String, _ secret: String, routes: [String], expires: Int64? = nil) -> Token {
-        Token(id: id, digest: Token.digest(of: secret), subject: id + "-subject", routes: routes, expires: expires)
+    static func token(_ id: String, _ secret: String, routes: [String], expires: Int64? = nil) -> TokenEntry {
+        TokenEntry(
+            token: Token(id: id, source: .config, subject: id + "-subject", routes: routes, expires: expires),
+            secrets: [TokenSecret(digest: TokenDigest(of: secret), generation: 1)])
     }
 
     static func route(
@@ -53,6 +55,22 @@ enum GateFixture {
         request.isPoll = transport == .longPoll
         request.origins = origins
         return request
+    }
+}
+
+/// A gate and the tokens it knows, the same for every request.
+struct KeyedGate {
+    let gate: Gate
+    let keyring: TokenKeyring
+
+    init(routes: RouteTable, keyring: TokenKeyring, carriers: CarrierNames) {
+        self.gate = Gate(routes: routes, carriers: carriers)
+        self.keyring = keyring
+    }
+
+    func decide(_ request: GateRequest, now: Int64, load: Gate.Load?) -> Gate.Decision {
+        var keyring = self.keyring
+        return self.gate.decide(request, keyring: &keyring, now: now, load: load)
     }
 }
 

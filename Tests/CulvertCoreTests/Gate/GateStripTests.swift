@@ -88,7 +88,7 @@ import Testing
 @Suite struct GateTokenReadingTests {
     /// Characters that the token alphabet of RFC 6750 2.1 allows and a query must escape.
     private static let secret = "a-._~+/b=="
-    private static let gate = Gate(
+    private static let gate = KeyedGate(
         routes: RouteTable([GateFixture.route("/")]),
         keyring: TokenKeyring([GateFixture.token("odd", secret, routes: ["/"])]), carriers: GateFixture.carriers)
 
@@ -98,6 +98,7 @@ import Testing
         switch Self.gate.decide(request, now: GateFixture.now, load: GateFixture.idle) {
         case .admit(let admission): return admission.token?.id ?? "none"
         case .reject(let rejection): return rejection.code
+        case .verify: return "verify"
         case .preflight: return "preflight"
         }
     }

@@ -18,7 +18,7 @@ struct ConfigValueTests {
         #expect(config.authentication.queryParameter == "access_token")
         #expect(config.authentication.cookie == "culvert_token")
         #expect(config.authentication.identityHeader == "X-Forwarded-User")
-        #expect(config.authentication.tokens.first?.expires == nil)
+        #expect(config.authentication.tokens.first?.token.expires == nil)
         #expect(config.upstreams["echo"]?.connectTimeout == .seconds(5))
         #expect(
             config.session
@@ -84,14 +84,14 @@ struct ConfigValueTests {
     @Test("A doubled dollar keeps its braces")
     func literalDollar() throws {
         let yaml = ConfigFixture.good.replacing("subject: s", with: "subject: \"a$${b} $c $\"")
-        #expect(try ConfigFixture.load(yaml).authentication.tokens.first?.subject == "a${b} $c $")
+        #expect(try ConfigFixture.load(yaml).authentication.tokens.first?.token.subject == "a${b} $c $")
     }
 
     @Test("A variable brings in a value, never structure")
     func noInjection() throws {
         let yaml = ConfigFixture.good.replacing("subject: s", with: "subject: \"${S}\"")
         let config = try ConfigFixture.load(yaml, ["S": "x, routes: [/admin]"])
-        #expect(config.authentication.tokens.first?.subject == "x, routes: [/admin]")
+        #expect(config.authentication.tokens.first?.token.subject == "x, routes: [/admin]")
     }
 
     @Test(

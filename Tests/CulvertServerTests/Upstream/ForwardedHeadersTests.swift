@@ -11,17 +11,19 @@ struct ForwardedHeadersTests {
             path: "/", host: nil, upstream: "u", origins: OriginPolicy(allow: [], missing: .allow),
             authenticationRequired: subject != nil, transports: [.webSocket], validateText: false)
         let token = subject.map {
-            Token(id: "t", digest: Token.digest(of: "s"), subject: $0, routes: ["/"], expires: nil)
+            TokenEntry(
+                token: Token(id: "t", source: .config, subject: $0, routes: ["/"]),
+                secrets: [TokenSecret(digest: TokenDigest(of: "s"), generation: 1)])
         }
-        let keyring = TokenKeyring(token.map { [$0] } ?? [])
+        var keyring = TokenKeyring(token.map { [$0] } ?? [])
         let gate = Gate(
-            routes: RouteTable([route]), keyring: keyring,
+            routes: RouteTable([route]),
             carriers: CarrierNames(queryParameter: "access_token", cookie: "culvert_token"))
         var request = GateRequest(method: "GET", path: "/chat", query: "a=1&access_token=s", host: "h")
         request.wantsUpgrade = true
         request.protocols = ["chat.v2", "chat.v1"]
         request.cookies = ["a=b; culvert_token=s"]
-        guard case .admit(let admission) = gate.decide(request, now: 0, load: nil) else {
+        guard case .admit(let admission) = gate.decide(request, keyring: &keyring, now: 0, load: nil) else {
             preconditionFailure("the fixture's own request is refused")
         }
         return admission

@@ -1,0 +1,195 @@
+/// Why a credential does not stand.
+package enum TokenFault: String, Error, Equatable, Sendable {
+    case unknown
+    case expired
+    case notYetValid = "not_yet_valid"
+    case revoked
+    /// Its secret, or the key that signed it, has been replaced and the overlap is over.
+    case rotated
+
+    /// For people; says nothing that the token's holder should not know.
+    package var reason: String {
+        switch self {
+        case .unknown: "token not valid"
+        case .expired: "token expired"
+        case .notYetValid: "token not valid yet"
+        case .revoked: "token revoked"
+        case .rotated: "token rotated"
+        }
+    }
+}
+
+/// A change of the tokens in force, made once by the control plane and applied on every event loop.
+package enum TokenChange: Sendable {
+    /// A token that is new, or has changed in any way, revocation included.
+    case put(TokenEntry)
+    case remove(id: String)
+    case revokeJWT(JWTRevocation)
+    case removeJWTRevocation(JWTRevocation.Target)
+    /// The keys whose signatures count from now on.
+    case jwtKeys(Set<String>)
+}
+
+/// JWTs that are refused although their signature is good.
+package struct JWTRevocation: Equatable, Sendable {
+    package enum Target: Hashable, Sendable {
+        case id(String)
+        /// All of a subject's that were issued before `JWTRevocation.before`.
+        case subject(String)
+    }
+
+    package var target: Target
+    /// Unix seconds; of no meaning for `.id`.
+    package var before: Int64
+    /// Unix seconds from which on it may be forgotten, since what it is about has expired.
+    package var until: Int64
+
+    package init(target: Target, before: Int64, until: Int64) {
+        self.target = target
+        self.before = before
+        self.until = until
+    }
+}
+
+/// The tokens in force, as one event loop sees them. Every look-up is O(1) and in memory.
+package struct TokenKeyring: Sendable {
+    private var byDigest: [TokenDigest: Credential] = [:]
+    private var byID: [String: TokenEntry] = [:]
+    private var verified: JWTCache
+    private var revocations: [JWTRevocation.Target: JWTRevocation] = [:]
+    /// Nil while no JWT is taken.
+    private var jwtKeys: Set<String> = []
+
+    /// - Parameter jwtCacheSize: how many JWTs are remembered as verified.
+    package init(_ entries: [TokenEntry] = [], jwtCacheSize: Int = 10_000) {
+        self.verified = JWTCache(size: jwtCacheSize)
+        self.byDigest.reserveCapacity(entries.count)
+        self.byID.reserveCapacity(entries.count)
+        for entry in entries { self.put(entry) }
+    }
+
+    package var count: Int { self.byID.count }
+
+    package mutating func apply(_ change: TokenChange) {
+        switch change {
+        case .put(let entry): self.put(entry)
+        case .remove(let id): self.remove(id)
+        case .revokeJWT(let revocation):
+            self.revocations[revocation.target] = revocation
+        case .removeJWTRevocation(let target):
+            self.revocations[target] = nil
+        case .jwtKeys(let keys): self.jwtKeys = keys
+        }
+    }
+
+    private mutating func put(_ entry: TokenEntry) {
+        self.remove(entry.token.id)
+        self.byID[entry.token.id] = entry
+        for secret in entry.secrets {
+            self.byDigest[secret.digest] = Credential(entry: entry, generation: secret.generation)
+        }
+    }
+
+    private mutating func remove(_ id: String) {
+        guard let old = self.byID.removeValue(forKey: id) else { return }
+        for secret in old.secrets { self.byDigest[secret.digest] = nil }
+    }
+
+    // MARK: - looking up
+
+    /// The credential behind a secret, whether or not it stands. A JWT is found once it was verified here.
+    package mutating func credential(for secret: String) -> Credential? {
+        // Nothing is no token, whatever digest the file has.
+        if secret.isEmpty { return nil }
+        // The tables are entered by the digest, so what their timing tells is about SHA-256 of a guess, not about the
+        // token.
+        let digest = TokenDigest(of: secret)
+        return self.byDigest[digest] ?? (self.jwtKeys.isEmpty ? nil : self.verified[digest])
+    }
+
+    /// Whether `secret` may be a JWT that is worth verifying.
+    package func mayBeJWT(_ secret: String) -> Bool {
+        !self.jwtKeys.isEmpty && secret.utf8.count { $0 == UInt8(ascii: ".") } == 2
+    }
+
+    /// Remembers that the signature of `secret` is good.
+    package mutating func remember(_ credential: Credential, for secret: String) {
+        self.verified[TokenDigest(of: secret)] = credential
+    }
+
+    /// Why `credential` does not stand at `now`; nil if it does. What it was verified with counts as little as when:
+    /// the tables say what is true now.
+    package func fault(of credential: Credential, now: Int64) -> TokenFault? {
+        switch self.standing(of: credential) {
+        case .failure(let fault): return fault
+        case .success(let end):
+            if let end, end.at <= now { return end.fault }
+            if let start = self.current(credential)?.token.notBefore, start > now { return .notYetValid }
+            return nil
+        }
+    }
+
+    package struct End: Equatable, Sendable {
+        /// Unix seconds.
+        package var at: Int64
+        package var fault: TokenFault
+    }
+
+    /// When `credential` will stop to stand by itself; nil for never. Fails if it has stopped for another reason than
+    /// time.
+    package func standing(of credential: Credential) -> Result<End?, TokenFault> {
+        guard let entry = self.current(credential) else { return .failure(.revoked) }
+        if entry.isRevoked { return .failure(.revoked) }
+        var end = entry.token.expires.map { End(at: $0, fault: .expired) }
+        if entry.token.source == .jwt {
+            if self.isRevoked(entry.token) { return .failure(.revoked) }
+            if let key = entry.keyID, !self.jwtKeys.contains(key) { return .failure(.rotated) }
+        } else {
+            guard let secret = entry.secrets.first(where: { $0.generation == credential.generation }) else {
+                return .failure(.rotated)
+            }
+            if let until = secret.until, until < end?.at ?? .max { end = End(at: until, fault: .rotated) }
+        }
+        return .success(end)
+    }
+
+    private func current(_ credential: Credential) -> TokenEntry? {
+        credential.token.source == .jwt ? credential.entry : self.byID[credential.token.id]
+    }
+
+    private func isRevoked(_ token: Token) -> Bool {
+        if self.revocations.isEmpty { return false }
+        if self.revocations[.id(token.id)] != nil { return true }
+        return self.revocations[.subject(token.subject)].map { token.issued < $0.before } ?? false
+    }
+}
+
+/// Which JWTs were verified lately. Two generations, so that forgetting the oldest costs nothing per look-up.
+struct JWTCache: Sendable {
+    private let half: Int
+    private var young: [TokenDigest: Credential] = [:]
+    private var old: [TokenDigest: Credential] = [:]
+
+    /// - Parameter size: most entries; at least half as many of the last used are kept.
+    init(size: Int) {
+        self.half = max(1, size / 2)
+    }
+
+    var count: Int { self.young.count + self.old.count }
+
+    subscript(digest: TokenDigest) -> Credential? {
+        mutating get {
+            if let credential = self.young[digest] { return credential }
+            guard let credential = self.old.removeValue(forKey: digest) else { return nil }
+            self[digest] = credential
+            return credential
+        }
+        set {
+            if self.young.count >= self.half {
+                self.old = self.young
+                self.young.removeAll()
+            }
+            self.young[digest] = newValue
+        }
+    }
+}

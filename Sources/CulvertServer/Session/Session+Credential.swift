@@ -1,0 +1,97 @@
+import CulvertCore
+import NIOCore
+
+/// A session and the token it lives by.
+extension Session {
+    /// How long a peer may take over the close handshake when the session's token has died.
+    private static let expulsionTime = TimeAmount.milliseconds(500)
+
+    /// Looks up whether the credential still stands, and until when. Ends the session if it does not.
+    func reviewCredential() {
+        guard let credential = self.credential, !self.isEnded, !self.isExpelled else { return }
+        switch self.state.keyring.standing(of: credential) {
+        case .failure(let fault):
+            self.expel(fault)
+        case .success(nil):
+            self.credentialDeadline = nil
+        case .success(let end?):
+            let grace = end.fault == .expired ? self.edge.config.authentication.expiryGrace : .zero
+            let left = Clock.time(until: end.at) + grace
+            guard left > .zero else {
+                self.expel(end.fault)
+                return
+            }
+            self.credentialDeadline = .now() + left
+            self.arm()
+        }
+    }
+
+    func credentialTimerFired(now: NIODeadline) {
+        if let deadline = self.credentialDeadline, deadline <= now {
+            self.credentialDeadline = nil
+            self.reviewCredential()
+        }
+        if let deadline = self.rateDeadline, deadline <= now {
+            self.rateDeadline = nil
+            self.clientLeg?.resume(.rateLimited)
+        }
+    }
+
+    /// The token has died: from now on nothing passes, in either direction.
+    private func expel(_ fault: TokenFault) {
+        self.isExpelled = true
+        self.credentialDeadline = nil
+        let code = self.edge.config.authentication.closeCode
+        if self.isPolled {
+            // What was not fetched is not the client's any more; its requests are told why by the gate.
+            self.hasClientClosed = true
+            self.answerParked(.problem(.unauthorized(fault, code: code)))
+        }
+        self.dismiss(CloseFrame(code: code, reason: fault.reason), upstreamReason: fault.reason)
+        self.buryIfDone()
+    }
+
+    /// Ends the session, for the client with `frame`.
+    func dismiss(_ frame: CloseFrame, upstreamReason: String) {
+        self.apply(
+            self.machine.close(.expelled(frame, upstream: CloseFrame(code: .goingAway, reason: upstreamReason))))
+        guard !self.isEnded else { return }
+        self.closingDeadline = min(self.closingDeadline ?? .distantFuture, .now() + Self.expulsionTime)
+        self.arm()
+    }
+
+    /// Moves the session to another token of the same subject, if that is newer.
+    ///
+    /// - Returns: whether the session lives by `credential` now.
+    func adopt(_ credential: Credential?) -> Bool {
+        guard let credential, let old = self.credential else { return true }
+        if credential.isNewer(than: old) {
+            old.entry.use.sessionClosed()
+            credential.entry.use.sessionOpened()
+            self.credential = credential
+            self.reviewCredential()
+            return true
+        }
+        return credential.token.id == old.token.id && credential.generation == old.generation
+    }
+
+    // MARK: - rate
+
+    /// Messages a second that the token may send; nil for no limit.
+    var messageRate: Int? { self.credential?.token.limits.messagesPerSecond }
+
+    /// Counts what a native client has sent, and stops reading while its token is over its rate. Nothing is dropped:
+    /// the client's own sending blocks.
+    func throttle(_ leg: WebSocketLeg, rate: Int) {
+        guard let use = self.credential?.entry.use else { return }
+        let seen = leg.scanner.messages
+        let now = NIODeadline.now()
+        use.take(Int(clamping: seen &- self.messagesCounted), rate: rate, now: now)
+        self.messagesCounted = seen
+        let wait = use.wait(now: now)
+        guard wait > .zero, self.rateDeadline == nil else { return }
+        leg.pause(.rateLimited)
+        self.rateDeadline = now + wait
+        self.arm()
+    }
+}
