@@ -133,6 +133,11 @@ package struct TokenKeyring: Sendable {
         /// Unix seconds.
         package var at: Int64
         package var fault: TokenFault
+
+        package init(at: Int64, fault: TokenFault) {
+            self.at = at
+            self.fault = fault
+        }
     }
 
     /// When `credential` will stop to stand by itself; nil for never. Fails if it has stopped for another reason than

@@ -63,13 +63,18 @@ extension ProxyConfig {
             return ConfigError(file: path, line: 1, column: 1, keyPath: keyPath, message: "cannot be read")
         }
         var errors: [ConfigError?] = []
-        for (index, listen) in self.listen.enumerated() {
-            for (number, pair) in (listen.tls?.certificates ?? []).enumerated() {
-                let path = "listen[\(index)].tls.certificates[\(number)]"
+        func check(_ tls: TLSConfig?, _ keyPath: String) {
+            for (number, pair) in (tls?.certificates ?? []).enumerated() {
+                let path = "\(keyPath).tls.certificates[\(number)]"
                 errors.append(check(pair.certificate, path + ".certificate"))
                 errors.append(check(pair.key, path + ".key"))
             }
         }
+        for (index, listen) in self.listen.enumerated() {
+            check(listen.tls, "listen[\(index)]")
+        }
+        check(self.admin?.tls, "admin")
+        if let ca = self.admin?.clientCA { errors.append(check(ca, "admin.client_ca")) }
         for (name, upstream) in self.upstreams.sorted(by: { $0.key < $1.key }) {
             if let ca = upstream.ca { errors.append(check(ca, "upstreams.\(name).ca")) }
         }

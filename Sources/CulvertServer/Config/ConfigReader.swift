@@ -8,7 +8,9 @@ struct ConfigReader {
     /// Relative paths of files begin here.
     let directory: String
 
-    static let sections = ["listen", "routes", "authentication", "upstreams", "session", "limits", "admin", "log"]
+    static let sections = [
+        "listen", "routes", "authentication", "upstreams", "session", "limits", "admin", "state", "log",
+    ]
 
     func read(_ root: ConfigNode) -> ProxyConfig? {
         guard let top = root.section(Self.sections, required: ["listen", "routes", "upstreams"]) else { return nil }
@@ -19,11 +21,12 @@ struct ConfigReader {
         let session = self.session(top["session"])
         let limits = self.limits(top["limits"])
         let admin = self.admin(top["admin"])
+        let state = self.state(top["state"], isNeeded: admin != nil)
         let log = self.log(top["log"])
         guard let upstreams, let listen, let routes else { return nil }
         return ProxyConfig(
             listen: listen, routes: routes, authentication: authentication, upstreams: upstreams, session: session,
-            limits: limits, admin: admin, log: log)
+            limits: limits, admin: admin, state: state, log: log)
     }
 
     func resolve(_ path: String) -> String {
@@ -44,7 +47,7 @@ struct ConfigReader {
     }
 
     /// `host:port`, IPv6 in brackets.
-    private func address(_ node: ConfigNode) -> (host: String, port: Int)? {
+    func address(_ node: ConfigNode) -> (host: String, port: Int)? {
         guard let text = node.string() else { return nil }
         guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
             (0...65535).contains(port)
@@ -61,7 +64,7 @@ struct ConfigReader {
         return (String(host), port)
     }
 
-    private func tls(_ node: ConfigNode) -> TLSConfig? {
+    func tls(_ node: ConfigNode) -> TLSConfig? {
         guard let keys = node.section(["certificates", "minimum_version"], required: ["certificates"]) else {
             return nil
         }
@@ -190,13 +193,6 @@ struct ConfigReader {
         config.handshake = keys["handshake"]?.time() ?? config.handshake
         config.header = keys["header"]?.size(512...1 << 20) ?? config.header
         return config
-    }
-
-    private func admin(_ node: ConfigNode?) -> AdminConfig? {
-        let standard = AdminConfig(host: "127.0.0.1", port: 9901)
-        guard let keys = node?.section(["address"]), let entry = keys["address"] else { return standard }
-        if entry.string() == "none" { return nil }
-        return self.address(entry).map { AdminConfig(host: $0.host, port: $0.port) }
     }
 
     private func log(_ node: ConfigNode?) -> LogConfig {

@@ -12,13 +12,16 @@ package struct ProxyConfig: Sendable, Equatable {
     package var limits: LimitsConfig
     /// Nil when switched off.
     package var admin: AdminConfig?
+    /// Path of the database; nil when nothing is kept, and then ``admin`` is nil too.
+    package var state: String?
     package var log: LogConfig
 
     package init(
         listen: [ListenConfig], routes: [Route], authentication: AuthenticationConfig,
         upstreams: [String: UpstreamConfig], session: SessionConfig, limits: LimitsConfig,
-        admin: AdminConfig?, log: LogConfig
+        admin: AdminConfig?, state: String?, log: LogConfig
     ) {
+        self.state = state
         self.listen = listen
         self.routes = routes
         self.authentication = authentication
@@ -189,12 +192,32 @@ package struct LimitsConfig: Sendable, Equatable {
 package struct AdminConfig: Sendable, Equatable {
     package var host: String
     package var port: Int
+    /// Path of a Unix socket, in place of ``host`` and ``port``.
+    package var socket: String?
+    package var tls: TLSConfig?
+    /// PEM file of the authorities whose client certificates are taken; nil to ask for none.
+    package var clientCA: String?
+    /// Names that requests may call the listener beside its own address and the loopback ones.
+    package var hosts: [String]
+    /// Made at the first start when it is not there.
+    package var tokenFile: String
 
     package init(
-        host: String, port: Int
+        host: String, port: Int, socket: String? = nil, tls: TLSConfig? = nil, clientCA: String? = nil,
+        hosts: [String] = [], tokenFile: String
     ) {
         self.host = host
         self.port = port
+        self.socket = socket
+        self.tls = tls
+        self.clientCA = clientCA
+        self.hosts = hosts
+        self.tokenFile = tokenFile
+    }
+
+    /// As it is written in the configuration.
+    package var address: String {
+        self.socket.map { "unix:" + $0 } ?? ((self.host.contains(":") ? "[\(self.host)]" : self.host) + ":\(self.port)")
     }
 }
 

@@ -10,12 +10,7 @@ extension ProxyConfig {
         for listen in self.listen {
             let host = listen.host.contains(":") ? "[\(listen.host)]" : listen.host
             out += "  - address: \(quote("\(host):\(listen.port)"))\n"
-            guard let tls = listen.tls else { continue }
-            out += "    tls:\n      certificates:\n"
-            for pair in tls.certificates {
-                out += "        - { certificate: \(quote(pair.certificate)), key: \(quote(pair.key)) }\n"
-            }
-            out += "      minimum_version: \(quote(tls.minimumVersion.rawValue))\n"
+            if let tls = listen.tls { out += self.yaml(tls, indent: "    ") }
         }
         out += "routes:\n"
         for route in self.routes {
@@ -48,10 +43,27 @@ extension ProxyConfig {
         out += "  message: \(ConfigUnits.text(size: self.limits.message))\n"
         out += "  handshake: \(ConfigUnits.text(self.limits.handshake))\n"
         out += "  header: \(ConfigUnits.text(size: self.limits.header))\n"
-        let admin = self.admin.map { ($0.host.contains(":") ? "[\($0.host)]" : $0.host) + ":\($0.port)" } ?? "none"
-        out += "admin:\n  address: \(quote(admin))\n"
+        out += self.redactedAdmin()
+        out += "state: \(quote(self.state ?? "none"))\n"
         out += "log:\n  format: \(self.log.format.rawValue)\n  level: \(self.log.level.rawValue)\n"
         return out
+    }
+
+    private func yaml(_ tls: TLSConfig, indent: String) -> String {
+        var out = "\(indent)tls:\n\(indent)  certificates:\n"
+        for pair in tls.certificates {
+            out += "\(indent)    - { certificate: \(quote(pair.certificate)), key: \(quote(pair.key)) }\n"
+        }
+        return out + "\(indent)  minimum_version: \(quote(tls.minimumVersion.rawValue))\n"
+    }
+
+    private func redactedAdmin() -> String {
+        guard let admin = self.admin else { return "admin:\n  address: none\n" }
+        var out = "admin:\n  address: \(quote(admin.address))\n"
+        if let tls = admin.tls { out += self.yaml(tls, indent: "  ") }
+        if let ca = admin.clientCA { out += "  client_ca: \(quote(ca))\n" }
+        out += "  hosts: [\(admin.hosts.map(quote).joined(separator: ", "))]\n"
+        return out + "  token_file: \(quote(admin.tokenFile))\n"
     }
 
     private func redactedAuthentication() -> String {

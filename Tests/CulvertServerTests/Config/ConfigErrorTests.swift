@@ -74,6 +74,22 @@ struct ConfigErrorTests {
             ),
             ("id: a, ", "", "8:7: authentication.tokens[0]: missing key \"id\""),
             (
+                "session:", "state: none\nsession:",
+                "11:8: state: the admin API needs a database: give one, or set admin.address to none"
+            ),
+            (
+                "session:", "admin: { address: \"unix:\" }\nsession:",
+                "11:19: admin.address: expected a path of at most 107 bytes behind \"unix:\""
+            ),
+            (
+                "session:", "admin: { client_ca: ca.pem }\nsession:",
+                "11:21: admin.client_ca: of no use without \"tls\""
+            ),
+            (
+                "  tokens:", "  close_code: 1008\n  tokens:",
+                "7:15: authentication.close_code: expected a whole number from 4000 to 4999"
+            ),
+            (
                 token, "sha256: abc",
                 "8:24: authentication.tokens[0].sha256: expected the SHA-256 of the token as 64 hexadecimal digits"
             ),
@@ -119,7 +135,7 @@ struct ConfigErrorTests {
         arguments: [
             (
                 "session:", "sesion:",
-                "11:1: sesion: unknown key, expected one of listen, routes, authentication, upstreams, session, limits, admin, log (did you mean \"session\"?)"
+                "11:1: sesion: unknown key, expected one of listen, routes, authentication, upstreams, session, limits, admin, state, log (did you mean \"session\"?)"
             ),
             (
                 "  hold: 25s", "  hould: 25s",

@@ -25,8 +25,35 @@ struct ConfigValueTests {
                 == SessionConfig(hold: .seconds(25), resume: .seconds(60), ping: .seconds(25), buffer: 1 << 20))
         #expect(
             config.limits == LimitsConfig(connections: 20000, message: 1 << 20, handshake: .seconds(10), header: 16384))
-        #expect(config.admin == AdminConfig(host: "127.0.0.1", port: 9901))
+        #expect(
+            config.admin == AdminConfig(host: "127.0.0.1", port: 9901, tokenFile: "/etc/culvert/culvert.admin-token"))
+        #expect(config.state == "/etc/culvert/culvert.db")
+        #expect(config.authentication.closeCode.rawValue == 4401)
+        #expect(config.authentication.expiryGrace == .zero)
         #expect(config.log == LogConfig(format: .text, level: .info))
+    }
+
+    @Test("The admin listener may be a Unix socket, and may have TLS with client certificates")
+    func admin() throws {
+        let yaml =
+            ConfigFixture.good + """
+
+                state: var/tokens.db
+                admin:
+                  address: unix:run/culvert.sock
+                  tls: { certificates: [ { certificate: a.pem, key: a.key } ] }
+                  client_ca: ca.pem
+                  hosts: [Admin.Example]
+                  token_file: /etc/admin-token
+                """
+        let config = try ConfigLoader.parse(yaml, file: "f.yaml", directory: "/d", environment: [:])
+        #expect(config.state == "/d/var/tokens.db")
+        let admin = try #require(config.admin)
+        #expect(admin.socket == "/d/run/culvert.sock" && admin.address == "unix:/d/run/culvert.sock")
+        #expect(admin.tls?.certificates.first?.key == "/d/a.key" && admin.clientCA == "/d/ca.pem")
+        #expect(admin.hosts == ["admin.example"] && admin.tokenFile == "/etc/admin-token")
+        let printed = config.redactedYAML().replacing("(redacted)", with: ConfigFixture.digest)
+        #expect(try ConfigLoader.parse(printed, file: "p.yaml", directory: "/d", environment: [:]) == config)
     }
 
     @Test(

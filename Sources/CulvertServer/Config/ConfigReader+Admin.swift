@@ -1,0 +1,37 @@
+extension ConfigReader {
+    func admin(_ node: ConfigNode?) -> AdminConfig? {
+        var config = AdminConfig(host: "127.0.0.1", port: 9901, tokenFile: self.resolve("culvert.admin-token"))
+        guard let keys = node?.section(["address", "tls", "client_ca", "hosts", "token_file"]) else { return config }
+        if let entry = keys["address"], let text = entry.string() {
+            if text == "none" { return nil }
+            if text.hasPrefix("unix:") {
+                let path = self.resolve(String(text.dropFirst(5)))
+                // sun_path of unix(7), with its zero at the end.
+                if text.count == 5 || path.utf8.count > 107 {
+                    entry.fail("expected a path of at most 107 bytes behind \"unix:\"")
+                }
+                config.socket = path
+            } else if let address = self.address(entry) {
+                config.host = address.host
+                config.port = address.port
+            }
+        }
+        config.tls = keys["tls"].flatMap(self.tls)
+        config.clientCA = keys["client_ca"]?.string().map(self.resolve)
+        if config.clientCA != nil, keys["tls"] == nil { keys["client_ca"]?.fail("of no use without \"tls\"") }
+        config.hosts = keys["hosts"]?.list()?.compactMap { $0.string()?.lowercased() } ?? []
+        config.tokenFile = keys["token_file"]?.string().map(self.resolve) ?? config.tokenFile
+        return config
+    }
+
+    /// - Parameter isNeeded: there is an admin API, which would have nowhere to write.
+    func state(_ node: ConfigNode?, isNeeded: Bool) -> String? {
+        let text = node?.string() ?? "culvert.db"
+        if text == "none" {
+            if isNeeded { node?.fail("the admin API needs a database: give one, or set admin.address to none") }
+            return nil
+        }
+        if text.isEmpty { node?.fail("expected the path of a file, or none") }
+        return self.resolve(text)
+    }
+}

@@ -1,0 +1,166 @@
+import CulvertCore
+import NIOCore
+import Testing
+
+@Suite("Token keyring: changes")
+struct TokenKeyringTests {
+    private static let now: Int64 = 1_800_000_000
+
+    private static func entry(
+        _ id: String = "a", expires: Int64? = nil, secrets: [(String, Int, Int64?)] = [("one", 1, nil)],
+        isRevoked: Bool = false
+    ) -> TokenEntry {
+        TokenEntry(
+            token: Token(id: id, source: .store, subject: "s", routes: ["/"], expires: expires),
+            secrets: secrets.map { TokenSecret(digest: TokenDigest(of: $0.0), generation: $0.1, until: $0.2) },
+            isRevoked: isRevoked)
+    }
+
+    private static func jwt(_ id: String, subject: String = "s", issued: Int64 = 0, key: String = "k") -> Credential {
+        let token = Token(id: id, source: .jwt, subject: subject, routes: ["/"], expires: now + 60, issued: issued)
+        return Credential(entry: TokenEntry(token: token, secrets: [], keyID: key), generation: 0)
+    }
+
+    struct Row: Sendable, CustomTestStringConvertible {
+        var testDescription: String
+        var change: @Sendable () -> TokenChange
+        var end: Result<TokenKeyring.End?, TokenFault>
+    }
+
+    @Test(arguments: [
+        Row(
+            testDescription: "revoked", change: { .put(Self.entry(isRevoked: true)) }, end: .failure(.revoked)),
+        Row(testDescription: "deleted", change: { .remove(id: "a") }, end: .failure(.revoked)),
+        Row(testDescription: "another is deleted", change: { .remove(id: "b") }, end: .success(nil)),
+        Row(
+            testDescription: "rotated with an overlap",
+            change: { .put(Self.entry(secrets: [("one", 1, Self.now + 60), ("two", 2, nil)])) },
+            end: .success(.init(at: Self.now + 60, fault: .rotated))),
+        Row(
+            testDescription: "rotated, and the old secret dropped",
+            change: { .put(Self.entry(secrets: [("two", 2, nil)])) }, end: .failure(.rotated)),
+        Row(
+            testDescription: "given an expiry", change: { .put(Self.entry(expires: Self.now + 5)) },
+            end: .success(.init(at: Self.now + 5, fault: .expired))),
+        Row(
+            testDescription: "expires before its overlap ends",
+            change: { .put(Self.entry(expires: Self.now + 5, secrets: [("one", 1, Self.now + 60)])) },
+            end: .success(.init(at: Self.now + 5, fault: .expired))),
+    ])
+    func whatWasVerifiedBeforeAChangeStandsByTheChange(_ row: Row) throws {
+        var keyring = TokenKeyring([Self.entry()])
+        let found = keyring.credential(for: "one")
+        let credential = try #require(found)
+        #expect(keyring.standing(of: credential) == .success(nil))
+        keyring.apply(row.change())
+        #expect(keyring.standing(of: credential) == row.end)
+    }
+
+    @Test func anOldSecretIsForgottenWithItsEntry() {
+        var keyring = TokenKeyring([Self.entry()])
+        keyring.apply(.put(Self.entry(secrets: [("two", 2, nil)])))
+        #expect(keyring.credential(for: "one") == nil)
+        #expect(keyring.credential(for: "two")?.generation == 2)
+        keyring.apply(.remove(id: "a"))
+        #expect(keyring.credential(for: "two") == nil)
+        #expect(keyring.count == 0)
+    }
+
+    @Test func aRevokedSecretIsRememberedSoThatItsHolderIsTold() throws {
+        var keyring = TokenKeyring([Self.entry(isRevoked: true)])
+        let found = keyring.credential(for: "one")
+        let credential = try #require(found)
+        #expect(keyring.fault(of: credential, now: Self.now) == .revoked)
+    }
+
+    @Test(arguments: [(Self.now - 1, TokenFault.notYetValid), (Self.now, nil), (Self.now + 1, nil)])
+    func aTokenBeginsWithItsSecond(_ now: Int64, _ fault: TokenFault?) throws {
+        let token = Token(id: "a", source: .store, subject: "s", routes: ["/"], notBefore: Self.now)
+        let secret = TokenSecret(digest: TokenDigest(of: "one"), generation: 1)
+        var keyring = TokenKeyring([TokenEntry(token: token, secrets: [secret])])
+        let found = keyring.credential(for: "one")
+        let credential = try #require(found)
+        #expect(keyring.fault(of: credential, now: now) == fault)
+    }
+
+    // MARK: - JWT
+
+    @Test func aJWTIsFoundWhileAKeyOfItsKindCounts() throws {
+        var keyring = TokenKeyring()
+        keyring.remember(Self.jwt("j"), for: "a.b.c")
+        #expect(keyring.credential(for: "a.b.c") == nil)
+        #expect(!keyring.mayBeJWT("a.b.c"))
+        keyring.apply(.jwtKeys(["k"]))
+        #expect(keyring.mayBeJWT("a.b.c"))
+        #expect(!keyring.mayBeJWT("a.b") && !keyring.mayBeJWT("a.b.c.d") && !keyring.mayBeJWT("abc"))
+        let found = keyring.credential(for: "a.b.c")
+        let credential = try #require(found)
+        #expect(keyring.fault(of: credential, now: Self.now) == nil)
+        keyring.apply(.jwtKeys(["other"]))
+        #expect(keyring.fault(of: credential, now: Self.now) == .rotated)
+    }
+
+    @Test func revocationWinsOverTheCache() throws {
+        var keyring = TokenKeyring()
+        keyring.apply(.jwtKeys(["k"]))
+        keyring.remember(Self.jwt("j", issued: 50), for: "a.b.c")
+        let found = keyring.credential(for: "a.b.c")
+        let credential = try #require(found)
+        keyring.apply(.revokeJWT(JWTRevocation(target: .id("other"), before: 0, until: Self.now)))
+        keyring.apply(.revokeJWT(JWTRevocation(target: .subject("s"), before: 50, until: Self.now)))
+        #expect(keyring.fault(of: credential, now: Self.now) == nil)
+        keyring.apply(.revokeJWT(JWTRevocation(target: .subject("s"), before: 51, until: Self.now)))
+        #expect(keyring.fault(of: credential, now: Self.now) == .revoked)
+        keyring.apply(.removeJWTRevocation(.subject("s")))
+        #expect(keyring.fault(of: credential, now: Self.now) == nil)
+        keyring.apply(.revokeJWT(JWTRevocation(target: .id("j"), before: 0, until: Self.now)))
+        #expect(keyring.fault(of: credential, now: Self.now) == .revoked)
+    }
+
+    @Test func theCacheIsBoundedAndKeepsWhatIsUsed() {
+        var keyring = TokenKeyring(jwtCacheSize: 100)
+        keyring.apply(.jwtKeys(["k"]))
+        keyring.remember(Self.jwt("kept"), for: "kept")
+        for index in 0..<1000 {
+            keyring.remember(Self.jwt("j\(index)"), for: "j\(index)")
+            #expect(keyring.credential(for: "kept") != nil)
+        }
+        let left = (0..<1000).filter { keyring.credential(for: "j\($0)") != nil }
+        #expect(left.count <= 100)
+        #expect(left.last == 999)
+    }
+
+    // MARK: - which is newer
+
+    @Test(arguments: [
+        (1, 2, true), (2, 1, false), (2, 2, false),
+    ])
+    func ofOneTokenTheLaterSecretIsNewer(_ old: Int, _ new: Int, _ isNewer: Bool) {
+        let entry = Self.entry()
+        let newer = Credential(entry: entry, generation: new).isNewer(than: Credential(entry: entry, generation: old))
+        #expect(newer == isNewer)
+    }
+
+    @Test func ofTwoTokensTheOneIssuedLaterIsNewer() {
+        let old = Self.jwt("a", issued: 1)
+        let new = Self.jwt("b", issued: 2)
+        #expect(new.isNewer(than: old) && !old.isNewer(than: new))
+    }
+
+    // MARK: - use
+
+    @Test func messagesOverTheRateMustWait() {
+        let use = TokenUse()
+        let start = NIODeadline.uptimeNanoseconds(1_000_000_000_000)
+        // A second's worth may come at once.
+        use.take(10, rate: 10, now: start)
+        #expect(use.wait(now: start) == .zero)
+        use.take(5, rate: 10, now: start)
+        #expect(use.wait(now: start) == .milliseconds(500))
+        #expect(use.wait(now: start + .milliseconds(200)) == .milliseconds(300))
+        #expect(use.wait(now: start + .milliseconds(500)) == .zero)
+        // What was not used is not saved up for later.
+        use.take(20, rate: 10, now: start + .hours(1))
+        #expect(use.wait(now: start + .hours(1)) == .seconds(1))
+    }
+}
