@@ -158,7 +158,8 @@ package struct TokenKeyring: Sendable {
         return .success(end)
     }
 
-    private func current(_ credential: Credential) -> TokenEntry? {
+    /// What is known now of a credential's token; nil when that is no more.
+    package func current(_ credential: Credential) -> TokenEntry? {
         credential.token.source == .jwt ? credential.entry : self.byID[credential.token.id]
     }
 

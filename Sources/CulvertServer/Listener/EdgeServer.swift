@@ -118,6 +118,8 @@ package final class EdgeServer: Sendable {
         for future in done { try? await future.get() }
     }
 
+    package var sessions: EdgeSessions { EdgeSessions(edge: self.edge) }
+
     /// Sessions open or being opened.
     package var openSessions: Int { self.edge.load.open }
 

@@ -68,6 +68,8 @@ final class LoopState {
 
     func session(_ id: SessionID) -> Session? { self.byID[id] }
 
+    var sessionIDs: [SessionID] { Array(self.byID.keys) }
+
     func tombstone(_ id: SessionID) -> Tombstone? {
         guard let tombstone = self.tombstones[id], tombstone.until > .now() else { return nil }
         return tombstone

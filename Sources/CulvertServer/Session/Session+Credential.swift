@@ -9,6 +9,8 @@ extension Session {
     /// Looks up whether the credential still stands, and until when. Ends the session if it does not.
     func reviewCredential() {
         guard let credential = self.credential, !self.isEnded, !self.isExpelled else { return }
+        // Its limits may have changed.
+        if let entry = self.state.keyring.current(credential) { self.credential?.entry = entry }
         switch self.state.keyring.standing(of: credential) {
         case .failure(let fault):
             self.expel(fault)
@@ -48,6 +50,10 @@ extension Session {
             self.answerParked(.problem(.unauthorized(fault, code: code)))
         }
         self.dismiss(CloseFrame(code: code, reason: fault.reason), upstreamReason: fault.reason)
+        if !self.isEnded {
+            self.closingDeadline = min(self.closingDeadline ?? .distantFuture, .now() + Self.expulsionTime)
+            self.arm()
+        }
         self.buryIfDone()
     }
 
@@ -55,9 +61,6 @@ extension Session {
     func dismiss(_ frame: CloseFrame, upstreamReason: String) {
         self.apply(
             self.machine.close(.expelled(frame, upstream: CloseFrame(code: .goingAway, reason: upstreamReason))))
-        guard !self.isEnded else { return }
-        self.closingDeadline = min(self.closingDeadline ?? .distantFuture, .now() + Self.expulsionTime)
-        self.arm()
     }
 
     /// Moves the session to another token of the same subject, if that is newer.

@@ -72,8 +72,8 @@ extension Session {
             }
             var bytes = ByteBuffer()
             for message in batch.messages.dropFirst(skip) {
-                self.messagesIn += 1
-                self.bytesIn += UInt64(message.payload.readableBytes)
+                self.polledCounts.messagesIn += 1
+                self.polledCounts.bytesIn += UInt64(message.payload.readableBytes)
                 FrameWriter.write(
                     message.opcode, payload: message.payload, mask: .random(in: .min ... .max), into: &bytes)
             }

@@ -29,6 +29,7 @@ final class Session: LegDelegate {
     var rateDeadline: NIODeadline?
     var messagesCounted: UInt64 = 0
     let openedAt = NIODeadline.now()
+    let openedAtUnix = Clock.unixSeconds()
     private(set) var isEnded = false
 
     // The parked poll's way back, and which request it is.
@@ -38,10 +39,16 @@ final class Session: LegDelegate {
     var hasClientClosed = false
     /// Forgotten but for a tombstone.
     var isBuried = false
-    var messagesIn: UInt64 = 0
-    var bytesIn: UInt64 = 0
-    var messagesOut: UInt64 = 0
-    var bytesOut: UInt64 = 0
+    /// Of a polled session; a native one's are with its legs.
+    var polledCounts = Counts()
+
+    /// Messages and bytes of payload, in from the client and out to it.
+    struct Counts {
+        var messagesIn: UInt64 = 0
+        var bytesIn: UInt64 = 0
+        var messagesOut: UInt64 = 0
+        var bytesOut: UInt64 = 0
+    }
 
     var closingDeadline: NIODeadline?
     private var nextTick: NIODeadline
@@ -52,6 +59,14 @@ final class Session: LegDelegate {
     var subject: String? { self.credential?.token.subject }
     var basePath: String { self.facts.basePath }
     var isPolled: Bool { self.clientLeg == nil }
+    var transport: Transport { self.isPolled ? .longPoll : .webSocket }
+
+    var counts: Counts {
+        guard let scanner = self.clientLeg?.scanner else { return self.polledCounts }
+        return Counts(
+            messagesIn: scanner.messages, bytesIn: scanner.payloadBytes,
+            messagesOut: self.upstreamLeg.scanner.messages, bytesOut: self.upstreamLeg.scanner.payloadBytes)
+    }
 
     init(
         facts: SessionFacts, credential: Credential?, edge: EdgeContext, state: LoopState, clientLeg: WebSocketLeg?,
@@ -96,8 +111,8 @@ final class Session: LegDelegate {
     }
 
     func leg(_ leg: WebSocketLeg, message: PollMessage) {
-        self.messagesOut += 1
-        self.bytesOut += UInt64(message.payload.readableBytes)
+        self.polledCounts.messagesOut += 1
+        self.polledCounts.bytesOut += UInt64(message.payload.readableBytes)
         guard self.machine.finalFrame == nil else { return }
         self.machine.enqueue(message)
         if self.machine.isSendWindowFull { leg.pause(.windowFull) }
@@ -211,10 +226,6 @@ final class Session: LegDelegate {
         if !self.isPolled {
             self.timer?.cancel()
             self.timer = nil
-            self.messagesIn = self.clientLeg?.scanner.messages ?? 0
-            self.bytesIn = self.clientLeg?.scanner.payloadBytes ?? 0
-            self.messagesOut = self.upstreamLeg.scanner.messages
-            self.bytesOut = self.upstreamLeg.scanner.payloadBytes
         }
         self.edge.sessionClosed(self.credential)
         self.edge.log.ended(self, ending: self.machine.closing.ending, duration: .now() - self.openedAt)

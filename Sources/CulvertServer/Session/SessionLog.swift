@@ -12,11 +12,12 @@ struct SessionLog: Sendable {
 
     func ended(_ session: Session, ending: Ending?, duration: TimeAmount) {
         var metadata = self.facts(session)
+        let counts = session.counts
         metadata["duration"] = .stringConvertible(Double(duration.nanoseconds / 1_000_000) / 1000)
-        metadata["messages_in"] = .stringConvertible(session.messagesIn)
-        metadata["messages_out"] = .stringConvertible(session.messagesOut)
-        metadata["bytes_in"] = .stringConvertible(session.bytesIn)
-        metadata["bytes_out"] = .stringConvertible(session.bytesOut)
+        metadata["messages_in"] = .stringConvertible(counts.messagesIn)
+        metadata["messages_out"] = .stringConvertible(counts.messagesOut)
+        metadata["bytes_in"] = .stringConvertible(counts.bytesIn)
+        metadata["bytes_out"] = .stringConvertible(counts.bytesOut)
         metadata["close_code"] = .stringConvertible((ending?.frame.code ?? .noStatus).rawValue)
         metadata["closed_by"] = "\((ending?.closer ?? .culvert).rawValue)"
         self.logger.info("session ended", metadata: metadata)
@@ -27,7 +28,7 @@ struct SessionLog: Sendable {
             // Only the start of it: the whole is half of what it takes to use the session.
             "id": "\(session.id.description.prefix(12))",
             "route": "\(session.facts.route.name)",
-            "transport": "\((session.isPolled ? Transport.longPoll : Transport.webSocket).rawValue)",
+            "transport": "\(session.transport.rawValue)",
             "client": "\(session.facts.clientAddress)",
         ]
         metadata["subject"] = session.subject.map { "\($0)" } ?? "-"
