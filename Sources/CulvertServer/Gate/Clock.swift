@@ -16,7 +16,7 @@ enum Clock {
         let (seconds, overflow) = unixSeconds.subtractingReportingOverflow(Int64(time.tv_sec))
         // A year is further than any deadline need be known.
         let far: Int64 = 31_536_000
-        let left = overflow ? (unixSeconds > 0 ? far : -1) : min(max(seconds, -1), far)
+        let left = overflow ? (unixSeconds > 0 ? far : -far) : min(max(seconds, -far), far)
         return .nanoseconds(left * 1_000_000_000 - Int64(time.tv_nsec))
     }
 }

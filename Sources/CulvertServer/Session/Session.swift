@@ -51,6 +51,8 @@ final class Session: LegDelegate {
     }
 
     var closingDeadline: NIODeadline?
+    /// Whose peer broke the protocol.
+    private weak var violator: WebSocketLeg?
     private var nextTick: NIODeadline
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
@@ -144,6 +146,7 @@ final class Session: LegDelegate {
 
     func leg(_ leg: WebSocketLeg, violation code: CloseCode, why: String) {
         leg.turnDeaf()
+        self.violator = leg
         self.giveUpFrame(of: leg)
         self.apply(self.machine.close(.violation(by: leg.sender, CloseFrame(code: code, reason: why))))
     }
@@ -213,7 +216,9 @@ final class Session: LegDelegate {
     }
 
     private func cut(_ leg: WebSocketLeg) {
-        if self.machine.closing.ending?.closer == .culvert {
+        // Behind a peer's Close nothing comes any more, but behind what broke the protocol anything may; and our own
+        // Close may still wait for the end of a frame.
+        if leg === self.violator || leg.wantsBoundary {
             leg.closeLingering(grace: .seconds(1))
         } else {
             leg.close()

@@ -53,7 +53,8 @@ def digest(token):
 class Edge:
     """One `culvert serve`; `session`, `limits` and `route` are members of the configuration to add."""
 
-    def __init__(self, folder, upstream_port, route="", session="", limits="", upstream=None, extra_routes="", certs=()):
+    def __init__(self, folder, upstream_port, route="", session="", limits="", upstream=None, extra_routes="", certs=(),
+                 tokens="", authentication="", admin=""):
         self.folder = pathlib.Path(folder)
         self.cert, key = make_certificate(self.folder)
         self.tls_port, self.plain_port, self.admin_port = free_port(), free_port(), free_port()
@@ -86,11 +87,13 @@ authentication:
     - {{ id: bob, sha256: "{digest(OTHER_TOKEN)}", subject: bob, routes: ["/"] }}
     - {{ id: narrow, sha256: "{digest(NARROW_TOKEN)}", subject: narrow, routes: ["/narrow"] }}
     - {{ id: old, sha256: "{digest(EXPIRED_TOKEN)}", subject: old, routes: ["/"], expires: 2020-01-01T00:00:00Z }}
+{tokens}
+  {authentication}
 upstreams:
   echo: {upstream}
 session: {{ {session} }}
 limits: {{ {limits} }}
-admin: {{ address: "127.0.0.1:{self.admin_port}" }}
+admin: {{ address: "127.0.0.1:{self.admin_port}"{admin} }}
 log: {{ format: json }}
 """
         self.config = self.folder / "proxy.yaml"
