@@ -216,6 +216,8 @@ final class Session: LegDelegate {
     }
 
     private func cut(_ leg: WebSocketLeg) {
+        // What `leg` brought last is written but not flushed: its read ends here, and may never be said complete.
+        self.other(than: leg)?.flush()
         // Behind a peer's Close nothing comes any more, but behind what broke the protocol anything may; and our own
         // Close may still wait for the end of a frame.
         if leg === self.violator || leg.wantsBoundary {
