@@ -1,0 +1,71 @@
+import GRDB
+
+/// The tables of the database. A migration that has been released is never changed: another is added.
+enum StoreSchema {
+    static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1-tokens") { try $0.execute(sql: self.tokens) }
+        migrator.registerMigration("1-audit") { try $0.execute(sql: self.audit) }
+        return migrator
+    }
+
+    private static let tokens = """
+        CREATE TABLE token (
+            id TEXT NOT NULL PRIMARY KEY,
+            subject TEXT NOT NULL,
+            routes TEXT NOT NULL,              -- JSON array
+            origins TEXT,                      -- JSON array
+            not_before INTEGER,                -- this and every other time: Unix seconds
+            expires INTEGER,
+            sessions INTEGER,
+            messages_per_second INTEGER,
+            note TEXT NOT NULL,
+            created INTEGER NOT NULL,
+            rotated INTEGER,
+            revoked INTEGER,
+            revoked_reason TEXT
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE secret (
+            token TEXT NOT NULL REFERENCES token (id) ON DELETE CASCADE,
+            generation INTEGER NOT NULL,
+            digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+            until INTEGER,
+            PRIMARY KEY (token, generation)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE jwt_revocation (
+            kind TEXT NOT NULL CHECK (kind IN ('id', 'subject')),
+            value TEXT NOT NULL,
+            before INTEGER NOT NULL,
+            until INTEGER NOT NULL,
+            PRIMARY KEY (kind, value)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE idempotency (
+            key TEXT NOT NULL PRIMARY KEY,
+            request BLOB NOT NULL,
+            token TEXT NOT NULL,
+            generation INTEGER NOT NULL,
+            at INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        """
+
+    private static let audit = """
+        CREATE TABLE audit (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            at INTEGER NOT NULL,
+            actor TEXT NOT NULL,
+            address TEXT NOT NULL,
+            action TEXT NOT NULL,
+            target TEXT NOT NULL,
+            detail TEXT NOT NULL
+        ) STRICT;
+
+        CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+        BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+
+        CREATE TRIGGER audit_is_not_shortened BEFORE DELETE ON audit
+        BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+        """
+}
