@@ -29,7 +29,8 @@ package final class TokenStore: Sendable {
         do {
             if !FileManager.default.fileExists(atPath: path) {
                 // SQLite gives its other files the mode of this one.
-                guard FileManager.default.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600])
+                guard
+                    FileManager.default.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600])
                 else { throw StoreError(kind: .unusable, description: "\(path): cannot be made") }
             }
             var configuration = Configuration()
@@ -146,7 +147,9 @@ package final class TokenStore: Sendable {
     }
 
     private static func token(_ row: Row, secrets: [TokenSecret], lists: inout JSONLists) throws -> StoredToken {
-        let origins: [OriginPattern]? = try (row[3] as String?).map { try lists.read($0).compactMap(OriginPattern.init) }
+        let origins: [OriginPattern]? = try (row[3] as String?).map {
+            try lists.read($0).compactMap(OriginPattern.init)
+        }
         let token = Token(
             id: row[0], source: .store, subject: row[1], routes: try lists.read(row[2]), origins: origins,
             notBefore: row[4], expires: row[5], issued: row[8],

@@ -1,0 +1,130 @@
+import CulvertCore
+
+/// Why the token desk did not do what it was asked.
+package enum DeskError: Error, Equatable, Sendable {
+    case notFound
+    /// What is asked for contradicts what is there.
+    case conflict(String)
+    /// `member` is a JSON pointer (RFC 6901) into the request.
+    case invalid(member: String, String)
+    /// The token stands in the configuration file.
+    case readOnly
+    /// The disk is full, or will not take more; nothing has changed.
+    case full
+    case failed
+}
+
+/// What a new token is to be.
+package struct TokenRequest: Sendable, Equatable {
+    package var id: String?
+    package var subject: String
+    package var routes: [String]
+    package var origins: [String]?
+    /// Unix seconds.
+    package var notBefore: Int64?
+    package var expires: Int64?
+    package var sessions: Int?
+    package var messagesPerSecond: Int?
+    package var note: String?
+
+    package init(
+        id: String? = nil, subject: String, routes: [String], origins: [String]? = nil, notBefore: Int64? = nil,
+        expires: Int64? = nil, sessions: Int? = nil, messagesPerSecond: Int? = nil, note: String? = nil
+    ) {
+        self.id = id
+        self.subject = subject
+        self.routes = routes
+        self.origins = origins
+        self.notBefore = notBefore
+        self.expires = expires
+        self.sessions = sessions
+        self.messagesPerSecond = messagesPerSecond
+        self.note = note
+    }
+}
+
+/// What is to change of a token; what is nil stays, what is `.some(nil)` is taken away.
+package struct TokenPatch: Sendable, Equatable {
+    package var routes: [String]?
+    package var origins: [String]??
+    package var notBefore: Int64??
+    package var expires: Int64??
+    package var sessions: Int??
+    package var messagesPerSecond: Int??
+    package var note: String?
+
+    package init() {}
+}
+
+/// What may stand in a token's fields.
+enum TokenRules {
+    static let listLimit = 64
+    static let noteLimit = 1024
+
+    static func id(_ text: String) throws(DeskError) -> String {
+        let isName =
+            (1...128).contains(text.utf8.count)
+            && text.utf8.allSatisfy { byte in
+                (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+                    || ".-_".utf8.contains(byte)
+            }
+        // A path segment of dots names another resource (RFC 3986 5.2.4).
+        guard isName, text != ".", text != ".." else {
+            throw .invalid(member: "/id", "1 to 128 letters, digits and ._- are allowed")
+        }
+        return text
+    }
+
+    /// It is sent in a header.
+    static func subject(_ text: String) throws(DeskError) -> String {
+        guard (1...256).contains(text.utf8.count), text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) else {
+            throw .invalid(member: "/subject", "1 to 256 printable ASCII characters are allowed")
+        }
+        return text
+    }
+
+    static func routes(_ list: [String]) throws(DeskError) -> [String] {
+        guard (1...self.listLimit).contains(list.count) else {
+            throw .invalid(member: "/routes", "1 to \(self.listLimit) paths are allowed")
+        }
+        for (index, path) in list.enumerated() where !PathPrefix.isSafe(path) || path.utf8.count > 1024 {
+            throw .invalid(member: "/routes/\(index)", "a path begins with a slash and has no dot segments")
+        }
+        return list
+    }
+
+    static func origins(_ list: [String]?) throws(DeskError) -> [OriginPattern]? {
+        guard let list else { return nil }
+        guard (1...self.listLimit).contains(list.count) else {
+            throw .invalid(member: "/origins", "1 to \(self.listLimit) origins are allowed")
+        }
+        var patterns: [OriginPattern] = []
+        for (index, text) in list.enumerated() {
+            guard text.utf8.count <= 512, let pattern = OriginPattern(text) else {
+                throw .invalid(
+                    member: "/origins/\(index)", "an origin is like https://a.example or https://*.example.com")
+            }
+            patterns.append(pattern)
+        }
+        return patterns
+    }
+
+    static func limit(_ value: Int?, _ member: String) throws(DeskError) -> Int? {
+        guard let value else { return nil }
+        guard (1...1_000_000).contains(value) else { throw .invalid(member: member, "1 to 1000000 is allowed") }
+        return value
+    }
+
+    static func note(_ text: String) throws(DeskError) -> String {
+        guard text.unicodeScalars.count <= self.noteLimit, !text.unicodeScalars.contains("\0") else {
+            throw .invalid(member: "/note", "at most \(self.noteLimit) characters are allowed")
+        }
+        return text
+    }
+
+    static func times(notBefore: Int64?, expires: Int64?) throws(DeskError) {
+        if let notBefore, let expires, expires <= notBefore {
+            throw .invalid(member: "/expires", "must be later than not_before")
+        }
+    }
+}
