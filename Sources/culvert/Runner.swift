@@ -1,3 +1,4 @@
+import CulvertCore
 import CulvertServer
 import Foundation
 import Logging
@@ -43,16 +44,18 @@ struct Runner {
         // Before anybody can see that we run: who then signals must find us listening.
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         let edge: EdgeServer
-        let admin: AdminServer?
+        let control: ControlPlane?
         do {
+            let store = try self.config.state.map { path throws(StoreError) in try TokenStore(path: path) }
+            let entries = try store?.entries() ?? []
             edge = try await EdgeServer.start(
-                config: self.config, tokens: self.config.authentication.tokens.map(\.entry), group: group,
+                config: self.config, tokens: self.config.authentication.tokens.map(\.entry) + entries, group: group,
                 pages: self.pages, logger: self.logger)
-            admin = try await self.startAdmin(edge, group: group)
+            control = try await self.startControl(edge, store: store, entries: entries, group: group)
         } catch {
             throw StartFailure(description: "culvert cannot start: \(error)")
         }
-        let service = EdgeService(edge: edge, admin: admin, afterwards: self.afterwards)
+        let service = EdgeService(edge: edge, control: control, afterwards: self.afterwards)
         let services = ServiceGroup(
             configuration: .init(
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
@@ -67,14 +70,16 @@ struct Runner {
         self.logger.info("stopped")
     }
 
-    private func startAdmin(_ edge: EdgeServer, group: MultiThreadedEventLoopGroup) async throws -> AdminServer? {
-        guard let config = self.config.admin else { return nil }
+    private func startControl(
+        _ edge: EdgeServer, store: TokenStore?, entries: [TokenEntry], group: MultiThreadedEventLoopGroup
+    ) async throws -> ControlPlane? {
+        guard let config = self.config.admin, let store else { return nil }
         do {
-            return try await AdminServer.start(config, group: group) {
-                AdminServer.Health(sessions: edge.openSessions, isDraining: edge.isDraining)
-            }
+            return try await ControlPlane.start(
+                config: self.config, admin: config, edge: edge, store: store, entries: entries,
+                adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], group: group, logger: self.logger)
         } catch {
-            throw StartFailure(description: "admin listener \(config.host):\(config.port): \(error)")
+            throw StartFailure(description: "admin listener \(config.address): \(error)")
         }
     }
 
@@ -91,13 +96,13 @@ struct Runner {
 
 private struct EdgeService: Service {
     let edge: EdgeServer
-    let admin: AdminServer?
+    let control: ControlPlane?
     let afterwards: (@Sendable () async -> Void)?
 
     func run() async throws {
         try? await gracefulShutdown()
         await self.edge.shutdown()
-        await self.admin?.shutdown()
+        await self.control?.shutdown()
         await self.afterwards?()
     }
 }

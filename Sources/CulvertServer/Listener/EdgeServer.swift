@@ -49,7 +49,7 @@ package final class EdgeServer: Sendable {
         var addresses: [SocketAddress] = []
         do {
             for listen in config.listen {
-                let tls = try listen.tls.map(TLSContexts.make)
+                let tls = try listen.tls.map { try TLSContexts.make($0) }
                 try Self.probe(listen)
                 var port = listen.port
                 for (index, state) in states.enumerated() {
@@ -109,13 +109,14 @@ package final class EdgeServer: Sendable {
             .bind(host: host, port: port).get()
     }
 
-    /// Makes `changes` hold on every event loop, for every session there is. Returns when they do.
-    package func apply(_ changes: [TokenChange]) async {
+    /// Hands `changes` to every event loop, in the order of the calls; what is returned waits until they hold there,
+    /// for every session there is.
+    package func apply(_ changes: [TokenChange]) -> @Sendable () async -> Void {
         let done = self.edge.loops.map { state in
             state.eventLoop.submit { state.value.apply(changes) }
         }
         // Fails only when the loop is shut down, and with it every session.
-        for future in done { try? await future.get() }
+        return { for future in done { try? await future.get() } }
     }
 
     package var sessions: EdgeSessions { EdgeSessions(edge: self.edge) }

@@ -19,13 +19,19 @@ enum TLSContexts {
         var names: [String]
     }
 
-    static func make(_ config: TLSConfig) throws -> NIOSSLContext {
+    /// - Parameter clientCA: PEM file of the authorities whose client certificates are demanded; nil to ask for none.
+    static func make(_ config: TLSConfig, clientCA: String? = nil) throws -> NIOSSLContext {
         let identities = try config.certificates.map(Self.load)
         guard let first = identities.first else { throw Unusable(description: "a TLS listener without a certificate") }
         var tls = TLSConfiguration.makeServerConfiguration(certificateChain: first.chain, privateKey: first.key)
         tls.minimumTLSVersion = config.minimumVersion == .v1_3 ? .tlsv13 : .tlsv12
         tls.applicationProtocols = ["http/1.1"]
         tls.shutdownTimeout = Self.shutdownTimeout
+        if let clientCA {
+            tls.trustRoots = .file(clientCA)
+            // There is no name to compare: whoever the authority vouches for is let in.
+            tls.certificateVerification = .noHostnameVerification
+        }
         if identities.count > 1 {
             tls.sslContextCallback = { values, promise in
                 var override = NIOSSLContextConfigurationOverride.noChanges

@@ -108,6 +108,11 @@ package final class TokenStore: Sendable {
         }
     }
 
+    /// All there are, as the event loops take them.
+    package func entries() throws(StoreError) -> [TokenEntry] {
+        try self.all().map { $0.entry(use: TokenUse()) }
+    }
+
     func token(id: String) throws(StoreError) -> StoredToken? {
         try self.read { try Self.token(id: id, $0) }
     }

@@ -1,0 +1,97 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+
+/// `/v1/sessions`.
+extension AdminAPI {
+    private static let filters = ["token", "subject", "route", "transport", "address", "upstream"]
+
+    func sessions(_ request: AdminRequest, _ path: [String]) async throws(AdminFailure) -> HTTPAnswer {
+        guard path.count <= 1 else { throw AdminFailure(404, "not_found", "There is no such thing.") }
+        try Self.allow(request, [.GET, .HEAD, .DELETE])
+        switch (request.head.method, path.first) {
+        case (.DELETE, let id?):
+            let frame = try Self.frame(try request.parameters(["code", "reason"]))
+            guard await self.sessions.close(id: id, code: frame.code, reason: frame.reason) else {
+                throw AdminFailure(404, "not_found", "There is no such session.")
+            }
+            try await self.note(request, "session.close", id, frame)
+            return HTTPAnswer(status: .noContent)
+        case (.DELETE, nil):
+            let parameters = try request.parameters(Self.filters + ["code", "reason"])
+            let filter = try Self.filter(parameters)
+            // All sessions at once is what stopping is for, or a mistake.
+            guard !filter.isEmpty else { throw AdminFailure(400, "bad_parameter", "Which sessions? Give a filter.") }
+            let frame = try Self.frame(parameters)
+            let count = await self.sessions.close(filter, code: frame.code, reason: frame.reason)
+            let names = Self.filters.compactMap { name in parameters[name].map { "\(name)=\($0)" } }
+            try await self.note(request, "session.close", names.joined(separator: " "), frame)
+            return Self.json(.ok, JSONWriter.object { $0.add("closed", count) })
+        case (_, let id?):
+            _ = try request.parameters([])
+            guard let info = await self.sessions.info(id: id) else {
+                throw AdminFailure(404, "not_found", "There is no such session.")
+            }
+            return Self.json(.ok, Self.text(info))
+        case (_, nil):
+            let parameters = try request.parameters(Self.filters + ["cursor", "limit"])
+            let limit = try request.limit(parameters)
+            let filter = try Self.filter(parameters)
+            let page = await self.sessions.list(filter, after: parameters["cursor"], limit: limit)
+            return Self.json(.ok, JSONWriter.page(page.items.map(Self.text), next: page.next))
+        }
+    }
+
+    private func note(
+        _ request: AdminRequest, _ action: String, _ target: String, _ frame: (code: CloseCode, reason: String)
+    ) async throws(AdminFailure) {
+        try await self.ask { () async throws(DeskError) in
+            try await self.desk.note(
+                action, target, detail: "code \(frame.code.rawValue)", by: request.caller)
+        }
+    }
+
+    private static func filter(_ parameters: [String: String]) throws(AdminFailure) -> SessionFilter {
+        let transport = try parameters["transport"].map { text throws(AdminFailure) in
+            guard let transport = Transport(rawValue: text) else {
+                throw AdminFailure(400, "bad_parameter", "transport is websocket or long-poll.")
+            }
+            return transport
+        }
+        return SessionFilter(
+            token: parameters["token"], subject: parameters["subject"], route: parameters["route"],
+            transport: transport, address: parameters["address"], upstream: parameters["upstream"])
+    }
+
+    private static func frame(
+        _ parameters: [String: String]
+    ) throws(AdminFailure) -> (code: CloseCode, reason: String) {
+        let reason = parameters["reason"] ?? "closed by the operator"
+        // RFC 6455 5.5: a control frame has 125 bytes, of which two are the code.
+        guard reason.utf8.count <= 123 else {
+            throw AdminFailure(400, "bad_parameter", "reason has at most 123 bytes.")
+        }
+        guard let text = parameters["code"] else { return (.goingAway, reason) }
+        guard let number = UInt16(text), number == 1000 || number == 1001 || (3000...4999).contains(number) else {
+            throw AdminFailure(400, "bad_parameter", "code is 1000, 1001, or 3000 to 4999.")
+        }
+        return (CloseCode(rawValue: number), reason)
+    }
+
+    private static func text(_ info: SessionInfo) -> String {
+        JSONWriter.object {
+            $0.add("id", info.id)
+            $0.add("token", info.token)
+            $0.add("subject", info.subject)
+            $0.add("route", info.route)
+            $0.add("transport", info.transport.rawValue)
+            $0.add("address", info.address)
+            $0.add("upstream", info.upstream)
+            $0.add("opened_at", time: info.openedAt)
+            $0.add("messages_in", info.messagesIn)
+            $0.add("messages_out", info.messagesOut)
+            $0.add("bytes_in", info.bytesIn)
+            $0.add("bytes_out", info.bytesOut)
+        }
+    }
+}

@@ -1,0 +1,231 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+
+/// `/v1/tokens` and `/v1/jwt/revocations`.
+extension AdminAPI {
+    func tokens(_ request: AdminRequest, _ path: [String]) async throws(AdminFailure) -> HTTPAnswer {
+        switch (path.count, path.last) {
+        case (0, _):
+            try Self.allow(request, [.GET, .HEAD, .POST])
+            return request.head.method == .POST ? try await self.mint(request) : try await self.listTokens(request)
+        case (1, let id?):
+            try Self.allow(request, [.GET, .HEAD, .PATCH, .DELETE])
+            return try await self.token(request, id)
+        case (2, "rotate"?):
+            try Self.allow(request, [.POST])
+            return try await self.rotate(request, path[0])
+        case (2, "revoke"?):
+            try Self.allow(request, [.POST])
+            return try await self.revoke(request, path[0])
+        default:
+            throw AdminFailure(404, "not_found", "There is no such thing.")
+        }
+    }
+
+    private func listTokens(_ request: AdminRequest) async throws(AdminFailure) -> HTTPAnswer {
+        let parameters = try request.parameters(["cursor", "limit", "subject", "revoked"])
+        let limit = try request.limit(parameters)
+        let revoked = try parameters["revoked"].map { text throws(AdminFailure) in
+            guard let value = Bool(text) else { throw AdminFailure(400, "bad_parameter", "revoked is true or false.") }
+            return value
+        }
+        let page = try await self.ask { () async throws(DeskError) in
+            try await self.desk.list(
+                after: parameters["cursor"], limit: limit, subject: parameters["subject"], revoked: revoked)
+        }
+        return Self.json(.ok, JSONWriter.page(page.items.map { Self.text($0) }, next: page.next))
+    }
+
+    private func mint(_ request: AdminRequest) async throws(AdminFailure) -> HTTPAnswer {
+        _ = try request.parameters([])
+        var members = try request.members([
+            "id", "subject", "routes", "origins", "not_before", "expires", "limits", "note",
+        ])
+        var wanted = TokenRequest(
+            id: members.string("id"), subject: members.string("subject", required: true) ?? "",
+            routes: members.strings("routes", required: true) ?? [], origins: members.strings("origins"),
+            notBefore: members.time("not_before"), expires: members.time("expires"), note: members.string("note"))
+        if var limits = members.object("limits") {
+            limits.check(known: ["sessions", "messages_per_second"])
+            wanted.sessions = limits.integer("sessions")
+            wanted.messagesPerSecond = limits.integer("messages_per_second")
+            members.add(limits.faults)
+        }
+        guard members.faults.isEmpty else { throw AdminFailure(faults: members.faults) }
+        let key = try request.idempotencyKey()
+        let token = wanted
+        let minted = try await self.ask { () async throws(DeskError) in
+            try await self.desk.mint(token, idempotencyKey: key, by: request.caller)
+        }
+        return Self.json(
+            .created, Self.text(minted.stored, secret: minted.secret),
+            headers: ["Location": "/v1/tokens/\(minted.stored.token.id)"])
+    }
+
+    private func rotate(_ request: AdminRequest, _ id: String) async throws(AdminFailure) -> HTTPAnswer {
+        _ = try request.parameters([])
+        var members = try request.members(["overlap"], isOptional: true)
+        var overlap: Int64 = 86_400
+        if let text = members.string("overlap") {
+            if let time = ConfigUnits.time(text) {
+                overlap = time.nanoseconds / 1_000_000_000
+            } else {
+                members.fail("overlap", "expected a duration with its unit, such as 0s, 30m or 24h")
+            }
+        }
+        guard members.faults.isEmpty else { throw AdminFailure(faults: members.faults) }
+        let key = try request.idempotencyKey()
+        let seconds = overlap
+        let minted = try await self.ask { () async throws(DeskError) in
+            try await self.desk.rotate(id: id, overlap: seconds, idempotencyKey: key, by: request.caller)
+        }
+        return Self.json(.ok, Self.text(minted.stored, secret: minted.secret))
+    }
+
+    private func revoke(_ request: AdminRequest, _ id: String) async throws(AdminFailure) -> HTTPAnswer {
+        _ = try request.parameters([])
+        var members = try request.members(["reason"], isOptional: true)
+        let reason = members.string("reason")
+        guard members.faults.isEmpty else { throw AdminFailure(faults: members.faults) }
+        let stored = try await self.ask { () async throws(DeskError) in
+            try await self.desk.revoke(id: id, reason: reason, by: request.caller)
+        }
+        return Self.json(.ok, Self.text(stored))
+    }
+
+    private func token(_ request: AdminRequest, _ id: String) async throws(AdminFailure) -> HTTPAnswer {
+        _ = try request.parameters([])
+        switch request.head.method {
+        case .DELETE:
+            try await self.ask { () async throws(DeskError) in
+                try await self.desk.delete(id: id, by: request.caller)
+            }
+            return HTTPAnswer(status: .noContent)
+        case .PATCH:
+            let patch = try Self.patch(request)
+            let stored = try await self.ask { () async throws(DeskError) in
+                try await self.desk.patch(id: id, patch, by: request.caller)
+            }
+            return Self.json(.ok, Self.text(stored))
+        default:
+            let stored = try await self.ask { () async throws(DeskError) in try await self.desk.token(id: id) }
+            return Self.json(.ok, Self.text(stored))
+        }
+    }
+
+    /// As a merge patch (RFC 7396): null takes away, what is absent stays.
+    private static func patch(_ request: AdminRequest) throws(AdminFailure) -> TokenPatch {
+        var members = try request.members(["routes", "origins", "not_before", "expires", "limits", "note"])
+        var patch = TokenPatch()
+        if members.has("routes") { patch.routes = members.strings("routes", required: true) }
+        if members.has("origins") { patch.origins = .some(members.strings("origins")) }
+        if members.has("not_before") { patch.notBefore = .some(members.time("not_before")) }
+        if members.has("expires") { patch.expires = .some(members.time("expires")) }
+        if members.has("note") { patch.note = members.string("note") ?? "" }
+        if var limits = members.object("limits") {
+            limits.check(known: ["sessions", "messages_per_second"])
+            if limits.has("sessions") { patch.sessions = .some(limits.integer("sessions")) }
+            if limits.has("messages_per_second") {
+                patch.messagesPerSecond = .some(limits.integer("messages_per_second"))
+            }
+            members.add(limits.faults)
+        } else if members.has("limits"), members.faults.isEmpty {
+            patch.sessions = .some(nil)
+            patch.messagesPerSecond = .some(nil)
+        }
+        guard members.faults.isEmpty else { throw AdminFailure(faults: members.faults) }
+        return patch
+    }
+
+    private static func text(_ stored: StoredToken, secret: String? = nil) -> String {
+        let token = stored.token
+        return JSONWriter.object { out in
+            out.add("id", token.id)
+            if let secret { out.add("secret", secret) }
+            out.add("source", token.source.rawValue)
+            out.add("subject", token.subject)
+            out.add("routes", token.routes)
+            out.add("origins", token.origins?.map(\.description))
+            out.add("not_before", time: token.notBefore)
+            out.add("expires", time: token.expires)
+            out.add(
+                "limits",
+                raw: JSONWriter.object {
+                    $0.add("sessions", token.limits.sessions)
+                    $0.add("messages_per_second", token.limits.messagesPerSecond)
+                })
+            out.add("note", stored.note)
+            out.add("created_at", time: token.source == .store ? token.issued : nil)
+            out.add("rotated_at", time: stored.rotatedAt)
+            out.add("revoked_at", time: stored.revokedAt)
+            out.add("revoked_reason", stored.revokedReason)
+            let secrets = stored.secrets.map { secret in
+                JSONWriter.object {
+                    $0.add("generation", secret.generation)
+                    $0.add("until", time: secret.until)
+                }
+            }
+            out.add("secrets", raw: "[" + secrets.joined(separator: ",") + "]")
+        }
+    }
+
+    // MARK: - JWT revocations
+
+    func jwtRevocations(_ request: AdminRequest) async throws(AdminFailure) -> HTTPAnswer {
+        try Self.allow(request, [.GET, .HEAD, .POST, .DELETE])
+        switch request.head.method {
+        case .POST:
+            _ = try request.parameters([])
+            let revocation = try Self.revocation(request)
+            try await self.ask { () async throws(DeskError) in
+                try await self.desk.revokeJWT(revocation, by: request.caller)
+            }
+            return Self.json(.created, Self.text(revocation))
+        case .DELETE:
+            let parameters = try request.parameters(["jti", "subject"])
+            let target = try Self.target(jti: parameters["jti"], subject: parameters["subject"])
+            try await self.ask { () async throws(DeskError) in
+                try await self.desk.removeJWTRevocation(target, by: request.caller)
+            }
+            return HTTPAnswer(status: .noContent)
+        default:
+            _ = try request.parameters([])
+            let all = try await self.ask { () async throws(DeskError) in try await self.desk.jwtRevocations() }
+            return Self.json(.ok, JSONWriter.page(all.map(Self.text), next: nil))
+        }
+    }
+
+    private static func revocation(_ request: AdminRequest) throws(AdminFailure) -> JWTRevocation {
+        var members = try request.members(["jti", "subject", "before", "until"])
+        let jti = members.string("jti")
+        let subject = members.string("subject")
+        let before = members.time("before")
+        let until = members.time("until")
+        if until == nil, members.faults.isEmpty { members.fail("until", "missing") }
+        guard members.faults.isEmpty, let until else { throw AdminFailure(faults: members.faults) }
+        return JWTRevocation(
+            target: try self.target(jti: jti, subject: subject), before: before ?? Clock.unixSeconds() + 1, until: until
+        )
+    }
+
+    private static func target(jti: String?, subject: String?) throws(AdminFailure) -> JWTRevocation.Target {
+        switch (jti, subject) {
+        case (let jti?, nil): return .id(jti)
+        case (nil, let subject?): return .subject(subject)
+        default: throw AdminFailure(400, "invalid_request", "Either jti or subject is required.")
+        }
+    }
+
+    private static func text(_ revocation: JWTRevocation) -> String {
+        JSONWriter.object {
+            if case .subject(let subject) = revocation.target {
+                $0.add("subject", subject)
+                $0.add("before", time: revocation.before)
+            } else {
+                $0.add("jti", revocation.target.value)
+            }
+            $0.add("until", time: revocation.until)
+        }
+    }
+}

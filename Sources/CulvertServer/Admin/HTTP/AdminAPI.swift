@@ -1,0 +1,176 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+
+/// The admin API: who may ask, and who answers.
+package struct AdminAPI: Sendable {
+    package struct Health: Sendable {
+        package var sessions: Int
+        package var isDraining: Bool
+
+        package init(sessions: Int, isDraining: Bool) {
+            self.sessions = sessions
+            self.isDraining = isDraining
+        }
+    }
+
+    let desk: TokenDesk
+    let sessions: any SessionDirectory
+    private let token: AdminToken
+    /// Names under which the listener may be called; nil for a Unix socket, which no browser reaches.
+    private let hosts: Set<String>?
+    private let health: @Sendable () -> Health
+    /// The configuration in effect, without secrets.
+    private let redactedConfig: String
+
+    package init(
+        config: ProxyConfig, admin: AdminConfig, desk: TokenDesk, sessions: any SessionDirectory, token: AdminToken,
+        health: @escaping @Sendable () -> Health
+    ) {
+        self.desk = desk
+        self.sessions = sessions
+        self.token = token
+        self.health = health
+        self.redactedConfig = config.redactedYAML()
+        self.hosts =
+            admin.socket == nil
+            ? Set(
+                ["localhost", "127.0.0.1", "[::1]", admin.host.lowercased(), "[\(admin.host.lowercased())]"]
+                    + admin.hosts)
+            : nil
+    }
+
+    func answer(_ request: AdminRequest) async -> HTTPAnswer {
+        do throws(AdminFailure) {
+            return try await self.route(request)
+        } catch {
+            return error.answer
+        }
+    }
+
+    private func route(_ request: AdminRequest) async throws(AdminFailure) -> HTTPAnswer {
+        try self.checkPlace(request)
+        guard !request.isMalformed else { throw AdminFailure(400, "bad_target", "The request target is malformed.") }
+        let path = request.path
+        switch path {
+        case ["healthz"], ["readyz"]:
+            try Self.allow(request, [.GET, .HEAD])
+            return self.health(readiness: path == ["readyz"])
+        default: break
+        }
+        try self.checkToken(request)
+        switch path.first {
+        case "openapi.json" where path.count == 1:
+            try Self.allow(request, [.GET, .HEAD])
+            _ = try request.parameters([])
+            return Self.json(.ok, OpenAPIDocument.text)
+        case "v1":
+            switch path.dropFirst().first {
+            case "tokens": return try await self.tokens(request, Array(path.dropFirst(2)))
+            case "sessions": return try await self.sessions(request, Array(path.dropFirst(2)))
+            case "jwt" where path.count == 3 && path[2] == "revocations": return try await self.jwtRevocations(request)
+            case "audit" where path.count == 2: return try await self.audit(request)
+            case "config" where path.count == 2:
+                try Self.allow(request, [.GET, .HEAD])
+                _ = try request.parameters([])
+                return Self.json(.ok, JSONWriter.object { $0.add("yaml", self.redactedConfig) })
+            case "version" where path.count == 2:
+                try Self.allow(request, [.GET, .HEAD])
+                _ = try request.parameters([])
+                return Self.json(.ok, JSONWriter.object { $0.add("version", Version.text) })
+            default: throw AdminFailure(404, "not_found", "There is no such thing.")
+            }
+        default: throw AdminFailure(404, "not_found", "There is no such thing.")
+        }
+    }
+
+    /// A page of the web may have a browser send requests here, by the listener's address or by a name of its own that
+    /// resolves to it (DNS rebinding). Their Host or Origin tells them.
+    private func checkPlace(_ request: AdminRequest) throws(AdminFailure) {
+        let headers = request.head.headers
+        if let hosts = self.hosts {
+            let host = headers["host"]
+            guard host.count == 1, let name = host.first.map(Self.bareHost), hosts.contains(name) else {
+                throw AdminFailure(403, "host_not_allowed", "The admin API is not called by this name.")
+            }
+        }
+        guard headers["origin"].isEmpty, headers["sec-fetch-site"].allSatisfy({ $0 == "none" }) else {
+            throw AdminFailure(403, "origin_not_allowed", "The admin API is not for web pages.")
+        }
+    }
+
+    private static func bareHost(_ host: String) -> String {
+        let lower = host.lowercased()
+        return lower.first == "[" ? lower.prefix { $0 != "]" } + "]" : String(lower.prefix { $0 != ":" })
+    }
+
+    private func checkToken(_ request: AdminRequest) throws(AdminFailure) {
+        let values = request.head.headers["authorization"]
+        let parts = values.first?.split(maxSplits: 1) { $0 == " " } ?? []
+        guard values.count == 1, parts.count == 2, parts[0].lowercased() == "bearer", self.token.admits(parts[1]) else {
+            let error = values.isEmpty ? "" : ", error=\"invalid_token\""
+            throw AdminFailure(
+                401, "unauthorized", "The admin token is required.",
+                headers: ["WWW-Authenticate": "Bearer realm=\"culvert admin\"" + error])
+        }
+    }
+
+    static func allow(_ request: AdminRequest, _ methods: [HTTPMethod]) throws(AdminFailure) {
+        guard !methods.contains(request.head.method) else { return }
+        let list = methods.map(\.rawValue).joined(separator: ", ")
+        throw AdminFailure(405, "method_not_allowed", "Only \(list) is taken here.", headers: ["Allow": list])
+    }
+
+    static func json(_ status: HTTPResponseStatus, _ text: String, headers: HTTPHeaders = [:]) -> HTTPAnswer {
+        var headers = headers
+        headers.add(name: "Content-Type", value: "application/json")
+        return HTTPAnswer(status: status, headers: headers, body: ByteBuffer(string: text + "\n"))
+    }
+
+    private func health(readiness: Bool) -> HTTPAnswer {
+        let health = self.health()
+        let body = JSONWriter.object {
+            $0.add("status", health.isDraining ? "draining" : "ok")
+            $0.add("sessions", health.sessions)
+        }
+        return Self.json(health.isDraining ? .serviceUnavailable : .ok, body)
+    }
+
+    private func audit(_ request: AdminRequest) async throws(AdminFailure) -> HTTPAnswer {
+        try Self.allow(request, [.GET, .HEAD])
+        let parameters = try request.parameters(["cursor", "limit"])
+        let limit = try request.limit(parameters)
+        let before = try parameters["cursor"].map { text throws(AdminFailure) in
+            guard let id = Int64(text) else { throw AdminFailure(400, "bad_parameter", "cursor is not one of ours.") }
+            return id
+        }
+        let page = try await self.ask { () async throws(DeskError) in
+            try await self.desk.audit(before: before, limit: limit)
+        }
+        let items = page.items.map { entry in
+            JSONWriter.object {
+                $0.add("id", raw: "\(entry.id)")
+                $0.add("at", time: entry.at)
+                $0.add("actor", entry.caller.name)
+                $0.add("address", entry.caller.address)
+                $0.add("action", entry.action)
+                $0.add("target", entry.target)
+                $0.add("detail", entry.detail)
+            }
+        }
+        return Self.json(.ok, JSONWriter.page(items, next: page.next.map { "\($0)" }))
+    }
+
+    func ask<Value: Sendable>(_ body: () async throws(DeskError) -> Value) async throws(AdminFailure) -> Value {
+        do throws(DeskError) {
+            return try await body()
+        } catch {
+            throw AdminFailure(error)
+        }
+    }
+}
+
+/// Of the program.
+package enum Version {
+    package static let text = "0.3.0"
+}

@@ -1,0 +1,110 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+
+/// Collects a request of the admin API, has it answered, and writes the answer.
+final class AdminHandler: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private let api: AdminAPI
+    private let bodyLimit: Int
+    private let isLocalSocket: Bool
+    private var head: HTTPRequestHead?
+    private var body = ByteBuffer()
+    private var isOverLimit = false
+    private var isBusy = false
+    private var context: ChannelHandlerContext?
+
+    init(api: AdminAPI, bodyLimit: Int, isLocalSocket: Bool) {
+        self.api = api
+        self.bodyLimit = bodyLimit
+        self.isLocalSocket = isLocalSocket
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch self.unwrapInboundIn(data) {
+        case .head(let head):
+            self.head = head
+            self.body.clear()
+            self.isOverLimit = false
+            if head.headers.contains(name: "expect") {
+                context.writeAndFlush(
+                    self.wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
+            }
+        case .body(let part):
+            if self.body.readableBytes + part.readableBytes > self.bodyLimit {
+                self.isOverLimit = true
+                self.body = ByteBuffer()
+            } else if !self.isOverLimit {
+                self.body.writeImmutableBuffer(part)
+            }
+        case .end:
+            guard let head = self.head else { return }
+            self.isBusy = true
+            if self.isOverLimit {
+                self.write(.problem(413, "body_too_large", "The body has at most \(self.bodyLimit) bytes."), to: head)
+            } else {
+                self.answer(head)
+            }
+        }
+    }
+
+    private func answer(_ head: HTTPRequestHead) {
+        guard let channel = self.context?.channel else { return }
+        let address = self.isLocalSocket ? "unix" : channel.remoteAddress?.ipAddress ?? "unknown"
+        let request = AdminRequest(head: head, body: self.body, address: address)
+        let api = self.api
+        let back = NIOLoopBound(self, eventLoop: channel.eventLoop)
+        Task {
+            let answer = await api.answer(request)
+            back.eventLoop.execute { back.value.write(answer, to: head) }
+        }
+    }
+
+    private func write(_ answer: HTTPAnswer, to head: HTTPRequestHead) {
+        guard let context = self.context else { return }
+        self.isBusy = false
+        var headers = answer.headers
+        if answer.status.mayHaveResponseBody {
+            headers.replaceOrAdd(name: "Content-Length", value: "\(answer.body.readableBytes)")
+        }
+        headers.add(name: "Cache-Control", value: "no-store")
+        headers.add(name: "X-Content-Type-Options", value: "nosniff")
+        if !head.isKeepAlive { headers.replaceOrAdd(name: "Connection", value: "close") }
+        let response = HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers)
+        context.write(self.wrapOutboundOut(.head(response)), promise: nil)
+        if answer.body.readableBytes > 0, head.method != .HEAD {
+            context.write(self.wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: nil)
+        }
+        let channel = context.channel
+        context.writeAndFlush(self.wrapOutboundOut(.end(nil))).whenComplete { _ in
+            if !head.isKeepAlive { channel.close(promise: nil) }
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard error is HTTPParserError, !self.isBusy else {
+            context.close(promise: nil)
+            return
+        }
+        var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/")
+        head.headers.add(name: "Connection", value: "close")
+        let isTooLarge = error as? HTTPParserError == .headerOverflow
+        self.write(
+            isTooLarge
+                ? .problem(431, "headers_too_large", "The request's header section is too large.")
+                : .problem(400, "bad_request", "This is not HTTP."), to: head)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // An answer that takes longer than the idle time is still given: who waits for it is not idle.
+        if event is IdleStateHandler.IdleStateEvent, !self.isBusy { context.close(promise: nil) }
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent, !self.isBusy { context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
+    }
+}

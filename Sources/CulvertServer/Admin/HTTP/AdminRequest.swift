@@ -1,0 +1,131 @@
+import CulvertCore
+import Foundation
+import NIOCore
+import NIOHTTP1
+
+/// A request of the admin API, whole.
+struct AdminRequest: Sendable {
+    var head: HTTPRequestHead
+    var body: ByteBuffer
+    /// Of the peer; `unix` for one on a Unix socket.
+    var address: String
+
+    /// Decoded; empty for a target that is no path.
+    var path: [String]
+    var query: [String: String]
+    /// A parameter was given twice, or the target is malformed.
+    var isMalformed = false
+
+    init(head: HTTPRequestHead, body: ByteBuffer, address: String) {
+        self.head = head
+        self.body = body
+        self.address = address
+        let parts = head.uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        var malformed = false
+        self.path = parts[0].split(separator: "/", omittingEmptySubsequences: false).dropFirst().map { segment in
+            guard let text = segment.removingPercentEncoding else {
+                malformed = true
+                return ""
+            }
+            return text
+        }
+        self.query = [:]
+        for pair in (parts.count == 2 ? parts[1] : "").split(separator: "&") {
+            let sides = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map {
+                $0.replacing("+", with: " ").removingPercentEncoding
+            }
+            guard let name = sides[0], let value = sides.count == 2 ? sides[1] : "",
+                self.query.updateValue(value, forKey: name) == nil
+            else {
+                malformed = true
+                continue
+            }
+        }
+        if parts[0].first != "/" { malformed = true }
+        self.isMalformed = malformed
+    }
+
+    var caller: AdminCaller { AdminCaller(name: "admin", address: self.address) }
+}
+
+/// What an operation of the admin API ends with when it does not do what it was asked.
+struct AdminFailure: Error {
+    var answer: HTTPAnswer
+
+    init(_ answer: HTTPAnswer) { self.answer = answer }
+
+    init(
+        _ status: Int, _ code: String, _ detail: String, headers: HTTPHeaders = [:], extra: [(String, String)] = []
+    ) {
+        self.answer = .problem(status, code, detail, extra: extra, headers: headers)
+    }
+
+    init(faults: [JSONMembers.Fault]) {
+        let list = faults.map { fault in
+            JSONWriter.object {
+                $0.add("pointer", fault.pointer)
+                $0.add("detail", fault.detail)
+            }
+        }
+        let first = faults.first.map { "\($0.pointer): \($0.detail)" } ?? "The request is not valid."
+        self.init(400, "invalid_request", first, extra: [("errors", "[" + list.joined(separator: ",") + "]")])
+    }
+
+    init(_ error: DeskError) {
+        switch error {
+        case .notFound: self.init(404, "not_found", "There is no such thing.")
+        case .conflict(let why): self.init(409, "conflict", "Not done: \(why).")
+        case .invalid(let member, let why): self.init(faults: [JSONMembers.Fault(pointer: member, detail: why)])
+        case .readOnly: self.init(409, "read_only", "The token stands in the configuration file; change it there.")
+        case .full: self.init(507, "state_full", "The database takes no more; nothing has changed.")
+        case .failed: self.init(500, "state_failed", "The database failed; nothing has changed.")
+        }
+    }
+}
+
+extension AdminRequest {
+    /// The body's members. An empty body is an empty object where `isOptional`.
+    func members(_ known: [String], isOptional: Bool = false) throws(AdminFailure) -> JSONMembers {
+        if isOptional, self.body.readableBytes == 0 { return JSONMembers([:]) }
+        let type = self.head.headers.first(name: "content-type")?.lowercased() ?? ""
+        guard type.prefix(while: { $0 != ";" }).trimmingCharacters(in: .whitespaces) == "application/json" else {
+            throw AdminFailure(415, "unsupported_media_type", "The body must be application/json.")
+        }
+        let data = Data(self.body.readableBytesView)
+        guard let value = try? JSONDecoder().decode(JSONValue.self, from: data), case .object(let members) = value
+        else {
+            throw AdminFailure(400, "bad_json", "The body is not a JSON object.")
+        }
+        var read = JSONMembers(members)
+        read.check(known: known)
+        return read
+    }
+
+    /// The query's parameters, of which there are no others than `known`.
+    func parameters(_ known: [String]) throws(AdminFailure) -> [String: String] {
+        for name in self.query.keys.sorted() where !known.contains(name) {
+            throw AdminFailure(
+                400, "unknown_parameter",
+                "Unknown parameter \"\(name.prefix(64))\""
+                    + (known.isEmpty ? "; none is taken." : ", expected one of \(known.joined(separator: ", "))."))
+        }
+        return self.query
+    }
+
+    func limit(_ parameters: [String: String]) throws(AdminFailure) -> Int {
+        guard let text = parameters["limit"] else { return 100 }
+        guard let limit = Int(text), (1...1000).contains(limit) else {
+            throw AdminFailure(400, "bad_parameter", "limit is 1 to 1000.")
+        }
+        return limit
+    }
+
+    func idempotencyKey() throws(AdminFailure) -> String? {
+        let keys = self.head.headers["idempotency-key"]
+        guard let key = keys.first else { return nil }
+        guard keys.count == 1, (1...255).contains(key.utf8.count) else {
+            throw AdminFailure(400, "bad_idempotency_key", "Idempotency-Key is one value of 1 to 255 characters.")
+        }
+        return key
+    }
+}

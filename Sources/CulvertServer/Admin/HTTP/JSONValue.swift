@@ -1,0 +1,175 @@
+import CulvertCore
+import Foundation
+
+/// A JSON document of a request, before anybody knows whether it is what was asked for.
+enum JSONValue: Decodable, Equatable, Sendable {
+    case null
+    case bool(Bool)
+    case integer(Int64)
+    case number(Double)
+    case string(String)
+    case array([JSONValue])
+    case object([String: JSONValue])
+
+    init(from decoder: any Decoder) throws {
+        let value = try decoder.singleValueContainer()
+        if value.decodeNil() {
+            self = .null
+        } else if let bool = try? value.decode(Bool.self) {
+            self = .bool(bool)
+        } else if let integer = try? value.decode(Int64.self) {
+            self = .integer(integer)
+        } else if let number = try? value.decode(Double.self) {
+            self = .number(number)
+        } else if let string = try? value.decode(String.self) {
+            self = .string(string)
+        } else if let array = try? value.decode([JSONValue].self) {
+            self = .array(array)
+        } else {
+            self = .object(try value.decode([String: JSONValue].self))
+        }
+    }
+}
+
+/// The members of a request's object. Each is read once; what is wrong, and what is left over, is said of all at once.
+struct JSONMembers {
+    struct Fault: Equatable, Sendable {
+        /// A JSON pointer (RFC 6901).
+        var pointer: String
+        var detail: String
+    }
+
+    private let pointer: String
+    private let members: [String: JSONValue]
+    private(set) var faults: [Fault] = []
+
+    init(_ members: [String: JSONValue], pointer: String = "") {
+        self.members = members
+        self.pointer = pointer
+    }
+
+    /// - Parameter known: every member there may be; another is a fault.
+    mutating func check(known: [String]) {
+        for name in self.members.keys.sorted() where !known.contains(name) {
+            let hint = Spelling.suggestion(for: name, among: known)
+            self.fail(name, "unknown member, expected one of \(known.joined(separator: ", "))" + hint)
+        }
+    }
+
+    mutating func fail(_ name: String, _ detail: String) {
+        let escaped = name.replacing("~", with: "~0").replacing("/", with: "~1")
+        self.faults.append(Fault(pointer: "\(self.pointer)/\(escaped)", detail: detail))
+    }
+
+    mutating func add(_ faults: [Fault]) { self.faults += faults }
+
+    /// Present, be it as null.
+    func has(_ name: String) -> Bool { self.members[name] != nil }
+
+    /// Nil when it is absent or null, or wrong.
+    mutating func string(_ name: String, required: Bool = false) -> String? {
+        switch self.members[name] {
+        case .string(let text)?: return text
+        case nil,
+            .null? where !required:
+            return nil
+        case nil: self.fail(name, "missing")
+        default: self.fail(name, "expected a string")
+        }
+        return nil
+    }
+
+    mutating func integer(_ name: String) -> Int? {
+        switch self.members[name] {
+        case .integer(let value)?:
+            if let value = Int(exactly: value) { return value }
+        case nil, .null?: return nil
+        default: break
+        }
+        self.fail(name, "expected a whole number")
+        return nil
+    }
+
+    mutating func strings(_ name: String, required: Bool = false) -> [String]? {
+        switch self.members[name] {
+        case .array(let values)?:
+            var list: [String] = []
+            for (index, value) in values.enumerated() {
+                if case .string(let text) = value {
+                    list.append(text)
+                } else {
+                    self.fail("\(name)/\(index)", "expected a string")
+                }
+            }
+            return list
+        case nil,
+            .null? where !required:
+            return nil
+        case nil: self.fail(name, "missing")
+        default: self.fail(name, "expected a list of strings")
+        }
+        return nil
+    }
+
+    /// Unix seconds.
+    mutating func time(_ name: String) -> Int64? {
+        guard let text = self.string(name) else { return nil }
+        if let seconds = AdminTime.parse(text) { return seconds }
+        self.fail(name, "expected a date and time, such as 2027-01-01T00:00:00Z")
+        return nil
+    }
+
+    mutating func object(_ name: String) -> JSONMembers? {
+        switch self.members[name] {
+        case .object(let members)?: return JSONMembers(members, pointer: "\(self.pointer)/\(name)")
+        case nil, .null?: return nil
+        default: self.fail(name, "expected an object")
+        }
+        return nil
+    }
+}
+
+/// RFC 3339 in UTC, to the second.
+enum AdminTime {
+    static func parse(_ text: String) -> Int64? {
+        guard let date = try? Date(text, strategy: .iso8601) else { return nil }
+        return Int64(exactly: date.timeIntervalSince1970.rounded(.down))
+    }
+
+    static func text(_ seconds: Int64) -> String {
+        Date(timeIntervalSince1970: TimeInterval(seconds)).formatted(.iso8601)
+    }
+}
+
+/// What the admin API answers with: members in the order they are given.
+struct JSONWriter {
+    private(set) var text = "{"
+
+    mutating func add(_ name: String, raw: String) {
+        self.text += (self.text.count > 1 ? "," : "") + Problem.quote(name) + ":" + raw
+    }
+
+    mutating func add(_ name: String, _ value: String?) { self.add(name, raw: value.map(Problem.quote) ?? "null") }
+    mutating func add(_ name: String, _ value: Int?) { self.add(name, raw: value.map { "\($0)" } ?? "null") }
+    mutating func add(_ name: String, _ value: UInt64) { self.add(name, raw: "\(value)") }
+    mutating func add(_ name: String, _ value: [String]?) {
+        self.add(name, raw: value.map { "[" + $0.map(Problem.quote).joined(separator: ",") + "]" } ?? "null")
+    }
+    mutating func add(_ name: String, time: Int64?) { self.add(name, time.map(AdminTime.text)) }
+
+    var object: String { self.text + "}" }
+
+    static func object(_ body: (inout JSONWriter) -> Void) -> String {
+        var writer = JSONWriter()
+        body(&writer)
+        return writer.object
+    }
+
+    /// One page of a listing.
+    static func page(_ items: [String], next: String?) -> String {
+        self.object { page in
+            page.add("items", raw: "[" + items.joined(separator: ",") + "]")
+            page.add("next", next)
+        }
+    }
+}
