@@ -16,7 +16,7 @@ package actor TokenDesk {
         package var secret: String
     }
 
-    let store: TokenStore
+    nonisolated let store: TokenStore
     private let configured: [String: TokenEntry]
     private let publish: Publish
     let now: @Sendable () -> Int64
