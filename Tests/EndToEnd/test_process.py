@@ -15,6 +15,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedOK
 
+from kit.admin import Admin
 from kit.edge import BIN, TOKEN, wait_for
 from kit.poll import client, open_session
 from kit.process import begin_request, begin_stop, health, wait_until_read
@@ -240,7 +241,7 @@ def test_the_admin_listener_tells_whether_the_process_is_well(backend, make_edge
 
 
 def test_the_admin_listener_has_nothing_else(edge):
-    with httpx.Client(base_url=f"http://127.0.0.1:{edge.admin_port}") as http:
+    with Admin(edge) as http:
         assert {http.get(path).status_code for path in ("/", "/healthz/", "/health", "/metrics", "/_poll")} == {404}
         assert http.post("/healthz").status_code == 405
         assert http.head("/healthz").status_code == 200

@@ -72,9 +72,13 @@ def test_a_damaged_database_is_refused_and_left_as_it_is(backend, make_edge):
     path.write_bytes(damaged)
     assert "culvert.db" in failed_start(edge)
     assert path.read_bytes() == damaged
+    for name in ("culvert.db-wal", "culvert.db-shm"):
+        (edge.folder / name).unlink(missing_ok=True)
     path.write_bytes(b"this is no database, it only stands in its place" * 100)
     assert "culvert.db: file is not a database" in failed_start(edge)
     path.write_bytes(whole)
+    for name in ("culvert.db-wal", "culvert.db-shm"):
+        (edge.folder / name).unlink(missing_ok=True)
     edge.start()
     with Admin(edge) as admin:
         assert len(admin.get("/v1/tokens", params={"limit": 1000, "subject": "s7"}).json()["items"]) == 1

@@ -54,7 +54,7 @@ class Edge:
     """One `culvert serve`; `session`, `limits` and `route` are members of the configuration to add."""
 
     def __init__(self, folder, upstream_port, route="", session="", limits="", upstream=None, extra_routes="", certs=(),
-                 tokens="", authentication="", admin=""):
+                 tokens="", authentication="", admin="", healthy=None):
         self.folder = pathlib.Path(folder)
         self.cert, key = make_certificate(self.folder)
         self.tls_port, self.plain_port, self.admin_port = free_port(), free_port(), free_port()
@@ -99,6 +99,7 @@ log: {{ format: json }}
         self.config = self.folder / "proxy.yaml"
         self.config.write_text(config)
         self.lines = []
+        self.is_healthy = healthy or Edge._healthy
         self.start()
 
     def start(self):
@@ -106,7 +107,7 @@ log: {{ format: json }}
             [BIN, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
             env={**os.environ, "SWIFT_BACKTRACE": "enable=no"}, text=True)
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
-        wait_for(lambda: self.process.poll() is not None or self._healthy(), what="the edge to be healthy")
+        wait_for(lambda: self.process.poll() is not None or self.is_healthy(self), what="the edge to be healthy")
         assert self.process.poll() is None, self.lines
 
     def _read(self, process):

@@ -33,16 +33,13 @@ package final class TokenStore: Sendable {
                     FileManager.default.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600])
                 else { throw StoreError(kind: .unusable, description: "\(path): cannot be made") }
             }
+            try Self.check(path)
             var configuration = Configuration()
             configuration.busyMode = .timeout(5)
             configuration.prepareDatabase { database in
                 try database.execute(sql: "PRAGMA synchronous = FULL")
             }
             self.pool = try DatabasePool(path: path, configuration: configuration)
-            let verdict = try self.pool.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
-            guard verdict == "ok" else {
-                throw StoreError(kind: .unusable, description: "\(path): the database is damaged; restore a backup")
-            }
             let migrator = StoreSchema.migrator
             guard try self.pool.read({ try !migrator.hasBeenSuperseded($0) }) else {
                 throw StoreError(kind: .unusable, description: "\(path): written by a newer version of Culvert")
@@ -52,6 +49,18 @@ package final class TokenStore: Sendable {
             throw error
         } catch {
             throw Self.wrap(error, path: path, isOpening: true)
+        }
+    }
+
+    /// Looks for damage without writing, so that what can be saved by hand is as it was found.
+    private static func check(_ path: String) throws {
+        var configuration = Configuration()
+        configuration.readonly = true
+        let queue = try DatabaseQueue(path: path, configuration: configuration)
+        defer { try? queue.close() }
+        let verdict = try queue.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
+        guard verdict == "ok" else {
+            throw StoreError(kind: .unusable, description: "\(path): the database is damaged; restore a backup")
         }
     }
 

@@ -1,0 +1,95 @@
+"""The admin API is what its document says, and is reached in every way that the configuration offers."""
+
+import json
+import pathlib
+import ssl
+import stat
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from kit.admin import Admin
+from kit.edge import make_certificate
+
+DOCUMENT = pathlib.Path(__file__).parents[2] / "docs/openapi.json"
+
+
+def test_the_document_is_served_as_it_stands_in_docs(edge):
+    with Admin(edge) as admin:
+        assert admin.get("/openapi.json").json() == json.loads(DOCUMENT.read_text())
+
+
+def test_every_answer_is_what_the_document_says(backend, make_edge):
+    edge = make_edge(backend.port)
+    with Admin(edge) as admin:
+        # What a schema cannot say (a reference to another member, a time that must be in the future) is left out.
+        done = subprocess.run(
+            [pathlib.Path(sys.executable).parent / "schemathesis", "run", DOCUMENT, "--url", str(admin.base_url),
+             "--header", f"Authorization: {admin.headers['Authorization']}", "--max-examples", "25",
+             "--exclude-checks", "positive_data_acceptance", "--seed", "7", "--no-color"],
+            capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stdout[-6000:]
+        assert admin.get("/healthz").status_code == 200
+
+
+def test_health_needs_no_token_and_everything_else_does(edge):
+    with httpx.Client(base_url=f"http://127.0.0.1:{edge.admin_port}") as http:
+        assert http.get("/healthz").json()["status"] == http.get("/readyz").json()["status"] == "ok"
+        paths = json.loads(DOCUMENT.read_text())["paths"]
+        for path, operations in paths.items():
+            for method in operations.keys() - {"parameters"}:
+                if path not in ("/healthz", "/readyz"):
+                    answer = http.request(method.upper(), path.replace("{id}", "x"))
+                    assert answer.status_code == 401, path
+                    assert answer.headers["www-authenticate"].startswith("Bearer ")
+
+
+def test_the_configuration_is_shown_without_secrets(edge):
+    with Admin(edge) as admin:
+        text = admin.get("/v1/config").json()["yaml"]
+        assert "query_parameter" in text and "alice" in text and "sha256: \"(redacted)\"" in text
+
+
+def test_a_unix_socket_is_its_owners(backend, make_edge):
+    edge = make_edge(backend.port)
+    edge.stop()
+    text = edge.config.read_text()
+    edge.config.write_text(text.replace(f"127.0.0.1:{edge.admin_port}", "unix:admin.sock"))
+    path = edge.folder / "admin.sock"
+    secret = (edge.folder / "culvert.admin-token").read_text().strip()
+    transport = httpx.HTTPTransport(uds=str(path))
+    edge.lines = []
+    for _ in range(2):
+        # The second time a socket is there already, left behind by a process that was killed.
+        edge.is_healthy = lambda edge: "admin listening" in edge.text
+        edge.start()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        with httpx.Client(transport=transport, base_url="http://culvert") as http:
+            answer = http.get("/v1/tokens", headers={"Authorization": f"Bearer {secret}"})
+            assert answer.status_code == 200
+            assert http.get("/v1/tokens").status_code == 401
+        edge.process.kill()
+        edge.process.wait(10)
+        edge.lines = []
+        transport = httpx.HTTPTransport(uds=str(path))
+
+
+@pytest.mark.parametrize("certificate", [True, False], ids=["with a certificate", "without one"])
+def test_tls_with_client_certificates(backend, make_edge, tmp_path, certificate):
+    cert, key = make_certificate(tmp_path)
+    edge = make_edge(
+        backend.port, admin=f", tls: {{ certificates: [ {{ certificate: {cert}, key: {key} }} ] }}, client_ca: {cert}",
+        healthy=lambda edge: "admin listening" in edge.text)
+    context = ssl.create_default_context(cafile=str(cert))
+    if certificate:
+        context.load_cert_chain(cert, key)
+    secret = (edge.folder / "culvert.admin-token").read_text().strip()
+    with httpx.Client(base_url=f"https://localhost:{edge.admin_port}", verify=context) as http:
+        headers = {"Authorization": f"Bearer {secret}"}
+        if certificate:
+            assert http.get("/v1/tokens", headers=headers).status_code == 200
+        else:
+            with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError, httpx.ConnectError)):
+                http.get("/v1/tokens", headers=headers)
