@@ -141,7 +141,9 @@ package struct AdminAPI: Sendable {
         let parameters = try request.parameters(["cursor", "limit"])
         let limit = try request.limit(parameters)
         let before = try parameters["cursor"].map { text throws(AdminFailure) in
-            guard let id = Int64(text), id > 0 else { throw AdminFailure(400, "bad_parameter", "cursor is not one of ours.") }
+            guard let id = Int64(text), id > 0 else {
+                throw AdminFailure(400, "bad_parameter", "cursor is not one of ours.")
+            }
             return id
         }
         let page = try await self.ask { () async throws(DeskError) in

@@ -1,0 +1,154 @@
+import ArgumentParser
+import AsyncHTTPClient
+import Foundation
+import NIOCore
+import NIOFoundationCompat
+import NIOHTTP1
+
+/// Where the admin API is, and how its answers are shown.
+struct AdminOptions: ParsableArguments {
+    @Option(help: "The admin API: http://HOST:PORT, https://HOST:PORT or unix:PATH.")
+    var url = "http://127.0.0.1:9901"
+
+    @Option(help: "The file with the admin token. CULVERT_ADMIN_TOKEN in the environment takes its place.")
+    var tokenFile = "culvert.admin-token"
+
+    @Flag(help: "Print what the API answers, for scripts.")
+    var json = false
+}
+
+/// Why a command did not do what it was asked; for the operator's eyes.
+struct CommandFailure: Error, CustomStringConvertible {
+    var description: String
+}
+
+/// A thin client of the admin API.
+struct AdminClient {
+    private static let deadline = TimeAmount.seconds(30)
+    private static let answerLimit = 16 << 20
+
+    let options: AdminOptions
+
+    /// - Parameter query: nil values are left out.
+    /// - Returns: the answer's body, whatever its members.
+    func ask(
+        _ method: HTTPMethod, _ path: [String], query: [(String, String?)] = [], body: [String: Any]? = nil
+    ) async throws -> Data {
+        let secret = try self.secret()
+        var request = HTTPClientRequest(url: try self.url(path, query))
+        request.method = method
+        request.headers.add(name: "Authorization", value: "Bearer \(secret)")
+        // Over a Unix socket there is no name to call it by.
+        if self.options.url.hasPrefix("unix:") { request.headers.add(name: "Host", value: "localhost") }
+        if let body {
+            request.headers.add(name: "Content-Type", value: "application/json")
+            request.body = .bytes(try JSONSerialization.data(withJSONObject: body))
+        }
+        let (status, answer) = try await self.execute(request)
+        guard (200..<300).contains(status.code) else {
+            let problem = (try? JSONSerialization.jsonObject(with: answer)) as? [String: Any]
+            throw CommandFailure(
+                description: "\(status.code): \(problem?["detail"] as? String ?? status.reasonPhrase)")
+        }
+        return answer
+    }
+
+    private func execute(_ request: HTTPClientRequest) async throws -> (HTTPResponseStatus, Data) {
+        var configuration = HTTPClient.Configuration()
+        // A port where nobody listens is an answer.
+        configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.redirectConfiguration = .disallow
+        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+        let result: Result<(HTTPResponseStatus, Data), CommandFailure>
+        do {
+            let response = try await client.execute(request, timeout: Self.deadline)
+            let body = try await response.body.collect(upTo: Self.answerLimit)
+            result = .success((response.status, Data(buffer: body)))
+        } catch {
+            result = .failure(CommandFailure(description: "\(self.options.url) cannot be reached: \(error)"))
+        }
+        try? await client.shutdown()
+        return try result.get()
+    }
+
+    private func secret() throws -> String {
+        if let secret = Environment.all["CULVERT_ADMIN_TOKEN"] { return secret }
+        guard let text = try? String(contentsOfFile: self.options.tokenFile, encoding: .utf8) else {
+            throw CommandFailure(
+                description: "\(self.options.tokenFile) cannot be read; give --token-file, or set CULVERT_ADMIN_TOKEN")
+        }
+        return text.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    private func url(_ path: [String], _ query: [(String, String?)]) throws -> String {
+        // RFC 3986 2.3: nothing else may stand for itself in a segment or a value.
+        let allowed = CharacterSet(
+            charactersIn: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+        func encode(_ text: String) -> String { text.addingPercentEncoding(withAllowedCharacters: allowed) ?? "" }
+        var base = self.options.url
+        while base.hasSuffix("/") { base.removeLast() }
+        if base.hasPrefix("unix:") {
+            let path = URL(filePath: String(base.dropFirst(5))).path
+            base = "http+unix://" + encode(path)
+        } else if !base.hasPrefix("http://"), !base.hasPrefix("https://") {
+            throw CommandFailure(description: "--url: expected http://HOST:PORT, https://HOST:PORT or unix:PATH")
+        }
+        let pairs = query.compactMap { name, value in value.map { "\(name)=\(encode($0))" } }
+        return base + "/v1/" + path.map(encode).joined(separator: "/")
+            + (pairs.isEmpty ? "" : "?" + pairs.joined(separator: "&"))
+    }
+
+    // MARK: - showing
+
+    /// The object of an answer.
+    static func object(_ answer: Data) -> [String: Any] {
+        ((try? JSONSerialization.jsonObject(with: answer)) as? [String: Any]) ?? [:]
+    }
+
+    /// Prints what the API said as it is, or as a table of `columns` of its items.
+    ///
+    /// - Parameter columns: what stands at the top, and the member that stands below.
+    func show(_ answer: Data, columns: [(title: String, member: String)]) {
+        if self.options.json {
+            FileHandle.standardOutput.write(answer)
+            return
+        }
+        let object = Self.object(answer)
+        let items = object["items"] as? [[String: Any]] ?? [object]
+        let rows =
+            [columns.map(\.title)] + items.map { item in columns.map { Self.text(item[$0.member]) } }
+        let widths = columns.indices.map { index in rows.map { $0[index].count }.max() ?? 0 }
+        var out = ""
+        for row in rows {
+            let cells = zip(row, widths).map { cell, width in cell.padding(toLength: width, withPad: " ", startingAt: 0)
+            }
+            out += cells.joined(separator: "  ").replacing(#/ +$/#, with: "") + "\n"
+        }
+        if let next = object["next"] as? String { out += "(more: --cursor \(next))\n" }
+        FileHandle.standardOutput.write(Data(out.utf8))
+    }
+
+    private static func text(_ value: Any?) -> String {
+        switch value {
+        case let list as [Any]: list.map { self.text($0) }.joined(separator: ",")
+        case let text as String:
+            // What a client chose must not drive the terminal.
+            String(
+                String.UnicodeScalarView(
+                    text.unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : $0 }))
+        case let number as NSNumber: number.stringValue
+        default: "-"
+        }
+    }
+}
+
+extension AsyncParsableCommand {
+    /// Runs `body`; what goes wrong is said on one line, and the command leaves with 1.
+    func reporting(_ body: () async throws -> Void) async throws {
+        do {
+            try await body()
+        } catch let error as CommandFailure {
+            throw Check.fail([error.description])
+        }
+    }
+}

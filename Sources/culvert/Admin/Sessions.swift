@@ -1,0 +1,98 @@
+import ArgumentParser
+import Foundation
+import NIOHTTP1
+
+/// Which sessions are meant: those that match everything that is given.
+struct SessionOptions: ParsableArguments {
+    @Option(help: "Of this token.") var token: String?
+    @Option(help: "Of this subject.") var subject: String?
+    @Option(help: "On this route: host and path.") var route: String?
+    @Option(help: "By websocket or by long-poll.") var transport: String?
+    @Option(help: "From this address.") var address: String?
+    @Option(help: "To this upstream.") var upstream: String?
+
+    var query: [(String, String?)] {
+        [
+            ("token", self.token), ("subject", self.subject), ("route", self.route), ("transport", self.transport),
+            ("address", self.address), ("upstream", self.upstream),
+        ]
+    }
+}
+
+struct Sessions: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List and close live sessions of a running proxy.", subcommands: [List.self, Close.self])
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List live sessions.")
+
+        @OptionGroup var admin: AdminOptions
+        @OptionGroup var filter: SessionOptions
+        @Option(help: "Most on the page.") var limit: Int?
+        @Option(help: "Where the page before ended.") var cursor: String?
+
+        func run() async throws {
+            try await self.reporting {
+                let client = AdminClient(options: self.admin)
+                let query = self.filter.query + [("limit", self.limit.map { "\($0)" }), ("cursor", self.cursor)]
+                client.show(
+                    try await client.ask(.GET, ["sessions"], query: query),
+                    columns: [
+                        ("ID", "id"), ("TOKEN", "token"), ("SUBJECT", "subject"), ("ROUTE", "route"),
+                        ("TRANSPORT", "transport"), ("ADDRESS", "address"), ("SINCE", "opened_at"),
+                        ("IN", "messages_in"), ("OUT", "messages_out"),
+                    ])
+            }
+        }
+    }
+
+    struct Close: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Close one session, or all that match a filter.")
+
+        @OptionGroup var admin: AdminOptions
+        @OptionGroup var filter: SessionOptions
+        @Argument(help: "The session's id.") var id: String?
+        @Option(help: "The close code: 1000, 1001, or 3000 to 4999.") var code: Int?
+        @Option(help: "The reason that the client is told.") var reason: String?
+
+        func validate() throws {
+            guard (self.id == nil) != self.filter.query.allSatisfy({ $0.1 == nil }) else {
+                throw ValidationError("Give either a session's id or a filter.")
+            }
+        }
+
+        func run() async throws {
+            try await self.reporting {
+                let client = AdminClient(options: self.admin)
+                let how = [("code", self.code.map { "\($0)" }), ("reason", self.reason)]
+                if let id = self.id {
+                    _ = try await client.ask(.DELETE, ["sessions", id], query: how)
+                } else {
+                    let answer = try await client.ask(.DELETE, ["sessions"], query: self.filter.query + how)
+                    client.show(answer, columns: [("CLOSED", "closed")])
+                }
+            }
+        }
+    }
+}
+
+struct Audit: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Show who did what through the admin API, newest first.")
+
+    @OptionGroup var admin: AdminOptions
+    @Option(help: "Most on the page.") var limit: Int?
+    @Option(help: "Where the page before ended.") var cursor: String?
+
+    func run() async throws {
+        try await self.reporting {
+            let client = AdminClient(options: self.admin)
+            let query = [("limit", self.limit.map { "\($0)" }), ("cursor", self.cursor)]
+            client.show(
+                try await client.ask(.GET, ["audit"], query: query),
+                columns: [
+                    ("AT", "at"), ("ACTOR", "actor"), ("ADDRESS", "address"), ("ACTION", "action"),
+                    ("TARGET", "target"), ("DETAIL", "detail"),
+                ])
+        }
+    }
+}

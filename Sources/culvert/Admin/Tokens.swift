@@ -1,0 +1,127 @@
+import ArgumentParser
+import Foundation
+import NIOHTTP1
+
+struct Tokens: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Mint, list, rotate and revoke tokens of a running proxy.",
+        subcommands: [Mint.self, List.self, Rotate.self, Revoke.self, Delete.self])
+
+    /// The secret alone, so that a script can take it; everything else with `--json`.
+    static func showSecret(_ answer: Data, _ client: AdminClient) {
+        if client.options.json {
+            FileHandle.standardOutput.write(answer)
+            return
+        }
+        let object = AdminClient.object(answer)
+        let note = "token \(object["id"] as? String ?? "-"); its secret is shown this once:\n"
+        FileHandle.standardError.write(Data(note.utf8))
+        FileHandle.standardOutput.write(Data(((object["secret"] as? String ?? "") + "\n").utf8))
+    }
+
+    struct Mint: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Mint a token; prints its secret.")
+
+        @OptionGroup var admin: AdminOptions
+        @Option(help: "Who presents it; the upstream is told.") var subject: String
+        @Option(help: "A path prefix that it opens; may be repeated.") var route: [String] = ["/"]
+        @Option(help: "An origin that may use it; may be repeated.") var origin: [String] = []
+        @Option(help: "Its name; made up when not given.") var id: String?
+        @Option(help: "When it begins, such as 2027-01-01T00:00:00Z.") var notBefore: String?
+        @Option(help: "When it ends.") var expires: String?
+        @Option(help: "Most sessions at a time.") var sessions: Int?
+        @Option(help: "Most messages a second.") var messagesPerSecond: Int?
+        @Option(help: "A note for people.") var note: String?
+
+        func run() async throws {
+            try await self.reporting {
+                var body: [String: Any] = ["subject": self.subject, "routes": self.route]
+                if !self.origin.isEmpty { body["origins"] = self.origin }
+                body["id"] = self.id
+                body["not_before"] = self.notBefore
+                body["expires"] = self.expires
+                body["note"] = self.note
+                var limits: [String: Any] = [:]
+                limits["sessions"] = self.sessions
+                limits["messages_per_second"] = self.messagesPerSecond
+                if !limits.isEmpty { body["limits"] = limits }
+                let client = AdminClient(options: self.admin)
+                Tokens.showSecret(try await client.ask(.POST, ["tokens"], body: body), client)
+            }
+        }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List tokens.")
+
+        @OptionGroup var admin: AdminOptions
+        @Option(help: "Only this subject's.") var subject: String?
+        @Option(help: "Most on the page.") var limit: Int?
+        @Option(help: "Where the page before ended.") var cursor: String?
+
+        func run() async throws {
+            try await self.reporting {
+                let client = AdminClient(options: self.admin)
+                let query = [
+                    ("subject", self.subject), ("limit", self.limit.map { "\($0)" }), ("cursor", self.cursor),
+                ]
+                client.show(
+                    try await client.ask(.GET, ["tokens"], query: query),
+                    columns: [
+                        ("ID", "id"), ("SUBJECT", "subject"), ("ROUTES", "routes"), ("EXPIRES", "expires"),
+                        ("ROTATED", "rotated_at"), ("REVOKED", "revoked_at"), ("SOURCE", "source"), ("NOTE", "note"),
+                    ])
+            }
+        }
+    }
+
+    struct Rotate: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Give a token a new secret; prints it. The old one lasts for the overlap.")
+
+        @OptionGroup var admin: AdminOptions
+        @Argument(help: "The token's id.") var id: String
+        @Option(help: "How long the old secret stays valid, such as 0s or 24h.") var overlap = "24h"
+
+        func run() async throws {
+            try await self.reporting {
+                let client = AdminClient(options: self.admin)
+                let answer = try await client.ask(
+                    .POST, ["tokens", self.id, "rotate"], body: ["overlap": self.overlap])
+                Tokens.showSecret(answer, client)
+            }
+        }
+    }
+
+    struct Revoke: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Revoke a token; its sessions end at once.")
+
+        @OptionGroup var admin: AdminOptions
+        @Argument(help: "The token's id.") var id: String
+        @Option(help: "Why, for the record.") var reason: String?
+
+        func run() async throws {
+            try await self.reporting {
+                let client = AdminClient(options: self.admin)
+                var body: [String: Any] = [:]
+                body["reason"] = self.reason
+                client.show(
+                    try await client.ask(.POST, ["tokens", self.id, "revoke"], body: body),
+                    columns: [("ID", "id"), ("SUBJECT", "subject"), ("REVOKED", "revoked_at")])
+            }
+        }
+    }
+
+    struct Delete: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Forget a token; its sessions end at once.")
+
+        @OptionGroup var admin: AdminOptions
+        @Argument(help: "The token's id.") var id: String
+
+        func run() async throws {
+            try await self.reporting {
+                _ = try await AdminClient(options: self.admin).ask(.DELETE, ["tokens", self.id])
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+"""`culvert tokens`, `sessions` and `audit`, as an operator types them."""
+
+import asyncio
+import json
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from kit.process import culvert
+
+
+@pytest.fixture
+def run(backend, make_edge):
+    edge = make_edge(backend.port)
+
+    def run(*arguments, code=0, **options):
+        where = ["--url", f"http://127.0.0.1:{edge.admin_port}", "--token-file", edge.folder / "culvert.admin-token"]
+        done = culvert(*arguments, *where, **options)
+        assert done.returncode == code, done.stderr
+        return done
+
+    run.edge = edge
+    return run
+
+
+async def closing(edge, secret, act):
+    async with connect(edge.wss, ssl=edge.ssl, additional_headers={"Authorization": f"Bearer {secret}"}) as ws:
+        await asyncio.to_thread(act)
+        with pytest.raises(ConnectionClosed) as caught:
+            await asyncio.wait_for(ws.recv(), 10)
+    return caught.value.rcvd.code, caught.value.rcvd.reason
+
+
+def test_a_token_is_minted_rotated_listed_and_revoked(run):
+    minted = run("tokens", "mint", "--subject", "alice-laptop", "--id", "laptop", "--note", "a \x1b[31mnote")
+    secret = minted.stdout.strip()
+    assert secret.startswith("cvt_") and "laptop" in minted.stderr
+    new = run("tokens", "rotate", "laptop", "--overlap", "0s").stdout.strip()
+    assert new != secret
+    table = run("tokens", "list").stdout.splitlines()
+    assert table[0].split() == ["ID", "SUBJECT", "ROUTES", "EXPIRES", "ROTATED", "REVOKED", "SOURCE", "NOTE"]
+    row = next(line for line in table if line.startswith("laptop"))
+    assert "alice-laptop" in row and "\x1b" not in row and "cvt_" not in row
+    items = json.loads(run("tokens", "list", "--json").stdout)["items"]
+    assert next(t for t in items if t["id"] == "laptop")["note"] == "a \x1b[31mnote"
+    reason = asyncio.run(closing(run.edge, new, lambda: run("tokens", "revoke", "laptop", "--reason", "lost")))
+    assert reason == (4401, "token revoked")
+    assert "token.revoke" in run("audit").stdout.splitlines()[1]
+    run("tokens", "delete", "laptop")
+
+
+def test_sessions_are_listed_and_closed(run):
+    secret = run("tokens", "mint", "--subject", "ivy").stdout.strip()
+
+    def act():
+        rows = run("sessions", "list", "--subject", "ivy").stdout.splitlines()
+        assert len(rows) == 2 and "websocket" in rows[1]
+        run("sessions", "close", rows[1].split()[0], "--code", "4000", "--reason", "see you")
+
+    assert asyncio.run(closing(run.edge, secret, act)) == (4000, "see you")
+    closed = asyncio.run(closing(run.edge, secret, lambda: run("sessions", "close", "--subject", "ivy")))
+    assert closed == (1001, "closed by the operator")
+    run("sessions", "close", code=64)
+
+
+def test_what_goes_wrong_is_said_on_one_line(run):
+    assert run("tokens", "revoke", "nobody", code=1).stderr == "404: There is no such thing.\n"
+    assert "/routes/0" in run("tokens", "mint", "--subject", "a", "--route", "x", code=1).stderr
+    done = culvert("tokens", "list", "--token-file", "/nonexistent")
+    assert done.returncode == 1 and "/nonexistent cannot be read" in done.stderr
+    done = culvert("tokens", "list", "--url", "http://127.0.0.1:1", env={"CULVERT_ADMIN_TOKEN": "x" * 20, "PATH": ""})
+    assert done.returncode == 1 and "cannot be reached" in done.stderr and "x" * 20 not in done.stderr
+
+
+def test_shells_complete_the_commands():
+    for shell in ("bash", "zsh", "fish"):
+        assert "rotate" in culvert("--generate-completion-script", shell).stdout
