@@ -1,5 +1,6 @@
 """Runs the proxy under test: its configuration, its process, its log."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,10 +21,17 @@ EXPIRED_TOKEN = "e2e-token-expired"
 ORIGIN = "https://app.example.com"
 
 
+def free_ports(count):
+    """Different ones: they are held until all are chosen."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def wait_for(condition, timeout=10.0, what="condition"):
@@ -57,7 +65,7 @@ class Edge:
                  tokens="", authentication="", admin="", healthy=None):
         self.folder = pathlib.Path(folder)
         self.cert, key = make_certificate(self.folder)
-        self.tls_port, self.plain_port, self.admin_port = free_port(), free_port(), free_port()
+        self.tls_port, self.plain_port, self.admin_port = free_ports(3)
         upstream = upstream or f'{{ servers: [ {{ url: "ws://127.0.0.1:{upstream_port}" }} ], connect_timeout: 2s }}'
         more = "".join(f"        - {{ certificate: {c}, key: {k} }}\n" for c, k in certs)
         config = f"""
