@@ -53,8 +53,7 @@ package struct Gate: Sendable {
         }
         var carriers = TokenCarriers(request, names: self.carriers)
         // Where Culvert asks for no token, a Bearer token is the upstream's business, unless it is one of ours.
-        if !route.authenticationRequired, !carriers.bearerTokens.contains(where: { keyring.credential(for: $0) != nil })
-        {
+        if !route.authenticationRequired, carriers.bearer.map({ keyring.isOurs($0) }) != true {
             carriers.authorization = request.authorization.first
         }
         do throws(Rejection) {
@@ -62,7 +61,9 @@ package struct Gate: Sendable {
             if route.authenticationRequired {
                 let secret = try self.secret(carriers)
                 credential = keyring.credential(for: secret)
-                if credential == nil, request.jwtFault == nil, keyring.mayBeJWT(secret) { return .verify(jwt: secret) }
+                if credential == nil, request.jwtRefusal == nil, keyring.mayBeJWT(secret) {
+                    return .verify(jwt: String(secret))
+                }
                 try self.check(credential, keyring, request, route, now: now, isOpening: load != nil)
             }
             if let load { try self.checkLoad(load, credential) }
@@ -98,24 +99,29 @@ package struct Gate: Sendable {
     }
 
     /// The one token that the request carries.
-    private func secret(_ carriers: TokenCarriers) throws(Rejection) -> String {
-        guard let secret = carriers.tokens.first else {
+    private func secret(_ carriers: TokenCarriers) throws(Rejection) -> Substring {
+        guard let token = carriers.token else {
             // No error attribute when there were no credentials (RFC 6750 3.1), but the realm.
             throw Self.unauthorized("token_missing", "A token is required.", error: nil)
         }
-        guard carriers.tokens.allSatisfy({ $0 == secret }) else {
+        if carriers.hasConflict {
             throw Rejection(
                 400, "conflicting_tokens", "The request carries two different tokens.",
                 headers: [("WWW-Authenticate", #"Bearer realm="culvert", error="invalid_request""#)])
         }
-        return secret
+        return token
     }
 
     private func check(
         _ credential: Credential?, _ keyring: TokenKeyring, _ request: GateRequest, _ route: Route, now: Int64,
         isOpening: Bool
     ) throws(Rejection) {
-        let fault = credential.map { keyring.fault(of: $0, now: now) } ?? request.jwtFault ?? .unknown
+        if credential == nil, request.jwtRefusal == .keysUnavailable {
+            throw Rejection(
+                503, "jwt_keys_unavailable", "The keys that tokens are verified with cannot be had.",
+                headers: [("Retry-After", "5")])
+        }
+        let fault = credential.map { keyring.fault(of: $0, now: now) } ?? .unknown
         if let fault {
             // One answer for all who would open a session: whoever found an old token learns nothing by trying it. Who
             // has a session is told why it ends.
@@ -138,7 +144,9 @@ package struct Gate: Sendable {
 
     /// For a request of a session whose token has died.
     package static func unauthorized(_ fault: TokenFault) -> Rejection {
-        self.unauthorized("token_\(fault.rawValue)", "The \(fault.reason).", error: "invalid_token")
+        var rejection = self.unauthorized("token_\(fault.rawValue)", "The \(fault.reason).", error: "invalid_token")
+        rejection.fault = fault
+        return rejection
     }
 
     private static func unauthorized(_ code: String, _ detail: String, error: String?) -> Rejection {

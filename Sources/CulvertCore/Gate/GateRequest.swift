@@ -20,8 +20,8 @@ package struct GateRequest: Sendable {
     package var isRefresh = false
     /// `Access-Control-Request-Method`: the request is a CORS preflight.
     package var preflightMethod: String?
-    /// What is wrong with the JWT that it carries, once that was verified.
-    package var jwtFault: TokenFault?
+    /// Why the JWT that it carries does not count, once that was looked into.
+    package var jwtRefusal: JWTRefusal?
 
     package init(method: String, path: String, query: String? = nil, host: String? = nil) {
         self.method = method
@@ -29,6 +29,12 @@ package struct GateRequest: Sendable {
         self.query = query
         self.host = host
     }
+}
+
+package enum JWTRefusal: Error, Equatable, Sendable {
+    case invalid
+    /// Its key may be one of a set that could not be read yet.
+    case keysUnavailable
 }
 
 /// What passed, and what of it goes upstream.
@@ -61,6 +67,8 @@ package struct Rejection: Error, Equatable, Sendable {
     package var detail: String
     package var headers: [Header] = []
     package var allowedOrigin: String?
+    /// Why the token of a session that is open died, where the client may know.
+    package var fault: TokenFault?
 
     package struct Header: Equatable, Sendable {
         package var name: String

@@ -1,5 +1,3 @@
-import Foundation
-
 /// Whether requests without an `Origin`, which no browser sends cross-origin, pass.
 package enum MissingOrigin: String, Sendable, CaseIterable {
     case allow
@@ -20,61 +18,98 @@ package struct OriginPolicy: Equatable, Sendable {
     package func allows(origins: [String]) -> Bool {
         guard let origin = origins.first else { return self.missing == .allow }
         guard origins.count == 1 else { return false }
+        if self.allow.contains(where: { $0.matches(serialized: origin) }) { return true }
         guard let parsed = Origin(origin) else { return false }
         return self.allow.contains { $0.matches(parsed) }
     }
 }
 
-/// An origin as a browser sends it (RFC 6454 section 6.2), case and default port normalised.
+/// An origin as a browser sends it (RFC 6454 section 6.2), case and default port normalised. A view of the text it was
+/// made from, since one is looked at in every request.
 package enum Origin: Equatable, Sendable {
     case null
-    case tuple(scheme: String, host: String, port: Int)
+    case tuple(scheme: Substring, host: Substring, port: Int)
 
-    package init?(_ text: some StringProtocol) {
-        // Before case folding, which makes letters of some that are none.
-        guard text.utf8.allSatisfy({ $0 < 0x80 }) else { return nil }
-        let text = text.lowercased()
-        if text == "null" {
+    package init?(_ text: String) {
+        // Letters of other alphabets are none here, whatever they fold to.
+        guard text.withBytes({ $0.allSatisfy { $0 < 0x80 } }) else { return nil }
+        if text.equalsIgnoringCase("null") {
             self = .null
             return
         }
-        guard let colon = text.range(of: "://") else { return nil }
-        let scheme = String(text[..<colon.lowerBound])
-        let authority = text[colon.upperBound...]
-        let defaults = ["https": 443, "http": 80, "wss": 443, "ws": 80]
-        guard !scheme.isEmpty, scheme.utf8.allSatisfy({ $0.isSchemeByte }) else { return nil }
-        var port = defaults[scheme]
+        guard let (scheme, rest) = text.split(at: UInt8(ascii: ":")), rest.utf8.starts(with: "//".utf8) else {
+            return nil
+        }
+        let authority = rest[rest.utf8.index(rest.startIndex, offsetBy: 2)...]
+        guard !scheme.isEmpty, scheme.withBytes({ $0.allSatisfy(\.isSchemeByte) }) else { return nil }
+        var port = Self.defaultPort(scheme)
         // An IPv6 literal keeps its brackets, so that the colons in it are not a port.
         let hostEnd =
-            authority.first == "["
-            ? authority.firstIndex(of: "]").map { authority.index(after: $0) } ?? authority.endIndex
-            : authority.firstIndex(of: ":") ?? authority.endIndex
+            authority.utf8.first == UInt8(ascii: "[")
+            ? authority.utf8.firstIndex(of: UInt8(ascii: "]")).map(authority.utf8.index(after:)) ?? authority.endIndex
+            : authority.utf8.firstIndex(of: UInt8(ascii: ":")) ?? authority.endIndex
         let host = authority[..<hostEnd]
         if hostEnd < authority.endIndex {
-            let digits = authority[hostEnd...].dropFirst()
-            guard authority[hostEnd] == ":", digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+            let digits = authority[authority.utf8.index(after: hostEnd)...]
+            guard authority.utf8[hostEnd] == UInt8(ascii: ":"), digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
                 let number = Int(digits), (1...65535).contains(number)
             else { return nil }
             port = number
         }
         guard Self.isName(host) || Self.isIPv6Literal(host) else { return nil }
-        self = .tuple(scheme: scheme, host: String(host), port: port ?? 0)
+        self = .tuple(scheme: scheme, host: host, port: port)
+    }
+
+    package static func == (one: Origin, other: Origin) -> Bool {
+        switch (one, other) {
+        case (.null, .null): true
+        case (.tuple(let scheme, let host, let port), .tuple(let otherScheme, let otherHost, let otherPort)):
+            port == otherPort && scheme.equalsIgnoringCase(otherScheme) && host.equalsIgnoringCase(otherHost)
+        default: false
+        }
+    }
+
+    /// 0 where none is known.
+    private static func defaultPort(_ scheme: Substring) -> Int {
+        if scheme.equalsIgnoringCase("https") || scheme.equalsIgnoringCase("wss") { return 443 }
+        return scheme.equalsIgnoringCase("http") || scheme.equalsIgnoringCase("ws") ? 80 : 0
+    }
+
+    /// - Parameter isWildcard: the host is what ends a name.
+    fileprivate func serialization(isWildcard: Bool) -> (front: String, back: String) {
+        guard case .tuple(let scheme, let host, let port) = self else { return ("null", "") }
+        let end = host.lowercased() + (port == Self.defaultPort(scheme) ? "" : ":\(port)")
+        return isWildcard ? (scheme.lowercased() + "://", "." + end) : (scheme.lowercased() + "://" + end, "")
     }
 
     private static func isName(_ host: Substring) -> Bool {
-        host.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).allSatisfy { label in
-            !label.isEmpty && label.allSatisfy { $0.isLabelByte }
+        host.withBytes { self.areLabels($0[...]) }
+    }
+
+    /// Whole labels with points between them.
+    fileprivate static func areLabels(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
+        var isLabelEmpty = true
+        for byte in bytes {
+            if byte == UInt8(ascii: ".") {
+                if isLabelEmpty { return false }
+                isLabelEmpty = true
+            } else if byte.isLabelByte {
+                isLabelEmpty = false
+            } else {
+                return false
+            }
         }
+        return !isLabelEmpty
     }
 
     /// Whether an address stands between the brackets is the browser's business; that nothing else does is ours.
     private static func isIPv6Literal(_ host: Substring) -> Bool {
-        host.utf8.count > 2 && host.first == "[" && host.last == "]"
+        host.utf8.count > 2 && host.utf8.first == UInt8(ascii: "[") && host.utf8.last == UInt8(ascii: "]")
             && host.utf8.dropFirst().dropLast().allSatisfy { $0.isAddressByte }
     }
 
     fileprivate var isAddress: Bool {
-        if case .tuple(_, let host, _) = self { host.first == "[" } else { false }
+        if case .tuple(_, let host, _) = self { host.utf8.first == UInt8(ascii: "[") } else { false }
     }
 }
 
@@ -83,6 +118,8 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
     package let description: String
     private let origin: Origin
     private let isWildcard: Bool
+    /// As a browser writes it (RFC 6454 6.2): for a wildcard what stands in front of the labels and what behind them.
+    private let serialization: (front: String, back: String)
 
     /// Nil when it is no origin: a path, a bare host, a `*` elsewhere than as the first label.
     package init?(_ text: String) {
@@ -91,6 +128,7 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
         let bare = self.isWildcard ? text.replacing("://*.", with: "://", maxReplacements: 1) : text
         guard let origin = Origin(bare), !(self.isWildcard && origin.isAddress) else { return nil }
         self.origin = origin
+        self.serialization = origin.serialization(isWildcard: self.isWildcard)
     }
 
     /// However they were written.
@@ -98,20 +136,36 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
         one.origin == other.origin && one.isWildcard == other.isWildcard
     }
 
-    package func matches(_ other: Origin) -> Bool {
-        switch (self.origin, other) {
-        case (.null, .null): true
-        case (.tuple(let scheme, let host, let port), .tuple(let otherScheme, let otherHost, let otherPort)):
-            scheme == otherScheme && port == otherPort
-                && (self.isWildcard ? otherHost.hasSuffix("." + host) && otherHost.first != "." : host == otherHost)
-        default: false
+    /// Whether `text` is what browsers send for such an origin. What does not match may still be one, written otherwise.
+    func matches(serialized text: String) -> Bool {
+        let (front, back) = self.serialization
+        return text.withBytes { text in
+            front.withBytes { front in
+                guard self.isWildcard else { return text.count == front.count && text.elementsEqual(front) }
+                return back.withBytes { back in
+                    text.count > front.count + back.count && text.starts(with: front)
+                        && text.suffix(back.count).elementsEqual(back)
+                        && Origin.areLabels(text[front.count..<text.count - back.count])
+                }
+            }
         }
+    }
+
+    package func matches(_ other: Origin) -> Bool {
+        guard self.isWildcard, case .tuple(let scheme, let host, let port) = self.origin,
+            case .tuple(let otherScheme, let otherHost, let otherPort) = other
+        else { return self.origin == other }
+        // One more label at least, which is never empty in an origin.
+        let more = otherHost.utf8.count - host.utf8.count
+        return more > 1 && port == otherPort && scheme.equalsIgnoringCase(otherScheme)
+            && otherHost.utf8.dropFirst(more - 1).first == UInt8(ascii: ".")
+            && Substring(otherHost.utf8.suffix(host.utf8.count)).equalsIgnoringCase(host)
     }
 }
 
 extension UInt8 {
     fileprivate var isAlphanumeric: Bool {
-        (0x61...0x7A).contains(self) || (0x30...0x39).contains(self)
+        (0x61...0x7A).contains(self.lowercased) || (0x30...0x39).contains(self)
     }
 
     fileprivate var isSchemeByte: Bool {
@@ -123,7 +177,7 @@ extension UInt8 {
     }
 
     fileprivate var isAddressByte: Bool {
-        (0x61...0x66).contains(self) || (0x30...0x39).contains(self) || self == UInt8(ascii: ":")
+        (0x61...0x66).contains(self.lowercased) || (0x30...0x39).contains(self) || self == UInt8(ascii: ":")
             || self == UInt8(ascii: ".")
     }
 }

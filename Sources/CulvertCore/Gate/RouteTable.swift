@@ -1,5 +1,3 @@
-import Foundation
-
 /// How a client reaches its session.
 package enum Transport: String, Sendable, CaseIterable {
     case webSocket = "websocket"
@@ -39,30 +37,39 @@ package struct Route: Equatable, Sendable {
 
 /// Finds a request's route: those of the request's host first, then the longest prefix.
 package struct RouteTable: Equatable, Sendable {
-    private let byHost: [String: [Route]]
+    private let byHost: [HostName: [Route]]
     private let anyHost: [Route]
 
     package init(_ routes: [Route]) {
         let sorted = routes.sorted { $0.path.utf8.count > $1.path.utf8.count }
         self.anyHost = sorted.filter { $0.host == nil }
-        self.byHost = Dictionary(grouping: sorted.filter { $0.host != nil }) { $0.host?.lowercased() ?? "" }
+        self.byHost = Dictionary(grouping: sorted.filter { $0.host != nil }) { HostName($0.host ?? "") }
     }
 
     /// - Parameter host: the `Host` header; case and port do not matter.
     package func match(host: String?, path: String) -> Route? {
-        if let host, let routes = self.byHost[Self.bareHost(host)],
+        if !self.byHost.isEmpty, let host, let routes = self.byHost[HostName(host)],
             let route = routes.first(where: { PathPrefix.covers($0.path, path) })
         {
             return route
         }
         return self.anyHost.first { PathPrefix.covers($0.path, path) }
     }
+}
 
-    private static func bareHost(_ host: String) -> String {
-        let lower = host.lowercased()
-        if lower.first == "[" {
-            return String(lower.prefix { $0 != "]" }) + "]"
-        }
-        return String(lower.prefix { $0 != ":" })
+/// The name in a `Host` header, without its port; case does not matter. Looked up without being copied.
+private struct HostName: Hashable, Sendable {
+    private let text: Substring
+
+    init(_ host: String) {
+        let isLiteral = host.utf8.first == UInt8(ascii: "[")
+        self.text = host.split(at: UInt8(ascii: isLiteral ? "]" : ":"))?.before ?? host[...]
+    }
+
+    static func == (one: HostName, other: HostName) -> Bool { one.text.equalsIgnoringCase(other.text) }
+
+    func hash(into hasher: inout Hasher) {
+        // The table is the operator's, so that nobody can fill it with names that collide.
+        hasher.combine(self.text.withBytes { $0.reduce(0) { $0 &* 31 &+ UInt64($1.lowercased) } })
     }
 }

@@ -15,79 +15,163 @@ package struct CarrierNames: Equatable, Sendable {
     package static let bearerPrefix = "bearer."
 }
 
-/// A request's tokens taken out of it, and what is left to go upstream.
+/// A request's tokens taken out of it, and what is left to go upstream. What has none is left as it is, not copied.
 struct TokenCarriers {
-    var tokens: [String] = []
-    /// Those of `tokens` that came in `Authorization`.
-    var bearerTokens: [String] = []
-    var query: String?
-    var cookies: [String] = []
-    var protocols: [String] = []
-    var offersAuthProtocol = false
+    /// The first that was found; nil when there is none.
+    private(set) var token: Substring?
+    /// There are others, and they are not the same.
+    private(set) var hasConflict = false
+    /// The one in `Authorization`.
+    private(set) var bearer: Substring?
+    private(set) var query: String?
+    private(set) var cookies: [String]
+    private(set) var protocols: [String]
+    private(set) var offersAuthProtocol = false
     var authorization: String?
 
     init(_ request: GateRequest, names: CarrierNames) {
+        self.query = request.query
+        self.cookies = request.cookies
+        self.protocols = request.protocols
         for value in request.authorization {
             // Schemes are case-insensitive (RFC 9110 11.1).
-            let parts = value.split(maxSplits: 1) { $0 == " " || $0 == "\t" }
-            if parts.first?.lowercased() == "bearer" {
-                self.bearerTokens.append(parts.count == 2 ? parts[1].trimmingCharacters(in: .whitespaces) : "")
+            let parts = value.splitAtBlank
+            if (parts?.before ?? value[...]).equalsIgnoringCase("bearer") {
+                let token = parts?.after.trimmed ?? ""
+                self.bearer = token
+                self.add(token)
             } else {
                 self.authorization = value
             }
         }
-        self.tokens = self.bearerTokens
-        self.takeQuery(request.query, name: names.queryParameter)
-        self.takeCookies(request.cookies, name: names.cookie)
-        for name in request.protocols {
-            if name == CarrierNames.authProtocol {
-                self.offersAuthProtocol = true
-            } else if name.hasPrefix(CarrierNames.bearerPrefix) {
-                self.tokens.append(String(name.dropFirst(CarrierNames.bearerPrefix.count)))
-            } else {
-                self.protocols.append(name)
-            }
+        // Most requests have none there, and cost one search.
+        let name = names.queryParameter
+        if let query = request.query, query.contains(bytesOf: name) || query.contains(byte: UInt8(ascii: "%")),
+            Self.parameters(query).contains(where: { $0.isNamed(name) })
+        {
+            self.takeQuery(query, name: name)
         }
+        if request.cookies.contains(where: { $0.contains(bytesOf: names.cookie) }) {
+            self.takeCookies(name: names.cookie)
+        }
+        if request.protocols.contains(where: Self.isOurs) { self.takeProtocols() }
+    }
+
+    private mutating func add(_ token: Substring) {
+        guard let first = self.token else {
+            self.token = token
+            return
+        }
+        if first != token { self.hasConflict = true }
+    }
+
+    // MARK: - query
+
+    private static func parameters(_ query: String) -> PairSequence {
+        PairSequence(query, separator: UInt8(ascii: "&"))
     }
 
     /// The other parameters stay byte for byte.
-    private mutating func takeQuery(_ query: String?, name: String) {
-        guard let query else { return }
+    private mutating func takeQuery(_ query: String, name: String) {
         var kept: [Substring] = []
-        for pair in query.split(separator: "&", omittingEmptySubsequences: false) {
-            let key = pair.prefix { $0 != "=" }
-            // An encoded name is the same name to whoever reads it behind us, and must not carry the token there.
-            guard key.removingPercentEncoding == name else {
-                kept.append(pair)
-                continue
+        for pair in Self.parameters(query) {
+            if pair.isNamed(name) {
+                // A plus stands for itself, as in a token of RFC 6750 2.1.
+                let isEncoded = pair.value.contains(byte: UInt8(ascii: "%"))
+                self.add(isEncoded ? Substring(pair.value.removingPercentEncoding ?? "") : pair.value)
+            } else {
+                kept.append(pair.text)
             }
-            // A plus stands for itself, as in a token of RFC 6750 2.1.
-            self.tokens.append(pair.dropFirst(key.count + 1).removingPercentEncoding ?? "")
         }
         self.query = kept.isEmpty ? nil : kept.joined(separator: "&")
     }
 
+    // MARK: - cookies
+
+    private static func pairs(_ line: String) -> PairSequence { PairSequence(line, separator: UInt8(ascii: ";")) }
+
     /// A line without a token stays byte for byte.
-    private mutating func takeCookies(_ headers: [String], name: String) {
-        for header in headers {
-            var kept: [Substring] = []
-            var found = false
-            for pair in header.split(separator: ";") {
-                let key = pair.prefix { $0 != "=" }
-                guard key.trimmingCharacters(in: .whitespaces) == name else {
-                    kept.append(pair)
-                    continue
-                }
-                found = true
-                let value = pair.dropFirst(key.count + 1)
-                self.tokens.append(value.trimmingCharacters(in: CharacterSet(charactersIn: "\" \t")))
+    private mutating func takeCookies(name: String) {
+        var lines: [String] = []
+        for line in self.cookies {
+            guard Self.pairs(line).contains(where: { $0.isCookie(name) }) else {
+                lines.append(line)
+                continue
             }
-            let line = kept.map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
-            if !found {
-                self.cookies.append(header)
-            } else if !line.isEmpty {
-                self.cookies.append(line.joined(separator: "; "))
+            var kept: [Substring] = []
+            for pair in Self.pairs(line) {
+                if pair.isCookie(name) {
+                    self.add(pair.value.trimmed.unquoted)
+                } else if !pair.text.trimmed.isEmpty {
+                    kept.append(pair.text.trimmed)
+                }
+            }
+            if !kept.isEmpty { lines.append(kept.joined(separator: "; ")) }
+        }
+        self.cookies = lines
+    }
+
+    // MARK: - subprotocols
+
+    private static func isOurs(_ name: String) -> Bool {
+        name == CarrierNames.authProtocol || name.hasPrefix(CarrierNames.bearerPrefix)
+    }
+
+    private mutating func takeProtocols() {
+        for name in self.protocols {
+            if name == CarrierNames.authProtocol {
+                self.offersAuthProtocol = true
+            } else if name.hasPrefix(CarrierNames.bearerPrefix) {
+                self.add(name.dropFirst(CarrierNames.bearerPrefix.count))
             }
         }
+        self.protocols.removeAll(where: Self.isOurs)
+    }
+}
+
+/// `name=value`, as in a query and in a cookie.
+private struct Pair {
+    let text: Substring
+    private let name: Substring
+    let value: Substring
+
+    init(_ text: Substring) {
+        self.text = text
+        (self.name, self.value) = text.split(at: UInt8(ascii: "=")) ?? (text, text[text.endIndex...])
+    }
+
+    /// An encoded name is the same name to whoever reads it behind us, and must not carry the token there.
+    func isNamed(_ name: String) -> Bool {
+        self.name.contains(byte: UInt8(ascii: "%")) ? self.name.removingPercentEncoding == name : self.name == name
+    }
+
+    func isCookie(_ name: String) -> Bool { self.name.trimmed == name }
+}
+
+/// The pairs of a text, one after the other.
+private struct PairSequence: Sequence, IteratorProtocol {
+    private var rest: Substring?
+    private let separator: UInt8
+
+    init(_ text: String, separator: UInt8) {
+        self.rest = text[...]
+        self.separator = separator
+    }
+
+    mutating func next() -> Pair? {
+        guard let rest = self.rest else { return nil }
+        let parts = rest.split(at: self.separator)
+        self.rest = parts?.after
+        return Pair(parts?.before ?? rest)
+    }
+}
+
+extension Substring {
+    /// RFC 6265 4.1.1 lets a cookie's value stand in quotation marks.
+    fileprivate var unquoted: Substring {
+        var text = self
+        while text.utf8.first == UInt8(ascii: "\"") { text = text.dropFirst() }
+        while text.utf8.last == UInt8(ascii: "\"") { text = text.dropLast() }
+        return text
     }
 }

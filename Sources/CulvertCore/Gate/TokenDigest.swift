@@ -1,4 +1,4 @@
-package import Crypto
+import Crypto
 
 /// SHA-256 of a secret, all that Culvert ever keeps of one. Four words, so that looking one up allocates nothing.
 package struct TokenDigest: Hashable, Sendable {
@@ -6,7 +6,7 @@ package struct TokenDigest: Hashable, Sendable {
 
     package init(of secret: some StringProtocol) {
         var hash = SHA256()
-        var secret = String(secret)
+        var secret = Substring(secret)
         secret.withUTF8 { hash.update(bufferPointer: UnsafeRawBufferPointer($0)) }
         self.words = hash.finalize().withUnsafeBytes { bytes in
             // A SHA-256 digest has 32 bytes.

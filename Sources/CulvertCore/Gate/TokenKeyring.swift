@@ -26,8 +26,8 @@ package enum TokenChange: Sendable {
     case remove(id: String)
     case revokeJWT(JWTRevocation)
     case removeJWTRevocation(JWTRevocation.Target)
-    /// The keys whose signatures count from now on.
-    case jwtKeys(Set<String>)
+    /// The keys whose signatures count from now on, each with the Unix second at which it is retired, `.max` for never.
+    case jwtKeys([String: Int64])
 }
 
 /// JWTs that are refused although their signature is good.
@@ -55,14 +55,15 @@ package struct JWTRevocation: Equatable, Sendable {
 package struct TokenKeyring: Sendable {
     private var byDigest: [TokenDigest: Credential] = [:]
     private var byID: [String: TokenEntry] = [:]
-    private var verified: JWTCache
+    private var digests = DigestCache()
+    private var verified: RecentCache<TokenDigest, Credential>
     private var revocations: [JWTRevocation.Target: JWTRevocation] = [:]
-    /// Nil while no JWT is taken.
-    private var jwtKeys: Set<String> = []
+    /// The keys whose signatures count, each with its end; nil where no JWT is taken.
+    package private(set) var jwtKeys: [String: Int64]?
 
     /// - Parameter jwtCacheSize: how many JWTs are remembered as verified.
     package init(_ entries: [TokenEntry] = [], jwtCacheSize: Int = 10_000) {
-        self.verified = JWTCache(size: jwtCacheSize)
+        self.verified = RecentCache(size: jwtCacheSize)
         self.byDigest.reserveCapacity(entries.count)
         self.byID.reserveCapacity(entries.count)
         for entry in entries { self.put(entry) }
@@ -98,18 +99,32 @@ package struct TokenKeyring: Sendable {
     // MARK: - looking up
 
     /// The credential behind a secret, whether or not it stands. A JWT is found once it was verified here.
-    package mutating func credential(for secret: String) -> Credential? {
+    package mutating func credential(for secret: some StringProtocol) -> Credential? {
         // Nothing is no token, whatever digest the file has.
         if secret.isEmpty { return nil }
+        let secret = Substring(secret)
+        if let digest = self.digests.digest(of: secret) { return self.credential(digest) }
         // The tables are entered by the digest, so what their timing tells is about SHA-256 of a guess, not about the
         // token.
         let digest = TokenDigest(of: secret)
-        return self.byDigest[digest] ?? (self.jwtKeys.isEmpty ? nil : self.verified[digest])
+        let credential = self.credential(digest)
+        if credential != nil { self.digests.remember(digest, of: secret) }
+        return credential
+    }
+
+    private mutating func credential(_ digest: TokenDigest) -> Credential? {
+        self.byDigest[digest] ?? (self.jwtKeys == nil ? nil : self.verified[digest])
+    }
+
+    /// Whether `secret` is of an opaque token. Whose a JWT is, is not known before it is verified.
+    package mutating func isOurs(_ secret: some StringProtocol) -> Bool {
+        self.credential(for: secret).map { $0.token.source != .jwt } ?? false
     }
 
     /// Whether `secret` may be a JWT that is worth verifying.
-    package func mayBeJWT(_ secret: String) -> Bool {
-        !self.jwtKeys.isEmpty && secret.utf8.count { $0 == UInt8(ascii: ".") } == 2
+    package func mayBeJWT(_ secret: some StringProtocol) -> Bool {
+        guard self.jwtKeys != nil else { return false }
+        return secret.utf8.count { $0 == UInt8(ascii: ".") } == 2
     }
 
     /// Remembers that the signature of `secret` is good.
@@ -148,7 +163,8 @@ package struct TokenKeyring: Sendable {
         var end = entry.token.expires.map { End(at: $0, fault: .expired) }
         if entry.token.source == .jwt {
             if self.isRevoked(entry.token) { return .failure(.revoked) }
-            if let key = entry.keyID, !self.jwtKeys.contains(key) { return .failure(.rotated) }
+            guard let key = entry.keyID, let until = self.jwtKeys?[key] else { return .failure(.rotated) }
+            if until < end?.at ?? .max { end = End(at: until, fault: .rotated) }
         } else {
             guard let secret = entry.secrets.first(where: { $0.generation == credential.generation }) else {
                 return .failure(.rotated)
@@ -167,35 +183,5 @@ package struct TokenKeyring: Sendable {
         if self.revocations.isEmpty { return false }
         if self.revocations[.id(token.id)] != nil { return true }
         return self.revocations[.subject(token.subject)].map { token.issued < $0.before } ?? false
-    }
-}
-
-/// Which JWTs were verified lately. Two generations, so that forgetting the oldest costs nothing per look-up.
-struct JWTCache: Sendable {
-    private let half: Int
-    private var young: [TokenDigest: Credential] = [:]
-    private var old: [TokenDigest: Credential] = [:]
-
-    /// - Parameter size: most entries; at least half as many of the last used are kept.
-    init(size: Int) {
-        self.half = max(1, size / 2)
-    }
-
-    var count: Int { self.young.count + self.old.count }
-
-    subscript(digest: TokenDigest) -> Credential? {
-        mutating get {
-            if let credential = self.young[digest] { return credential }
-            guard let credential = self.old.removeValue(forKey: digest) else { return nil }
-            self[digest] = credential
-            return credential
-        }
-        set {
-            if self.young.count >= self.half {
-                self.old = self.young
-                self.young.removeAll()
-            }
-            self.young[digest] = newValue
-        }
     }
 }

@@ -1,22 +1,15 @@
-import Glibc
+import Foundation
 import NIOCore
 
 enum Clock {
     /// Wall time, for what expires on a date.
-    static func unixSeconds() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Int64(time.tv_sec)
-    }
+    static func unixSeconds() -> Int64 { Int64(Date().timeIntervalSince1970.rounded(.down)) }
 
     /// Negative when `unixSeconds` has passed.
     static func time(until unixSeconds: Int64) -> TimeAmount {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        let (seconds, overflow) = unixSeconds.subtractingReportingOverflow(Int64(time.tv_sec))
         // A year is further than any deadline need be known.
-        let far: Int64 = 31_536_000
-        let left = overflow ? (unixSeconds > 0 ? far : -far) : min(max(seconds, -far), far)
-        return .nanoseconds(left * 1_000_000_000 - Int64(time.tv_nsec))
+        let far = 31_536_000.0
+        let left = Double(unixSeconds) - Date().timeIntervalSince1970
+        return .nanoseconds(Int64(min(max(left, -far), far) * 1e9))
     }
 }

@@ -210,9 +210,9 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         let load = arrival.opens ? self.edge.load : nil
         let now = Clock.unixSeconds()
         switch self.edge.gate.decide(request, keyring: &self.state.keyring, now: now, load: load) {
-        case .reject(let rejection): self.respond(.rejection(rejection))
+        case .reject(let rejection): self.reject(rejection)
         case .preflight(let preflight): self.respond(.preflight(preflight))
-        case .verify(let jwt): self.verify(jwt, request, arrival, now: now)
+        case .verify(let jwt): self.verify(jwt, request, arrival)
         case .admit(let admission):
             if let target = arrival.target {
                 self.poll(
@@ -225,20 +225,24 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     /// Asks again when the signature is known to be good or not. The loop goes on meanwhile; a JWT that was verified
     /// here lately does not come this way.
-    private func verify(_ jwt: String, _ request: GateRequest, _ arrival: Arrival, now: Int64) {
+    private func verify(_ jwt: String, _ request: GateRequest, _ arrival: Arrival) {
         let back = NIOLoopBound(self, eventLoop: self.state.loop)
         let verify = self.edge.verifyJWT
         Task {
-            let result = await verify?(jwt, now) ?? .failure(.unknown)
+            let result = await verify?(jwt) ?? .failure(.invalid)
             back.eventLoop.execute {
                 var request = request
                 switch result {
                 case .success(let credential): back.value.state.keyring.remember(credential, for: jwt)
-                case .failure(let fault): request.jwtFault = fault
+                case .failure(let refusal): request.jwtRefusal = refusal
                 }
                 if back.value.context != nil { back.value.decide(request, arrival) }
             }
         }
+    }
+
+    func reject(_ rejection: Rejection) {
+        self.respond(.rejection(rejection, closeCode: self.edge.config.authentication.closeCode))
     }
 
     private static func split(_ uri: String) -> (path: String, query: String?) {

@@ -25,15 +25,19 @@ struct HTTPAnswer: Sendable {
         return HTTPAnswer(status: status, headers: headers, body: ByteBuffer(string: body))
     }
 
-    static func rejection(_ rejection: Rejection) -> HTTPAnswer {
+    /// - Parameter closeCode: what a session ends with whose token has died.
+    static func rejection(_ rejection: Rejection, closeCode: CloseCode) -> HTTPAnswer {
         var headers = HTTPHeaders()
         for header in rejection.headers { headers.add(name: header.name, value: header.value) }
-        return .problem(rejection.status, rejection.code, rejection.detail, headers: headers)
+        let extra = rejection.fault.map { fault in
+            [("code", "\(closeCode.rawValue)"), ("reason", Problem.quote(fault.reason))]
+        }
+        return .problem(rejection.status, rejection.code, rejection.detail, extra: extra ?? [], headers: headers)
             .allowing(origin: rejection.allowedOrigin)
     }
 
     static func failure(_ failure: PollFailure) -> HTTPAnswer {
-        var headers = HTTPHeaders(failure.headers)
+        var headers = HTTPHeaders()
         if let seconds = failure.retryAfter { headers.add(name: "Retry-After", value: "\(seconds)") }
         return .problem(failure.status, failure.code, failure.detail, extra: failure.extra, headers: headers)
     }

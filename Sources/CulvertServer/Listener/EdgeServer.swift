@@ -21,10 +21,12 @@ package final class EdgeServer: Sendable {
 
     /// Binds every listener of `config`.
     ///
-    /// - Parameter tokens: those in force at the start; ``apply(_:)`` changes them.
+    /// - Parameters:
+    ///   - tokens: those in force at the start; ``apply(_:)`` changes them.
+    ///   - changes: what else holds from the start, such as the keys and revocations of JWTs.
     /// - Throws: an unusable certificate, an address that cannot be bound.
     package static func start(
-        config: ProxyConfig, tokens: [TokenEntry], verifyJWT: JWTVerification? = nil,
+        config: ProxyConfig, tokens: [TokenEntry], changes: [TokenChange] = [], verifyJWT: JWTVerification? = nil,
         group: MultiThreadedEventLoopGroup, pages: StaticPages? = nil, logger: Logger
     ) async throws -> EdgeServer {
         let needed = FileDescriptors.needed(sessions: config.limits.connections)
@@ -39,7 +41,8 @@ package final class EdgeServer: Sendable {
             states.append(
                 try await loop.submit {
                     // Each makes its own: a table that loops share would be copied at the first change.
-                    let keyring = TokenKeyring(tokens)
+                    var keyring = TokenKeyring(tokens)
+                    for change in changes { keyring.apply(change) }
                     let state = LoopState(loop: loop, index: UInt8(truncatingIfNeeded: index), keyring: keyring)
                     return NIOLoopBound(state, eventLoop: loop)
                 }.get())

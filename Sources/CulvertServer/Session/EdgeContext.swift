@@ -7,8 +7,8 @@ import Synchronization
 /// A page that the edge answers itself, for the demo: HTML for a path, nil for every other.
 package typealias StaticPages = @Sendable (_ path: String) -> String?
 
-/// Verifies the signature and the claims of a JWT, at a time in Unix seconds.
-package typealias JWTVerification = @Sendable (_ jwt: String, _ now: Int64) async -> Result<Credential, TokenFault>
+/// Verifies the signature and the claims of a JWT.
+package typealias JWTVerification = @Sendable (_ jwt: String) async -> Result<Credential, JWTRefusal>
 
 /// What every connection of one edge shares: made from the configuration, and never changed but for two counters.
 final class EdgeContext: Sendable {

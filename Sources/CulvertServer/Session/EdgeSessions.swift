@@ -86,8 +86,9 @@ extension Session {
     fileprivate var info: SessionInfo {
         let counts = self.counts
         return SessionInfo(
-            id: self.id.description, token: self.credential?.token.id, subject: self.subject,
-            route: self.facts.route.name, transport: self.transport, address: self.facts.clientAddress,
+            id: self.id.description, token: self.credential?.token.id,
+            tokenExpires: self.credential?.token.expires, subject: self.subject, route: self.facts.route.name,
+            transport: self.transport, address: self.facts.clientAddress,
             upstream: self.facts.route.upstream, openedAt: self.openedAtUnix, messagesIn: counts.messagesIn,
             messagesOut: counts.messagesOut, bytesIn: counts.bytesIn, bytesOut: counts.bytesOut)
     }

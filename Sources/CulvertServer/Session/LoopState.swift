@@ -85,18 +85,27 @@ final class LoopState {
     /// The sessions obey in the same turn of the loop in which the tables change.
     func apply(_ changes: [TokenChange]) {
         var ids: Set<String> = []
-        var concernsJWTs = false
+        var revoked: Set<JWTRevocation.Target> = []
+        var keys: Set<String> = []
         for change in changes {
-            self.keyring.apply(change)
             switch change {
             case .put(let entry): ids.insert(entry.token.id)
             case .remove(let id): ids.insert(id)
-            case .revokeJWT, .removeJWTRevocation, .jwtKeys: concernsJWTs = true
+            case .revokeJWT(let revocation): revoked.insert(revocation.target)
+            // Nothing that has ended begins again.
+            case .removeJWTRevocation: break
+            case .jwtKeys(let ends):
+                let old = self.keyring.jwtKeys ?? [:]
+                keys.formUnion(old.keys.filter { old[$0] != ends[$0] })
             }
+            self.keyring.apply(change)
         }
         let concerned = self.sessions.values.filter { session in
-            guard let token = session.credential?.token else { return false }
-            return token.source == .jwt ? concernsJWTs : ids.contains(token.id)
+            guard let entry = session.credential?.entry else { return false }
+            let token = entry.token
+            guard token.source == .jwt else { return ids.contains(token.id) }
+            return revoked.contains(.id(token.id)) || revoked.contains(.subject(token.subject))
+                || entry.keyID.map(keys.contains) ?? false
         }
         for session in concerned { session.reviewCredential() }
     }

@@ -23,6 +23,8 @@ enum PollAnswer: Sendable {
     case empty
     case batch(PollBatch)
     case problem(PollFailure)
+    /// The token of the request has died.
+    case unauthorized(TokenFault)
 }
 
 struct PollFailure: Sendable {
@@ -32,7 +34,6 @@ struct PollFailure: Sendable {
     /// Members of the problem document, as JSON.
     var extra: [(String, String)] = []
     var retryAfter: Int?
-    var headers: [(String, String)] = []
 
     /// The same for a session that never was, one forgotten, and one of another token.
     static let unknownSession = PollFailure(status: 404, code: "no_session", detail: "There is no such session.")
@@ -54,14 +55,6 @@ struct PollFailure: Sendable {
         PollFailure(
             status: 409, code: "ack_beyond", detail: "The acknowledged message was never sent.",
             extra: [("last", "\(last)")])
-    }
-
-    static func unauthorized(_ fault: TokenFault, code: CloseCode) -> PollFailure {
-        let rejection = Gate.unauthorized(fault)
-        return PollFailure(
-            status: rejection.status, code: rejection.code, detail: rejection.detail,
-            extra: [("code", "\(code.rawValue)"), ("reason", Problem.quote(fault.reason))],
-            headers: rejection.headers.map { ($0.name, $0.value) })
     }
 
     static let notNewer = PollFailure(

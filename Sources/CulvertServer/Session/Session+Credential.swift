@@ -47,7 +47,7 @@ extension Session {
         if self.isPolled {
             // What was not fetched is not the client's any more; its requests are told why by the gate.
             self.hasClientClosed = true
-            self.answerParked(.problem(.unauthorized(fault, code: code)))
+            self.answerParked(.unauthorized(fault))
         }
         self.dismiss(CloseFrame(code: code, reason: fault.reason), upstreamReason: fault.reason)
         if !self.isEnded {

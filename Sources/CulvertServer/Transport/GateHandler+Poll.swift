@@ -166,6 +166,10 @@ extension GateHandler {
                 admission)
         case .problem(let failure):
             self.answer(.failure(failure), admission)
+        case .unauthorized(let fault):
+            var rejection = Gate.unauthorized(fault)
+            rejection.allowedOrigin = admission.allowedOrigin
+            self.reject(rejection)
         }
     }
 
@@ -215,8 +219,15 @@ extension LoopState {
     /// Finds the session; one of another subject or path is answered as one that never was.
     ///
     /// A request with a newer token of the same subject moves the session to it. One with an older token that is still
-    /// good is served: it may have been under way when the newer one came.
+    /// good is served: it may have been under way when the newer one came. One whose token has died since another
+    /// loop's gate let it pass is told so, as the gate would tell it now.
     func handle(_ request: PollRequest, id: SessionID, respond: @escaping (PollAnswer) -> Void) {
+        if let credential = request.credential,
+            let fault = self.keyring.fault(of: credential, now: Clock.unixSeconds())
+        {
+            respond(.unauthorized(fault))
+            return
+        }
         let subject = request.credential?.token.subject
         if let session = self.session(id), session.subject == subject, session.basePath == request.basePath {
             if case .refresh = request.kind {

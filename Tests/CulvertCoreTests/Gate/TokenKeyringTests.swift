@@ -90,19 +90,34 @@ struct TokenKeyringTests {
         keyring.remember(Self.jwt("j"), for: "a.b.c")
         #expect(keyring.credential(for: "a.b.c") == nil)
         #expect(!keyring.mayBeJWT("a.b.c"))
-        keyring.apply(.jwtKeys(["k"]))
+        keyring.apply(.jwtKeys([:]))
+        #expect(keyring.mayBeJWT("a.b.c"))
+        keyring.apply(.jwtKeys(["k": .max]))
         #expect(keyring.mayBeJWT("a.b.c"))
         #expect(!keyring.mayBeJWT("a.b") && !keyring.mayBeJWT("a.b.c.d") && !keyring.mayBeJWT("abc"))
         let found = keyring.credential(for: "a.b.c")
         let credential = try #require(found)
         #expect(keyring.fault(of: credential, now: Self.now) == nil)
-        keyring.apply(.jwtKeys(["other"]))
+        keyring.apply(.jwtKeys(["other": .max]))
         #expect(keyring.fault(of: credential, now: Self.now) == .rotated)
+    }
+
+    @Test(arguments: [(Self.now + 5, TokenFault.rotated), (Self.now + 600, .expired)])
+    func aJWTEndsWithItsKeyOrByItself(_ until: Int64, _ fault: TokenFault) throws {
+        var keyring = TokenKeyring()
+        keyring.apply(.jwtKeys(["k": until]))
+        keyring.remember(Self.jwt("j"), for: "a.b.c")
+        let found = keyring.credential(for: "a.b.c")
+        let credential = try #require(found)
+        let end = TokenKeyring.End(at: min(until, Self.now + 60), fault: fault)
+        #expect(keyring.standing(of: credential) == .success(end))
+        #expect(keyring.fault(of: credential, now: end.at - 1) == nil)
+        #expect(keyring.fault(of: credential, now: end.at) == fault)
     }
 
     @Test func revocationWinsOverTheCache() throws {
         var keyring = TokenKeyring()
-        keyring.apply(.jwtKeys(["k"]))
+        keyring.apply(.jwtKeys(["k": .max]))
         keyring.remember(Self.jwt("j", issued: 50), for: "a.b.c")
         let found = keyring.credential(for: "a.b.c")
         let credential = try #require(found)
@@ -119,7 +134,7 @@ struct TokenKeyringTests {
 
     @Test func theCacheIsBoundedAndKeepsWhatIsUsed() {
         var keyring = TokenKeyring(jwtCacheSize: 100)
-        keyring.apply(.jwtKeys(["k"]))
+        keyring.apply(.jwtKeys(["k": .max]))
         keyring.remember(Self.jwt("kept"), for: "kept")
         for index in 0..<1000 {
             keyring.remember(Self.jwt("j\(index)"), for: "j\(index)")

@@ -23,7 +23,7 @@ package struct AdminToken: Sendable {
             return AdminToken(environment)
         }
         if !FileManager.default.fileExists(atPath: file) {
-            let secret = "cva_" + TokenSecrets.base64(TokenSecrets.random(32))
+            let secret = "cva_" + Base64URL.encode(TokenSecrets.random(32))
             let attributes: [FileAttributeKey: Any] = [.posixPermissions: 0o600]
             guard
                 FileManager.default.createFile(

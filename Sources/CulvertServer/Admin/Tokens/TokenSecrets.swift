@@ -4,7 +4,7 @@ import Foundation
 /// New secrets and names.
 enum TokenSecrets {
     /// `cvt_` and 256 random bits; the prefix is for scanners that look for leaked secrets.
-    static func secret() -> String { "cvt_" + self.base64(self.random(32)) }
+    static func secret() -> String { "cvt_" + Base64URL.encode(self.random(32)) }
 
     /// `tok_` and 80 random bits in base32 (RFC 4648 section 6), lower case.
     static func id() -> String {
@@ -16,10 +16,6 @@ enum TokenSecrets {
         // The system's generator is cryptographically secure.
         var generator = SystemRandomNumberGenerator()
         return (0..<count).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
-    }
-
-    static func base64(_ bytes: [UInt8]) -> String {
-        Data(bytes).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
     }
 }
 

@@ -1,35 +1,4 @@
 import CulvertCore
-import Foundation
-
-/// A JSON document of a request, before anybody knows whether it is what was asked for.
-enum JSONValue: Decodable, Equatable, Sendable {
-    case null
-    case bool(Bool)
-    case integer(Int64)
-    case number(Double)
-    case string(String)
-    case array([JSONValue])
-    case object([String: JSONValue])
-
-    init(from decoder: any Decoder) throws {
-        let value = try decoder.singleValueContainer()
-        if value.decodeNil() {
-            self = .null
-        } else if let bool = try? value.decode(Bool.self) {
-            self = .bool(bool)
-        } else if let integer = try? value.decode(Int64.self) {
-            self = .integer(integer)
-        } else if let number = try? value.decode(Double.self) {
-            self = .number(number)
-        } else if let string = try? value.decode(String.self) {
-            self = .string(string)
-        } else if let array = try? value.decode([JSONValue].self) {
-            self = .array(array)
-        } else {
-            self = .object(try value.decode([String: JSONValue].self))
-        }
-    }
-}
 
 /// The members of a request's object. Each is read once; what is wrong, and what is left over, is said of all at once.
 struct JSONMembers {
@@ -66,13 +35,17 @@ struct JSONMembers {
     /// Present, be it as null.
     func has(_ name: String) -> Bool { self.members[name] != nil }
 
+    /// Whatever it is; nil when it is absent or null.
+    func value(_ name: String) -> JSONValue? {
+        let value = self.members[name]
+        return value == .null ? nil : value
+    }
+
     /// Nil when it is absent or null, or wrong.
     mutating func string(_ name: String, required: Bool = false) -> String? {
         switch self.members[name] {
         case .string(let text)?: return text
-        case nil,
-            .null? where !required:
-            return nil
+        case nil where !required, .null? where !required: return nil
         case nil: self.fail(name, "missing")
         default: self.fail(name, "expected a string")
         }
@@ -102,9 +75,7 @@ struct JSONMembers {
                 }
             }
             return list
-        case nil,
-            .null? where !required:
-            return nil
+        case nil where !required, .null? where !required: return nil
         case nil: self.fail(name, "missing")
         default: self.fail(name, "expected a list of strings")
         }
@@ -114,7 +85,7 @@ struct JSONMembers {
     /// Unix seconds.
     mutating func time(_ name: String) -> Int64? {
         guard let text = self.string(name) else { return nil }
-        if let seconds = AdminTime.parse(text) { return seconds }
+        if let seconds = UnixTime.parse(text) { return seconds }
         self.fail(name, "expected a date and time, such as 2027-01-01T00:00:00Z")
         return nil
     }
@@ -126,18 +97,6 @@ struct JSONMembers {
         default: self.fail(name, "expected an object")
         }
         return nil
-    }
-}
-
-/// RFC 3339 in UTC, to the second.
-enum AdminTime {
-    static func parse(_ text: String) -> Int64? {
-        guard let date = try? Date(text, strategy: .iso8601) else { return nil }
-        return Int64(exactly: date.timeIntervalSince1970.rounded(.down))
-    }
-
-    static func text(_ seconds: Int64) -> String {
-        Date(timeIntervalSince1970: TimeInterval(seconds)).formatted(.iso8601)
     }
 }
 
@@ -155,7 +114,7 @@ struct JSONWriter {
     mutating func add(_ name: String, _ value: [String]?) {
         self.add(name, raw: value.map { "[" + $0.map(Problem.quote).joined(separator: ",") + "]" } ?? "null")
     }
-    mutating func add(_ name: String, time: Int64?) { self.add(name, time.map(AdminTime.text)) }
+    mutating func add(_ name: String, time: Int64?) { self.add(name, time.map(UnixTime.text)) }
 
     var object: String { self.text + "}" }
 

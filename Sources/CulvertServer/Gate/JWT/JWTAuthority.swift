@@ -1,0 +1,178 @@
+package import CulvertCore
+package import Logging
+import NIOCore
+import Synchronization
+
+/// Knows the keys that JSON Web Tokens are verified with, wherever they stand, and verifies.
+package actor JWTAuthority {
+    /// Hands changes to every event loop; what it returns waits until they hold.
+    package typealias Publish = @Sendable ([TokenChange]) -> @Sendable () async -> Void
+
+    nonisolated private let rules: JWTClaimRules
+    nonisolated private let logger: Logger
+    nonisolated private let sources: [KeySetSource]
+    /// What tokens are verified with now.
+    nonisolated private let table = Mutex(Table())
+    private let configured: [JWTKey]
+    private var stored: [JWTKey]
+    private var storedVersion = 0
+    private var updating: Task<Void, Never>?
+    private var publish: Publish?
+    private var schedule: Task<Void, Never>?
+
+    fileprivate struct Table {
+        var keys: [JWTKey] = []
+        /// Every set has been read once.
+        var isComplete = true
+    }
+
+    /// Reads the files and the sets of keys.
+    ///
+    /// - Parameter stored: keys that were added while the proxy ran.
+    /// - Throws: ``ConfiguredJWTKey/Unusable``.
+    package init(config: JWTConfig, stored: [StoredJWTKey], logger: Logger) async throws {
+        self.rules = config.rules
+        self.logger = logger
+        var configured: [JWTKey] = []
+        for key in config.keys {
+            configured.append(try await JWTKey(try key.load(), source: .config, until: key.until))
+        }
+        self.configured = configured
+        self.stored = try await Self.keys(stored)
+        self.sources = config.sets.map { KeySetSource($0, logger: logger) }
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            for source in self.sources { tasks.addTask { try await source.load() } }
+            try await tasks.waitForAll()
+        }
+        await self.update()
+    }
+
+    /// Which keys count, for an event loop that begins.
+    package var changes: [TokenChange] { [Self.change(self.table.withLock(\.keys))] }
+
+    /// From now on the sets are read again when it is time, and loops are told of what changes.
+    package func start(publish: @escaping Publish) async {
+        // What has been read since the loops began.
+        await publish(self.changes)()
+        self.publish = publish
+        self.schedule = Task {
+            await withTaskGroup(of: Void.self) { tasks in
+                for source in self.sources {
+                    tasks.addTask {
+                        let pause = Duration.nanoseconds(source.config.refresh.nanoseconds)
+                        while (try? await Task.sleep(for: pause)) != nil {
+                            if await source.refresh() { await self.update() }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    package func stop() {
+        self.schedule?.cancel()
+    }
+
+    // MARK: - keys
+
+    /// Of all there are, wherever they stand.
+    var keys: [JWTKey] { self.table.withLock(\.keys) }
+
+    /// What the database has now.
+    ///
+    /// - Parameter version: later states have greater numbers; an earlier one that comes late is passed over.
+    func setStored(_ keys: [StoredJWTKey], version: Int) async {
+        guard let keys = try? await Self.keys(keys), version > self.storedVersion else { return }
+        self.storedVersion = version
+        self.stored = keys
+        await self.update()
+    }
+
+    private static func keys(_ stored: [StoredJWTKey]) async throws -> [JWTKey] {
+        var keys: [JWTKey] = []
+        for key in stored { keys.append(try await JWTKey(key.description, source: .store, until: key.until)) }
+        return keys
+    }
+
+    /// One after the other, each with what is known when its turn comes.
+    private func update() async {
+        let previous = self.updating
+        let task = Task {
+            await previous?.value
+            await self.makeTable()
+        }
+        self.updating = task
+        await task.value
+    }
+
+    /// Loops first, then the table: a token must not be found good before its key counts where it is looked up.
+    private func makeTable() async {
+        var table = Table(keys: self.configured + self.stored)
+        for source in self.sources {
+            if let more = await source.keys { table.keys += more } else { table.isComplete = false }
+        }
+        if let publish = self.publish, Self.ends(table.keys) != Self.ends(self.keys) {
+            await publish([Self.change(table.keys)])()
+        }
+        self.table.withLock { $0 = table }
+    }
+
+    private static func change(_ keys: [JWTKey]) -> TokenChange { .jwtKeys(self.ends(keys)) }
+
+    /// A key that stands in two places counts as long as the longer of them says.
+    private static func ends(_ keys: [JWTKey]) -> [String: Int64] {
+        Dictionary(keys.map { ($0.identity, $0.until ?? .max) }, uniquingKeysWith: max)
+    }
+
+    // MARK: - verification
+
+    /// Verifies everything but the time and revocation, which the keyring of each loop knows.
+    package nonisolated func verify(_ text: String) async -> Result<Credential, JWTRefusal> {
+        do throws(JWTFault) {
+            let jwt = try UnverifiedJWT(text)
+            var table = self.table.withLock(\.self)
+            if !table.knows(jwt), jwt.keyID != nil || !table.isComplete, !self.sources.isEmpty {
+                await self.refreshIfDue()
+                table = self.table.withLock(\.self)
+                if !table.knows(jwt), !table.isComplete { return .failure(.keysUnavailable) }
+            }
+            return .success(try self.credential(jwt, text, table))
+        } catch {
+            self.logger.debug("jwt refused", metadata: ["reason": "\(error)"])
+            return .failure(.invalid)
+        }
+    }
+
+    private nonisolated func credential(
+        _ jwt: UnverifiedJWT, _ text: String, _ table: Table
+    ) throws(JWTFault) -> Credential {
+        let candidates = table.candidates(for: jwt)
+        guard !candidates.isEmpty else { throw .unknownKey }
+        guard let key = candidates.first(where: { $0.verifies(jwt) }) else { throw .signature }
+        let name = "jwt_" + Base64URL.encode(TokenDigest(of: text).bytes.prefix(12))
+        let token = try self.rules.token(from: try jwt.claims(), fallbackID: name)
+        return Credential(entry: TokenEntry(token: token, secrets: [], keyID: key.identity), generation: 0)
+    }
+
+    private func refreshIfDue() async {
+        let changed = await withTaskGroup(of: Bool.self) { tasks in
+            for source in self.sources { tasks.addTask { await source.refreshIfDue() } }
+            var changed = false
+            for await one in tasks where one { changed = true }
+            return changed
+        }
+        // If another has read them just now, it may not be done with the table yet.
+        if changed { await self.update() } else { await self.updating?.value }
+    }
+}
+
+extension JWTAuthority.Table {
+    /// The keys of the token's `kid`, or all there are when it has none; of its algorithm alone.
+    fileprivate func candidates(for jwt: UnverifiedJWT) -> [JWTKey] {
+        self.keys.filter {
+            $0.description.algorithm == jwt.algorithm && (jwt.keyID == nil || jwt.keyID == $0.description.id)
+        }
+    }
+
+    fileprivate func knows(_ jwt: UnverifiedJWT) -> Bool { !self.candidates(for: jwt).isEmpty }
+}

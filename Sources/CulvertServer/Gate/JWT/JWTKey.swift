@@ -1,0 +1,100 @@
+package import CulvertCore
+import Foundation
+import JWTKit
+
+/// A key description, before anything is made of it: what a configuration, a request or a set of keys says.
+package struct JWTKeyDescription: Equatable, Sendable {
+    /// The `kid` of its tokens; nil when it has none.
+    package var id: String?
+    package var algorithm: SignatureAlgorithm
+    package var material: KeyMaterial
+
+    package enum Fault: Error, Equatable, Sendable {
+        case key(KeyMaterial.Fault)
+        /// The algorithm is not one of the key's.
+        case algorithm
+
+        package var message: String {
+            switch self {
+            case .key(let fault): fault.message
+            case .algorithm: "the key is not one for this algorithm"
+            }
+        }
+    }
+
+    package init(id: String?, algorithm: SignatureAlgorithm?, material: KeyMaterial) throws(Fault) {
+        self.id = id
+        self.algorithm = algorithm ?? material.algorithms[0]
+        self.material = material
+        guard material.algorithms.contains(self.algorithm) else { throw .algorithm }
+    }
+
+    /// What `id` and `algorithm` say takes precedence, but must not contradict what the JWK says.
+    package init(jwk: [String: JSONValue], id: String? = nil, algorithm: SignatureAlgorithm? = nil) throws(Fault) {
+        var algorithm = algorithm
+        if let member = jwk["alg"] {
+            guard case .string(let name) = member, let own = SignatureAlgorithm(rawValue: name) else {
+                throw .key(.unsupported)
+            }
+            guard algorithm ?? own == own else { throw .algorithm }
+            algorithm = own
+        }
+        var ownID: String?
+        if case .string(let name)? = jwk["kid"] { ownID = name }
+        let material: KeyMaterial
+        do { material = try KeyMaterial(jwk: jwk) } catch { throw .key(error) }
+        try self.init(id: id ?? ownID, algorithm: algorithm, material: material)
+    }
+
+    /// A file with PEM, a JWK, or the secret of HS256.
+    package init(file contents: [UInt8], id: String?, algorithm: SignatureAlgorithm?) throws(Fault) {
+        if let value = try? JSONDecoder().decode(JSONValue.self, from: Data(contents)), case .object(let jwk) = value {
+            try self.init(jwk: jwk, id: id, algorithm: algorithm)
+            return
+        }
+        let text = String(decoding: contents, as: UTF8.self)
+        let material: KeyMaterial
+        do {
+            // PEM in place of a secret would make everybody's key of what is public.
+            if algorithm == .hs256, !text.contains("-----BEGIN ") {
+                let end = contents.last == UInt8(ascii: "\n") ? contents.dropLast() : contents[...]
+                material = try KeyMaterial(secret: Array(end))
+            } else {
+                material = try KeyMaterial(pem: text)
+            }
+        } catch {
+            throw .key(error)
+        }
+        try self.init(id: id, algorithm: algorithm, material: material)
+    }
+}
+
+/// A key that verifies JSON Web Tokens, for one algorithm.
+package struct JWTKey: Sendable {
+    package enum Source: String, Sendable {
+        case config
+        case store
+        case set
+    }
+
+    let description: JWTKeyDescription
+    let source: Source
+    /// Unix seconds; nil for never.
+    let until: Int64?
+    /// By its material: the same key is the same under another name.
+    let identity: String
+    private let verifier: any JWTAlgorithm
+
+    init(_ description: JWTKeyDescription, source: Source, until: Int64? = nil) async throws {
+        self.description = description
+        self.source = source
+        self.until = until
+        self.identity = "\(description.algorithm.rawValue):\(description.material.thumbprint)"
+        self.verifier = try await description.material.verifier(description.algorithm)
+    }
+
+    func verifies(_ jwt: UnverifiedJWT) -> Bool {
+        // What throws is a signature of another length than the algorithm's.
+        (try? self.verifier.verify(jwt.signature, signs: jwt.signedBytes)) ?? false
+    }
+}

@@ -1,0 +1,82 @@
+import AsyncHTTPClient
+import CulvertCore
+import Foundation
+import NIOCore
+import NIOFoundationCompat
+import NIOHTTP1
+import NIOSSL
+
+/// Why a set of keys was not taken; for the log.
+struct KeySetFault: Error, Equatable, CustomStringConvertible {
+    var description: String
+
+    static let noSet = KeySetFault(description: "this is no set of keys (RFC 7517)")
+    static let noUsableKey = KeySetFault(description: "no key in the set is usable")
+    static let tooLarge = KeySetFault(description: "more than 1MiB")
+    static let timeout = KeySetFault(description: "took too long")
+}
+
+/// JSON Web Key Sets (RFC 7517 section 5): how they are read, and what counts in them.
+enum KeySet {
+    private static let sizeLimit = 1 << 20
+    private static let keyLimit = 100
+
+    /// Keys that are of no use here are passed over: a set is made for all who verify with it.
+    ///
+    /// - Parameter takesSecrets: count `oct` keys too.
+    static func parse(_ data: Data, takesSecrets: Bool) throws(KeySetFault) -> [JWTKeyDescription] {
+        guard let value = try? JSONDecoder().decode(JSONValue.self, from: data), case .object(let members) = value,
+            case .array(let entries)? = members["keys"]
+        else { throw .noSet }
+        var keys: [JWTKeyDescription] = []
+        for case .object(let jwk) in entries.prefix(Self.keyLimit) {
+            guard let key = try? JWTKeyDescription(jwk: jwk), takesSecrets || !key.material.isSecret else { continue }
+            keys.append(key)
+        }
+        guard !keys.isEmpty else { throw .noUsableKey }
+        return keys
+    }
+
+    /// - Throws: ``KeySetFault``.
+    static func read(_ config: KeySetConfig) async throws -> [JWTKeyDescription] {
+        switch config.place {
+        case .file(let path):
+            guard let data = FileManager.default.contents(atPath: path) else {
+                throw KeySetFault(description: "cannot be read")
+            }
+            guard data.count <= self.sizeLimit else { throw KeySetFault.tooLarge }
+            return try self.parse(data, takesSecrets: true)
+        case .url(let url, let ca):
+            return try self.parse(try await self.fetch(url, ca: ca, within: config.timeout), takesSecrets: false)
+        }
+    }
+
+    /// A client for each time: it is once in minutes, and a connection of minutes ago is not to be trusted to work.
+    private static func fetch(_ url: String, ca: String?, within time: TimeAmount) async throws -> Data {
+        var tls = TLSConfiguration.makeClientConfiguration()
+        if let ca { tls.trustRoots = .file(ca) }
+        var configuration = HTTPClient.Configuration(tlsConfiguration: tls, redirectConfiguration: .disallow)
+        configuration.connectionPool.retryConnectionEstablishment = false
+        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+        // Nobody waits for it: a server that does not answer our close_notify takes seconds.
+        defer { Task { try await client.shutdown() } }
+        do {
+            let headers: HTTPHeaders = [
+                "Accept": "application/jwk-set+json, application/json", "User-Agent": "culvert",
+            ]
+            let request = try HTTPClient.Request(url: url, headers: headers)
+            // This deadline is for all of it. That of the client's other way ends with the response's head.
+            let response = try await client.execute(
+                request: request, delegate: ResponseAccumulator(request: request, maxBodySize: self.sizeLimit),
+                deadline: .now() + time
+            ).get()
+            guard response.status == .ok else {
+                throw KeySetFault(description: "answered \(response.status.code)")
+            }
+            return response.body.map { Data(buffer: $0) } ?? Data()
+        } catch {
+            if error is ResponseAccumulator.ResponseTooBigError { throw KeySetFault.tooLarge }
+            throw (error as? HTTPClientError) == .deadlineExceeded ? KeySetFault.timeout : error
+        }
+    }
+}

@@ -1,0 +1,88 @@
+import Logging
+import NIOCore
+
+/// One set of keys that stands elsewhere: the last good one is kept, whatever comes after it.
+actor KeySetSource {
+    nonisolated let config: KeySetConfig
+    private let logger: Logger
+    /// Nil until a good set has been read.
+    private(set) var keys: [JWTKey]?
+    private var lastStart: NIODeadline?
+    private var running: Task<Bool, Never>?
+
+    init(_ config: KeySetConfig, logger: Logger) {
+        self.config = config
+        self.logger = logger
+    }
+
+    /// For a token whose key is unknown: what is read already is waited for; else it is read, unless it was lately.
+    ///
+    /// - Returns: whether the keys have changed.
+    func refreshIfDue() async -> Bool {
+        if let running = self.running { return await running.value }
+        if let last = self.lastStart, .now() < last + self.config.cooldown { return false }
+        return await self.refresh()
+    }
+
+    /// - Returns: whether the keys have changed.
+    func refresh() async -> Bool {
+        if let running = self.running { return await running.value }
+        self.lastStart = .now()
+        let task = Task { await self.read() }
+        self.running = task
+        let changed = await task.value
+        self.running = nil
+        return changed
+    }
+
+    /// For the start, where a file that is no set is a mistake to be mended, and a server that is down is not.
+    ///
+    /// - Throws: ``ConfiguredJWTKey/Unusable``.
+    func load() async throws(ConfiguredJWTKey.Unusable) {
+        guard case .file(let path) = self.config.place else {
+            _ = await self.refresh()
+            return
+        }
+        do {
+            self.keys = try await self.makeKeys()
+        } catch {
+            throw ConfiguredJWTKey.Unusable(file: path, message: "\(error)")
+        }
+    }
+
+    private func read() async -> Bool {
+        do {
+            let keys = try await self.makeKeys()
+            let changed = keys.map(\.description) != self.keys?.map(\.description)
+            self.keys = keys
+            if changed {
+                self.logger.info(
+                    "jwt keys read",
+                    metadata: ["from": "\(self.config.name)", "keys": .stringConvertible(keys.count)])
+            }
+            return changed
+        } catch {
+            self.logger.warning(
+                "jwt keys not read; the last good ones stay",
+                metadata: ["from": "\(self.config.name)", "reason": "\(Self.reason(error))"])
+            return false
+        }
+    }
+
+    private func makeKeys() async throws -> [JWTKey] {
+        var keys: [JWTKey] = []
+        for description in try await KeySet.read(self.config) {
+            keys.append(try await JWTKey(description, source: .set))
+        }
+        return keys
+    }
+
+    /// Errors of the client may quote the URL.
+    private static func reason(_ error: any Error) -> String {
+        switch error {
+        case let fault as KeySetFault: fault.description
+        case let error as IOError: error.description
+        default: "\(type(of: error))"
+        }
+    }
+}

@@ -1,0 +1,40 @@
+import CulvertCore
+import Testing
+
+@Suite("JWT: taken apart")
+struct UnverifiedJWTTests {
+    private static func token(_ header: String, _ payload: String = "{}", signature: String = "c2ln") -> String {
+        "\(Base64URL.encode(Array(header.utf8))).\(Base64URL.encode(Array(payload.utf8))).\(signature)"
+    }
+
+    @Test("What is signed is the header and the payload as they stand")
+    func parts() throws {
+        let text = Self.token(#"{"alg":"ES256","kid":"k","typ":"JWT"}"#, #"{"sub":"s"}"#)
+        let jwt = try UnverifiedJWT(text)
+        #expect(jwt.algorithm == .es256 && jwt.keyID == "k")
+        #expect(String(decoding: jwt.signedBytes, as: UTF8.self) == text.dropLast(5))
+        #expect(jwt.signature == Array("sig".utf8))
+        #expect(try jwt.claims() == ["sub": .string("s")])
+    }
+
+    @Test(arguments: [
+        ("", JWTFault.malformed), ("..", .malformed), ("a.b", .malformed), ("a.b.c", .malformed),
+        (token(#"{"alg":"HS256"}"#) + ".", .malformed), (token(#"{"alg":"HS256"}"#, signature: ""), .malformed),
+        (token(#"{"alg":"HS256"}"#, signature: "c2ln="), .malformed),
+        (token(#"{"alg":"HS256"}"#, signature: "c2+n"), .malformed), (token(#"["alg"]"#), .malformed),
+        (token("{"), .malformed), (token("{}"), .malformed), (token(#"{"alg":1}"#), .malformed),
+        (token(#"{"alg":"HS256","kid":7}"#), .malformed), (token(#"{"alg":"none"}"#), .algorithm),
+        (token(#"{"alg":"NONE"}"#), .algorithm), (token(#"{"alg":"RS512"}"#), .algorithm),
+        (token(#"{"alg":"HS256","crit":["exp"]}"#), .critical), (token(#"{"alg":"HS256","crit":[]}"#), .critical),
+    ])
+    func whatIsNoneIsRefused(_ text: String, _ fault: JWTFault) {
+        #expect(throws: fault) { try UnverifiedJWT(text) }
+    }
+
+    @Test(arguments: ["", "[]", "null", "{", #"{"exp":1e400}"#, "\u{0}", String(repeating: #"{"a":"#, count: 2000)])
+    func aPayloadThatIsNoObjectHasNoClaims(_ payload: String) throws {
+        #expect(throws: JWTFault.malformed) {
+            try UnverifiedJWT(Self.token(#"{"alg":"EdDSA"}"#, payload)).claims()
+        }
+    }
+}
