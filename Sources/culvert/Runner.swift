@@ -45,17 +45,23 @@ struct Runner {
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         let edge: EdgeServer
         let control: ControlPlane?
+        let authority: JWTAuthority?
         do {
             let store = try self.config.state.map { path throws(StoreError) in try TokenStore(path: path) }
             let entries = try store?.entries() ?? []
+            authority = try await self.startAuthority(store)
+            let revocations = try store?.jwtRevocations().map(TokenChange.revokeJWT) ?? []
             edge = try await EdgeServer.start(
-                config: self.config, tokens: self.config.authentication.tokens.map(\.entry) + entries, group: group,
+                config: self.config, tokens: self.config.authentication.tokens.map(\.entry) + entries,
+                changes: revocations + (await authority?.changes ?? []), verifyJWT: authority?.verify, group: group,
                 pages: self.pages, logger: self.logger)
-            control = try await self.startControl(edge, store: store, entries: entries, group: group)
+            await authority?.start { edge.apply($0) }
+            control = try await self.startControl(
+                edge, store: store, entries: entries, authority: authority, group: group)
         } catch {
             throw StartFailure(description: "culvert cannot start: \(error)")
         }
-        let service = EdgeService(edge: edge, control: control, afterwards: self.afterwards)
+        let service = EdgeService(edge: edge, control: control, authority: authority, afterwards: self.afterwards)
         let services = ServiceGroup(
             configuration: .init(
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
@@ -70,14 +76,21 @@ struct Runner {
         self.logger.info("stopped")
     }
 
+    private func startAuthority(_ store: TokenStore?) async throws -> JWTAuthority? {
+        guard let config = self.config.authentication.jwt else { return nil }
+        return try await JWTAuthority(config: config, stored: try store?.jwtKeys() ?? [], logger: self.logger)
+    }
+
     private func startControl(
-        _ edge: EdgeServer, store: TokenStore?, entries: [TokenEntry], group: MultiThreadedEventLoopGroup
+        _ edge: EdgeServer, store: TokenStore?, entries: [TokenEntry], authority: JWTAuthority?,
+        group: MultiThreadedEventLoopGroup
     ) async throws -> ControlPlane? {
         guard let config = self.config.admin, let store else { return nil }
         do {
             return try await ControlPlane.start(
                 config: self.config, admin: config, edge: edge, store: store, entries: entries,
-                adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], group: group, logger: self.logger)
+                authority: authority, adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], group: group,
+                logger: self.logger)
         } catch {
             throw StartFailure(description: "admin listener \(config.address): \(error)")
         }
@@ -97,10 +110,12 @@ struct Runner {
 private struct EdgeService: Service {
     let edge: EdgeServer
     let control: ControlPlane?
+    let authority: JWTAuthority?
     let afterwards: (@Sendable () async -> Void)?
 
     func run() async throws {
         try? await gracefulShutdown()
+        await self.authority?.stop()
         await self.edge.shutdown()
         await self.control?.shutdown()
         await self.afterwards?()

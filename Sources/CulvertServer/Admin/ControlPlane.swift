@@ -10,11 +10,11 @@ package struct ControlPlane: Sendable {
 
     package static func start(
         config: ProxyConfig, admin: AdminConfig, edge: EdgeServer, store: TokenStore, entries: [TokenEntry],
-        adminToken: String?, group: MultiThreadedEventLoopGroup, logger: Logger
+        authority: JWTAuthority?, adminToken: String?, group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> ControlPlane {
         let token = try AdminToken.load(file: admin.tokenFile, environment: adminToken)
         let desk = TokenDesk(
-            store: store, configured: config.authentication.tokens.map(\.entry), entries: entries,
+            store: store, authority: authority, configured: config.authentication.tokens.map(\.entry), entries: entries,
             publish: { edge.apply($0) }, now: Clock.unixSeconds)
         let api = AdminAPI(
             config: config, admin: admin, desk: desk, sessions: edge.sessions, token: token,

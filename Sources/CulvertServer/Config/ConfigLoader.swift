@@ -75,6 +75,23 @@ extension ProxyConfig {
         }
         check(self.admin?.tls, "admin")
         if let ca = self.admin?.clientCA { errors.append(check(ca, "admin.client_ca")) }
+        for (index, key) in (self.authentication.jwt?.keys ?? []).enumerated() {
+            do throws(ConfiguredJWTKey.Unusable) {
+                _ = try key.load()
+            } catch {
+                errors.append(
+                    ConfigError(
+                        file: error.file, line: 1, column: 1, keyPath: "authentication.jwt.keys[\(index)].file",
+                        message: error.message))
+            }
+        }
+        for (index, set) in (self.authentication.jwt?.sets ?? []).enumerated() {
+            let path = "authentication.jwt.jwks[\(index)]"
+            switch set.place {
+            case .file(let file): errors.append(check(file, path + ".file"))
+            case .url(_, let ca): if let ca { errors.append(check(ca, path + ".ca")) }
+            }
+        }
         for (name, upstream) in self.upstreams.sorted(by: { $0.key < $1.key }) {
             if let ca = upstream.ca { errors.append(check(ca, "upstreams.\(name).ca")) }
         }

@@ -1,5 +1,4 @@
 import CulvertCore
-import Foundation
 import Logging
 import NIOCore
 
@@ -86,7 +85,7 @@ struct ConfigReader {
             tokens: [], queryParameter: "access_token", cookie: "culvert_token", identityHeader: "X-Forwarded-User")
         guard
             let keys = node?.section([
-                "tokens", "query_parameter", "cookie", "identity_header", "close_code", "expiry_grace",
+                "tokens", "query_parameter", "cookie", "identity_header", "close_code", "expiry_grace", "jwt",
             ])
         else {
             return config
@@ -98,6 +97,7 @@ struct ConfigReader {
             config.closeCode = CloseCode(rawValue: UInt16(clamping: code))
         }
         config.expiryGrace = keys["expiry_grace"]?.time(.zero ... .hours(24)) ?? config.expiryGrace
+        config.jwt = keys["jwt"].flatMap(self.jwt)
         var ids: Set<String> = []
         var digests: Set<TokenDigest> = []
         for entry in keys["tokens"]?.list() ?? [] {
@@ -116,17 +116,18 @@ struct ConfigReader {
         let digest = keys["sha256"].flatMap(self.digest)
         let subject = keys["subject"].flatMap(self.headerValue)
         let routes = keys["routes"]?.list()?.compactMap(self.path)
-        var expires: Int64?
-        if let node = keys["expires"], let text = node.string() {
-            if let date = try? Date(text, strategy: .iso8601) {
-                expires = Int64(date.timeIntervalSince1970)
-            } else {
-                node.fail("expected a date and time, such as 2027-01-01T00:00:00Z")
-            }
-        }
+        let expires = keys["expires"].flatMap(self.date)
         guard let id, let digest, let subject, let routes else { return nil }
         return ConfigToken(
             token: Token(id: id, source: .config, subject: subject, routes: routes, expires: expires), digest: digest)
+    }
+
+    /// Unix seconds.
+    func date(_ node: ConfigNode) -> Int64? {
+        guard let text = node.string() else { return nil }
+        if let seconds = UnixTime.parse(text) { return seconds }
+        node.fail("expected a date and time, such as 2027-01-01T00:00:00Z")
+        return nil
     }
 
     /// Whatever is wrong with it, the value is not repeated: it may be the token itself, pasted by mistake.

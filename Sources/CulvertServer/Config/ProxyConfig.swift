@@ -88,11 +88,14 @@ package struct AuthenticationConfig: Sendable, Equatable {
     package var closeCode: CloseCode
     /// How long a session outlives its token's expiry.
     package var expiryGrace: TimeAmount
+    /// Nil when no JWT is taken.
+    package var jwt: JWTConfig?
 
     package init(
         tokens: [ConfigToken], queryParameter: String, cookie: String, identityHeader: String,
-        closeCode: CloseCode = CloseCode(rawValue: 4401), expiryGrace: TimeAmount = .zero
+        closeCode: CloseCode = CloseCode(rawValue: 4401), expiryGrace: TimeAmount = .zero, jwt: JWTConfig? = nil
     ) {
+        self.jwt = jwt
         self.closeCode = closeCode
         self.expiryGrace = expiryGrace
         self.tokens = tokens

@@ -81,7 +81,49 @@ extension ProxyConfig {
         out += "  identity_header: \(quote(self.authentication.identityHeader))\n"
         out += "  close_code: \(self.authentication.closeCode.rawValue)\n"
         out += "  expiry_grace: \(ConfigUnits.text(self.authentication.expiryGrace))\n"
-        return out
+        return out + (self.authentication.jwt.map(self.redacted) ?? "")
+    }
+
+    private func redacted(_ jwt: JWTConfig) -> String {
+        func list(_ texts: [String]) -> String { "[" + texts.map(quote).joined(separator: ", ") + "]" }
+        var out = "  jwt:\n"
+        if !jwt.rules.issuers.isEmpty { out += "    issuer: \(list(jwt.rules.issuers))\n" }
+        if !jwt.rules.audiences.isEmpty { out += "    audience: \(list(jwt.rules.audiences))\n" }
+        out += "    leeway: \(jwt.rules.leeway)s\n    keys:\(jwt.keys.isEmpty ? " []" : "")\n"
+        for key in jwt.keys { out += "      - { \(self.redacted(key)) }\n" }
+        out += "    jwks:\(jwt.sets.isEmpty ? " []" : "")\n"
+        for set in jwt.sets {
+            switch set.place {
+            case .file(let path): out += "      - file: \(quote(path))\n"
+            case .url(let url, let ca):
+                out += "      - url: \(quote(set.name + (url.contains("?") ? "?(redacted)" : "")))\n"
+                if let ca { out += "        ca: \(quote(ca))\n" }
+            }
+            out += "        refresh: \(ConfigUnits.text(set.refresh))\n"
+            out += "        cooldown: \(ConfigUnits.text(set.cooldown))\n"
+            out += "        timeout: \(ConfigUnits.text(set.timeout))\n"
+        }
+        out += "    claims: { routes: \(quote(jwt.rules.routesClaim)), origins: \(quote(jwt.rules.originsClaim)) }\n"
+        return out + "    routes: \(list(jwt.rules.defaultRoutes))\n"
+    }
+
+    private func redacted(_ key: ConfiguredJWTKey) -> String {
+        var members: [String] = []
+        func add(_ id: String?, _ algorithm: SignatureAlgorithm?) {
+            if let id { members.append("id: \(quote(id))") }
+            if let algorithm { members.append("algorithm: \(algorithm.rawValue)") }
+        }
+        switch key.place {
+        case .inline(let description):
+            add(description.id, description.algorithm)
+            // A public key is its JWK; JSON's objects are YAML's flow mappings.
+            members.append(description.material.publicJWK.map { "jwk: \($0)" } ?? "secret: \"(redacted)\"")
+        case .file(let path, let id, let algorithm):
+            add(id, algorithm)
+            members.append("file: \(quote(path))")
+        }
+        if let until = key.until { members.append("until: \(UnixTime.text(until))") }
+        return members.joined(separator: ", ")
     }
 }
 

@@ -82,6 +82,7 @@ extension AdminAPI {
         JSONWriter.object {
             $0.add("id", info.id)
             $0.add("token", info.token)
+            $0.add("token_expires", time: info.tokenExpires)
             $0.add("subject", info.subject)
             $0.add("route", info.route)
             $0.add("transport", info.transport.rawValue)

@@ -2,7 +2,7 @@ import CulvertCore
 import NIOCore
 import NIOHTTP1
 
-/// `/v1/tokens` and `/v1/jwt/revocations`.
+/// `/v1/tokens`.
 extension AdminAPI {
     func tokens(_ request: AdminRequest, _ path: [String]) async throws(AdminFailure) -> HTTPAnswer {
         switch (path.count, path.last) {
@@ -65,6 +65,16 @@ extension AdminAPI {
 
     private func rotate(_ request: AdminRequest, _ id: String) async throws(AdminFailure) -> HTTPAnswer {
         _ = try request.parameters([])
+        let seconds = try Self.overlap(request)
+        let key = try request.idempotencyKey()
+        let minted = try await self.ask { () async throws(DeskError) in
+            try await self.desk.rotate(id: id, overlap: seconds, idempotencyKey: key, by: request.caller)
+        }
+        return Self.json(.ok, Self.text(minted.stored, secret: minted.secret))
+    }
+
+    /// How many seconds what is replaced stays valid; a day unless said.
+    static func overlap(_ request: AdminRequest) throws(AdminFailure) -> Int64 {
         var members = try request.members(["overlap"], isOptional: true)
         var overlap: Int64 = 86_400
         if let text = members.string("overlap") {
@@ -75,12 +85,7 @@ extension AdminAPI {
             }
         }
         guard members.faults.isEmpty else { throw AdminFailure(faults: members.faults) }
-        let key = try request.idempotencyKey()
-        let seconds = overlap
-        let minted = try await self.ask { () async throws(DeskError) in
-            try await self.desk.rotate(id: id, overlap: seconds, idempotencyKey: key, by: request.caller)
-        }
-        return Self.json(.ok, Self.text(minted.stored, secret: minted.secret))
+        return overlap
     }
 
     private func revoke(_ request: AdminRequest, _ id: String) async throws(AdminFailure) -> HTTPAnswer {
@@ -167,65 +172,6 @@ extension AdminAPI {
                 }
             }
             out.add("secrets", raw: "[" + secrets.joined(separator: ",") + "]")
-        }
-    }
-
-    // MARK: - JWT revocations
-
-    func jwtRevocations(_ request: AdminRequest) async throws(AdminFailure) -> HTTPAnswer {
-        try Self.allow(request, [.GET, .HEAD, .POST, .DELETE])
-        switch request.head.method {
-        case .POST:
-            _ = try request.parameters([])
-            let revocation = try Self.revocation(request)
-            try await self.ask { () async throws(DeskError) in
-                try await self.desk.revokeJWT(revocation, by: request.caller)
-            }
-            return Self.json(.created, Self.text(revocation))
-        case .DELETE:
-            let parameters = try request.parameters(["jti", "subject"])
-            let target = try Self.target(jti: parameters["jti"], subject: parameters["subject"])
-            try await self.ask { () async throws(DeskError) in
-                try await self.desk.removeJWTRevocation(target, by: request.caller)
-            }
-            return HTTPAnswer(status: .noContent)
-        default:
-            _ = try request.parameters([])
-            let all = try await self.ask { () async throws(DeskError) in try await self.desk.jwtRevocations() }
-            return Self.json(.ok, JSONWriter.page(all.map(Self.text), next: nil))
-        }
-    }
-
-    private static func revocation(_ request: AdminRequest) throws(AdminFailure) -> JWTRevocation {
-        var members = try request.members(["jti", "subject", "before", "until"])
-        let jti = members.string("jti")
-        let subject = members.string("subject")
-        let before = members.time("before")
-        let until = members.time("until")
-        if until == nil, members.faults.isEmpty { members.fail("until", "missing") }
-        guard members.faults.isEmpty, let until else { throw AdminFailure(faults: members.faults) }
-        return JWTRevocation(
-            target: try self.target(jti: jti, subject: subject), before: before ?? Clock.unixSeconds() + 1, until: until
-        )
-    }
-
-    private static func target(jti: String?, subject: String?) throws(AdminFailure) -> JWTRevocation.Target {
-        switch (jti, subject) {
-        case (let jti?, nil): return .id(jti)
-        case (nil, let subject?): return .subject(subject)
-        default: throw AdminFailure(400, "invalid_request", "Either jti or subject is required.")
-        }
-    }
-
-    private static func text(_ revocation: JWTRevocation) -> String {
-        JSONWriter.object {
-            if case .subject(let subject) = revocation.target {
-                $0.add("subject", subject)
-                $0.add("before", time: revocation.before)
-            } else {
-                $0.add("jti", revocation.target.value)
-            }
-            $0.add("until", time: revocation.until)
         }
     }
 }

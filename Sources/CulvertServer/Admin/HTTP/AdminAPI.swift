@@ -63,12 +63,14 @@ package struct AdminAPI: Sendable {
         case "openapi.json" where path.count == 1:
             try Self.allow(request, [.GET, .HEAD])
             _ = try request.parameters([])
-            return Self.json(.ok, OpenAPIDocument.text)
+            return HTTPAnswer(
+                status: .ok, headers: ["Content-Type": "application/json"],
+                body: ByteBuffer(bytes: PackageResources.openapi_json))
         case "v1":
             switch path.dropFirst().first {
             case "tokens": return try await self.tokens(request, Array(path.dropFirst(2)))
             case "sessions": return try await self.sessions(request, Array(path.dropFirst(2)))
-            case "jwt" where path.count == 3 && path[2] == "revocations": return try await self.jwtRevocations(request)
+            case "jwt": return try await self.jwt(request, Array(path.dropFirst(2)))
             case "audit" where path.count == 2: return try await self.audit(request)
             case "config" where path.count == 2:
                 try Self.allow(request, [.GET, .HEAD])

@@ -30,6 +30,8 @@ package struct SessionFilter: Sendable, Equatable {
 package struct SessionInfo: Sendable, Equatable {
     package var id: String
     package var token: String?
+    /// Unix seconds at which the token expires; nil for never.
+    package var tokenExpires: Int64?
     package var subject: String?
     package var route: String
     package var transport: Transport
@@ -43,12 +45,14 @@ package struct SessionInfo: Sendable, Equatable {
     package var bytesOut: UInt64
 
     package init(
-        id: String, token: String?, subject: String?, route: String, transport: Transport, address: String,
+        id: String, token: String?, tokenExpires: Int64? = nil, subject: String?, route: String, transport: Transport,
+        address: String,
         upstream: String, openedAt: Int64, messagesIn: UInt64 = 0, messagesOut: UInt64 = 0, bytesIn: UInt64 = 0,
         bytesOut: UInt64 = 0
     ) {
         self.id = id
         self.token = token
+        self.tokenExpires = tokenExpires
         self.subject = subject
         self.route = route
         self.transport = transport

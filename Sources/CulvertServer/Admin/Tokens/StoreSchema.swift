@@ -6,6 +6,7 @@ enum StoreSchema {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("1-tokens") { try $0.execute(sql: self.tokens) }
         migrator.registerMigration("1-audit") { try $0.execute(sql: self.audit) }
+        migrator.registerMigration("2-jwt-keys") { try $0.execute(sql: self.jwtKeys) }
         return migrator
     }
 
@@ -48,6 +49,17 @@ enum StoreSchema {
             token TEXT NOT NULL,
             generation INTEGER NOT NULL,
             at INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        """
+
+    private static let jwtKeys = """
+        CREATE TABLE jwt_key (
+            id TEXT NOT NULL PRIMARY KEY,
+            algorithm TEXT NOT NULL,
+            jwk TEXT NOT NULL,                 -- public
+            note TEXT NOT NULL,
+            created INTEGER NOT NULL,
+            until INTEGER
         ) STRICT, WITHOUT ROWID;
         """
 

@@ -17,22 +17,27 @@ package actor TokenDesk {
     }
 
     nonisolated let store: TokenStore
+    /// Nil when no JWT is taken.
+    let authority: JWTAuthority?
+    var jwtKeysVersion = 0
     private let configured: [String: TokenEntry]
-    private let publish: Publish
+    let publish: Publish
     let now: @Sendable () -> Int64
     /// What was published last of each token that is stored.
     private var entries: [String: TokenEntry]
     private var recent = RecentSecrets()
 
     /// - Parameters:
+    ///   - authority: that the keys of JWTs are told to.
     ///   - configured: tokens of the configuration file, which cannot be changed here.
     ///   - entries: those of the store, as the event loops have them.
     ///   - now: Unix seconds.
     package init(
-        store: TokenStore, configured: [TokenEntry], entries: [TokenEntry], publish: @escaping Publish,
-        now: @escaping @Sendable () -> Int64
+        store: TokenStore, authority: JWTAuthority? = nil, configured: [TokenEntry], entries: [TokenEntry],
+        publish: @escaping Publish, now: @escaping @Sendable () -> Int64
     ) {
         self.store = store
+        self.authority = authority
         self.configured = Dictionary(configured.map { ($0.token.id, $0) }) { first, _ in first }
         self.entries = Dictionary(entries.map { ($0.token.id, $0) }) { first, _ in first }
         self.publish = publish
@@ -70,9 +75,7 @@ package actor TokenDesk {
         id: String, overlap: Int64, idempotencyKey: String?, by caller: AdminCaller
     ) async throws(DeskError) -> Minted {
         let now = self.now()
-        guard (0...Self.longestOverlap).contains(overlap) else {
-            throw .invalid(member: "/overlap", "0s to \(Self.longestOverlap / 3600)h is allowed")
-        }
+        guard (0...Self.longestOverlap).contains(overlap) else { throw Self.overlapFault }
         var stored = try self.changeable(id)
         let generation = (stored.secrets.map(\.generation).max() ?? 0) + 1
         let record = Self.record(
@@ -158,47 +161,6 @@ package actor TokenDesk {
         return (page, items.count > limit ? page.last?.token.id : nil)
     }
 
-    // MARK: - JWT revocations
-
-    /// - Parameter target: a `jti`, or a `sub` whose JWTs issued before `before` are refused.
-    package func revokeJWT(_ revocation: JWTRevocation, by caller: AdminCaller) async throws(DeskError) {
-        guard revocation.until > self.now() else { throw .invalid(member: "/until", "must be in the future") }
-        guard (1...256).contains(revocation.target.value.utf8.count) else {
-            throw .invalid(member: "/\(revocation.target.kind)", "1 to 256 bytes are allowed")
-        }
-        let line = self.line("jwt.revoke", "\(revocation.target.kind) \(revocation.target.value)", by: caller)
-        try self.write { database in
-            try TokenStore.put(revocation, database)
-            try TokenStore.append(line, database)
-        }
-        await self.publish([.revokeJWT(revocation)])()
-    }
-
-    package func removeJWTRevocation(_ target: JWTRevocation.Target, by caller: AdminCaller) async throws(DeskError) {
-        guard try self.jwtRevocations().contains(where: { $0.target == target }) else { throw .notFound }
-        let line = self.line("jwt.unrevoke", "\(target.kind) \(target.value)", by: caller)
-        try self.write { database in
-            try TokenStore.remove(target, database)
-            try TokenStore.append(line, database)
-        }
-        await self.publish([.removeJWTRevocation(target)])()
-    }
-
-    package func jwtRevocations() throws(DeskError) -> [JWTRevocation] {
-        try self.reading { () throws(StoreError) in try self.store.jwtRevocations() }
-    }
-
-    /// Forgets revocations of what has expired by itself.
-    package func forgetExpired() async throws(DeskError) {
-        let now = self.now()
-        let past = try self.jwtRevocations().filter { $0.until <= now }.map(\.target)
-        guard !past.isEmpty else { return }
-        try self.write { database in
-            for target in past { try TokenStore.remove(target, database) }
-        }
-        await self.publish(past.map { .removeJWTRevocation($0) })()
-    }
-
     // MARK: - audit
 
     /// The newest first.
@@ -218,7 +180,8 @@ package actor TokenDesk {
 
     // MARK: - the way of every change
 
-    private static let longestOverlap: Int64 = 365 * 86_400
+    static let longestOverlap: Int64 = 365 * 86_400
+    static let overlapFault = DeskError.invalid(member: "/overlap", "0s to \(longestOverlap / 3600)h is allowed")
     private static let secretLimit = 8
 
     private func changeable(_ id: String) throws(DeskError) -> StoredToken {
@@ -256,15 +219,15 @@ package actor TokenDesk {
         await self.publish([.put(entry)])()
     }
 
-    private func line(_ action: String, _ target: String, detail: String = "", by caller: AdminCaller) -> AuditEntry {
+    func line(_ action: String, _ target: String, detail: String = "", by caller: AdminCaller) -> AuditEntry {
         AuditEntry(at: self.now(), caller: caller, action: action, target: target, detail: detail)
     }
 
-    private func write(_ body: (Database) throws -> Void) throws(DeskError) {
+    func write(_ body: (Database) throws -> Void) throws(DeskError) {
         try self.reading { () throws(StoreError) in try self.store.write(body) }
     }
 
-    private func reading<Value>(_ body: () throws(StoreError) -> Value) throws(DeskError) -> Value {
+    func reading<Value>(_ body: () throws(StoreError) -> Value) throws(DeskError) -> Value {
         do throws(StoreError) {
             return try body()
         } catch {

@@ -33,9 +33,20 @@ extension TokenStore {
     // MARK: - JWT revocations
 
     package func jwtRevocations() throws(StoreError) -> [JWTRevocation] {
+        try self.jwtRevocations(after: nil, limit: -1)
+    }
+
+    /// By kind and value.
+    ///
+    /// - Parameter limit: -1 for all.
+    func jwtRevocations(after: JWTRevocation.Target?, limit: Int) throws(StoreError) -> [JWTRevocation] {
         try self.read { database in
-            let sql = "SELECT kind, value, before, until FROM jwt_revocation ORDER BY kind, value"
-            return try Row.fetchAll(database, sql: sql).map { row in
+            let sql = """
+                SELECT kind, value, before, until FROM jwt_revocation
+                WHERE (kind, value) > (?1, ?2) ORDER BY kind, value LIMIT ?3
+                """
+            let arguments: StatementArguments = [after?.kind ?? "", after?.value ?? "", limit]
+            return try Row.fetchAll(database, sql: sql, arguments: arguments).map { row in
                 let target: JWTRevocation.Target = row[0] == "id" ? .id(row[1]) : .subject(row[1])
                 return JWTRevocation(target: target, before: row[2], until: row[3])
             }
@@ -48,9 +59,12 @@ extension TokenStore {
             arguments: [revocation.target.kind, revocation.target.value, revocation.before, revocation.until])
     }
 
-    static func remove(_ target: JWTRevocation.Target, _ database: Database) throws {
+    /// - Returns: whether there was one.
+    @discardableResult
+    static func remove(_ target: JWTRevocation.Target, _ database: Database) throws -> Bool {
         try database.execute(
             sql: "DELETE FROM jwt_revocation WHERE kind = ? AND value = ?", arguments: [target.kind, target.value])
+        return database.changesCount > 0
     }
 
     // MARK: - idempotency

@@ -1,0 +1,173 @@
+package import CulvertCore
+
+/// Keys and revocations of JSON Web Tokens.
+extension TokenDesk {
+    private static let keyLimit = 64
+
+    // MARK: - keys
+
+    /// A key that counts, or did until it was retired.
+    struct ListedJWTKey: Sendable {
+        var id: String?
+        var algorithm: SignatureAlgorithm
+        var source: JWTKey.Source
+        /// RFC 7638; nil for a secret.
+        var thumbprint: String?
+        var note: String?
+        /// Unix seconds.
+        var createdAt: Int64?
+        var until: Int64?
+    }
+
+    /// Adds a key; it counts when this returns.
+    func addJWTKey(
+        _ description: JWTKeyDescription, note: String, by caller: AdminCaller
+    ) async throws(DeskError) -> ListedJWTKey {
+        guard let authority = self.authority else {
+            throw .conflict("no JWT is taken: there is no authentication.jwt in the configuration")
+        }
+        guard let id = description.id else { throw .invalid(member: "/id", "missing, and the JWK has no \"kid\"") }
+        if description.material.isSecret {
+            throw .invalid(member: "/jwk", "secrets stand in the configuration, not in the database")
+        }
+        let key = StoredJWTKey(
+            id: try TokenRules.id(id), description: description, note: try TokenRules.note(note), createdAt: self.now())
+        // Asked of the other actor first: while one waits for it another request may come, but not in between below.
+        if await authority.keys.contains(where: { $0.description.id == id && $0.source == .config }) {
+            throw .conflict("the configuration has a key with the id \"\(id)\"")
+        }
+        let stored = try self.storedJWTKeys()
+        if stored.contains(where: { $0.id == id }) { throw .conflict("another key has the id \"\(id)\"") }
+        if stored.count >= Self.keyLimit { throw .conflict("there are \(Self.keyLimit) keys; delete one first") }
+        try await self.save(key, "jwt.key.add", detail: description.algorithm.rawValue, by: caller)
+        return Self.listed(key)
+    }
+
+    /// The key counts for `overlap` seconds more, or less if that was said before.
+    func retireJWTKey(id: String, overlap: Int64, by caller: AdminCaller) async throws(DeskError) -> ListedJWTKey {
+        guard (0...Self.longestOverlap).contains(overlap) else { throw Self.overlapFault }
+        var key = try await self.changeableJWTKey(id)
+        key.until = min(key.until ?? .max, self.now() + overlap)
+        try await self.save(key, "jwt.key.retire", detail: "overlap \(overlap)s", by: caller)
+        return Self.listed(key)
+    }
+
+    /// The key counts no more, and its tokens' sessions end.
+    func deleteJWTKey(id: String, by caller: AdminCaller) async throws(DeskError) {
+        _ = try await self.changeableJWTKey(id)
+        let line = self.line("jwt.key.delete", id, by: caller)
+        try self.write { database in
+            try TokenStore.removeJWTKey(id, database)
+            try TokenStore.append(line, database)
+        }
+        try await self.publishJWTKeys()
+    }
+
+    /// All that count, wherever they stand.
+    func listJWTKeys() async throws(DeskError) -> [ListedJWTKey] {
+        let stored = try self.storedJWTKeys()
+        let others = await self.authority?.keys.filter { $0.source != .store } ?? []
+        let listed =
+            stored.map(Self.listed)
+            + others.map { key in
+                let material = key.description.material
+                return ListedJWTKey(
+                    id: key.description.id, algorithm: key.description.algorithm, source: key.source,
+                    thumbprint: material.isSecret ? nil : material.thumbprint, until: key.until)
+            }
+        return listed.sorted { ($0.id ?? "", $0.source.rawValue) < ($1.id ?? "", $1.source.rawValue) }
+    }
+
+    func jwtKey(id: String) async throws(DeskError) -> ListedJWTKey {
+        guard let key = try await self.listJWTKeys().first(where: { $0.id == id }) else { throw .notFound }
+        return key
+    }
+
+    private func storedJWTKeys() throws(DeskError) -> [StoredJWTKey] {
+        try self.reading { () throws(StoreError) in try self.store.jwtKeys() }
+    }
+
+    private func changeableJWTKey(_ id: String) async throws(DeskError) -> StoredJWTKey {
+        let known = await self.authority?.keys ?? []
+        if let key = try self.storedJWTKeys().first(where: { $0.id == id }) { return key }
+        throw known.contains { $0.description.id == id } ? .readOnly : .notFound
+    }
+
+    private func save(
+        _ key: StoredJWTKey, _ action: String, detail: String, by caller: AdminCaller
+    ) async throws(DeskError) {
+        let line = self.line(action, key.id, detail: detail, by: caller)
+        try self.write { database in
+            try TokenStore.put(key, database)
+            try TokenStore.append(line, database)
+        }
+        try await self.publishJWTKeys()
+    }
+
+    private func publishJWTKeys() async throws(DeskError) {
+        self.jwtKeysVersion += 1
+        await self.authority?.setStored(try self.storedJWTKeys(), version: self.jwtKeysVersion)
+    }
+
+    private static func listed(_ key: StoredJWTKey) -> ListedJWTKey {
+        ListedJWTKey(
+            id: key.id, algorithm: key.description.algorithm, source: .store,
+            thumbprint: key.description.material.thumbprint, note: key.note, createdAt: key.createdAt,
+            until: key.until)
+    }
+
+    // MARK: - JWT revocations
+
+    /// - Parameter target: a `jti`, or a `sub` whose JWTs issued before `before` are refused.
+    package func revokeJWT(_ revocation: JWTRevocation, by caller: AdminCaller) async throws(DeskError) {
+        guard revocation.until > self.now() else { throw .invalid(member: "/until", "must be in the future") }
+        guard (1...256).contains(revocation.target.value.utf8.count) else {
+            throw .invalid(member: "/\(revocation.target.kind)", "1 to 256 bytes are allowed")
+        }
+        let line = self.line("jwt.revoke", "\(revocation.target.kind) \(revocation.target.value)", by: caller)
+        try self.write { database in
+            try TokenStore.put(revocation, database)
+            try TokenStore.append(line, database)
+        }
+        await self.publish([.revokeJWT(revocation)])()
+    }
+
+    package func removeJWTRevocation(_ target: JWTRevocation.Target, by caller: AdminCaller) async throws(DeskError) {
+        let line = self.line("jwt.unrevoke", "\(target.kind) \(target.value)", by: caller)
+        var isThere = false
+        try self.write { database in
+            isThere = try TokenStore.remove(target, database)
+            if isThere { try TokenStore.append(line, database) }
+        }
+        guard isThere else { throw .notFound }
+        await self.publish([.removeJWTRevocation(target)])()
+    }
+
+    package func jwtRevocations() throws(DeskError) -> [JWTRevocation] {
+        try self.reading { () throws(StoreError) in try self.store.jwtRevocations() }
+    }
+
+    /// By kind and value.
+    ///
+    /// - Parameter after: where the page before ended.
+    func listJWTRevocations(
+        after: JWTRevocation.Target?, limit: Int
+    ) throws(DeskError) -> (items: [JWTRevocation], next: JWTRevocation.Target?) {
+        let items = try self.reading { () throws(StoreError) in
+            try self.store.jwtRevocations(after: after, limit: limit + 1)
+        }
+        let page = Array(items.prefix(limit))
+        return (page, items.count > limit ? page.last?.target : nil)
+    }
+
+    /// Forgets revocations of what has expired by itself.
+    package func forgetExpired() async throws(DeskError) {
+        let now = self.now()
+        let past = try self.jwtRevocations().filter { $0.until <= now }.map(\.target)
+        guard !past.isEmpty else { return }
+        try self.write { database in
+            for target in past { try TokenStore.remove(target, database) }
+        }
+        await self.publish(past.map { .removeJWTRevocation($0) })()
+    }
+}

@@ -1,0 +1,111 @@
+import CulvertCore
+import Foundation
+import Testing
+
+@testable import CulvertServer
+
+/// Keys of RFC 7517 appendix A.1 and RFC 8037 appendix A.2.
+private enum Keys {
+    static let p256 = #"""
+        {"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+         "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"sig","kid":"1"}
+        """#
+    static let rsa = #"""
+        {"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPeb
+        WKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb
+        9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-c
+        sFCur-kEgU8awapJzKnqDKgw","e":"AQAB","kid":"r"}
+        """#.replacing(" ", with: "").replacing("\n", with: "")
+    static let ed25519 = #"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"e"}"#
+    static let secret = #"{"kty":"oct","k":"\#(Base64URL.encode(Array(repeating: 7, count: 32)))","kid":"s"}"#
+
+    static func members(_ text: String) throws -> [String: JSONValue] {
+        try JSONDecoder().decode([String: JSONValue].self, from: Data(text.utf8))
+    }
+}
+
+@Suite("JWT: keys and sets of them")
+struct KeySetTests {
+    @Test("The thumbprint is that of RFC 7638 and RFC 8037")
+    func thumbprints() throws {
+        // RFC 7638 3.1, and RFC 8037 A.3.
+        let rsa = try KeyMaterial(jwk: Keys.members(Keys.rsa))
+        #expect(rsa.thumbprint == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs")
+        let ed25519 = try KeyMaterial(jwk: Keys.members(Keys.ed25519))
+        #expect(ed25519.thumbprint == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k")
+    }
+
+    @Test("A key is for the algorithm that it says, that is asked for, or the first of its type")
+    func algorithms() throws {
+        #expect(try JWTKeyDescription(jwk: Keys.members(Keys.rsa)).algorithm == .rs256)
+        #expect(try JWTKeyDescription(jwk: Keys.members(Keys.rsa), algorithm: .ps256).algorithm == .ps256)
+        var rsa = try Keys.members(Keys.rsa)
+        rsa["alg"] = .string("PS256")
+        #expect(try JWTKeyDescription(jwk: rsa).algorithm == .ps256)
+        #expect(throws: JWTKeyDescription.Fault.algorithm) { try JWTKeyDescription(jwk: rsa, algorithm: .rs256) }
+        rsa["alg"] = .string("RS512")
+        #expect(throws: JWTKeyDescription.Fault.key(.unsupported)) { try JWTKeyDescription(jwk: rsa) }
+        #expect(throws: JWTKeyDescription.Fault.algorithm) {
+            try JWTKeyDescription(jwk: Keys.members(Keys.p256), algorithm: .hs256)
+        }
+    }
+
+    @Test(arguments: [
+        ("{}", KeyMaterial.Fault.notAKey), (#"{"kty":"RSA"}"#, .notAKey),
+        (#"{"kty":"RSA","n":"AQAB","e":"AQAB"}"#, .tooShort), (#"{"kty":"oct","k":"AQAB"}"#, .tooShort),
+        (#"{"kty":"EC","crv":"P-384","x":"AA","y":"AA"}"#, .unsupported), (#"{"kty":"XYZ"}"#, .unsupported),
+        (#"{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}"#, .notAKey),
+        (#"{"kty":"OKP","crv":"Ed25519","x":"AA"}"#, .notAKey),
+        (#"{"kty":"OKP","crv":"X25519","x":"AA"}"#, .unsupported),
+        (Keys.ed25519.replacing("{", with: #"{"d":"AA","#), .isPrivate),
+        (Keys.ed25519.replacing("{", with: #"{"use":"enc","#), .notForSignatures),
+        (Keys.ed25519.replacing("{", with: #"{"key_ops":["sign"],"#), .notForSignatures),
+    ])
+    func whatIsOfNoUseSaysWhy(_ text: String, _ fault: KeyMaterial.Fault) {
+        #expect(throws: fault) { try KeyMaterial(jwk: Keys.members(text)) }
+    }
+
+    @Test("A public JWK reads back as the same key")
+    func roundTrip() throws {
+        for text in [Keys.rsa, Keys.p256, Keys.ed25519] {
+            let key = try KeyMaterial(jwk: Keys.members(text))
+            #expect(try KeyMaterial(jwk: Keys.members(try #require(key.publicJWK))) == key)
+        }
+        #expect(try KeyMaterial(jwk: Keys.members(Keys.secret)).publicJWK == nil)
+    }
+
+    @Test("Of a set the usable keys are taken; secrets only where they are expected")
+    func set() throws {
+        let unusable = [#"{"kty":"XYZ"}"#, "1", Keys.p256.replacing("sig", with: "enc")]
+        let text = #"{"keys":[\#((unusable + [Keys.secret, Keys.rsa, Keys.ed25519]).joined(separator: ","))],"x":1}"#
+        #expect(try KeySet.parse(Data(text.utf8), takesSecrets: false).map(\.id) == ["r", "e"])
+        #expect(try KeySet.parse(Data(text.utf8), takesSecrets: true).map(\.id) == ["s", "r", "e"])
+    }
+
+    @Test(arguments: [
+        ("<html></html>", KeySetFault.noSet), ("[]", .noSet), (#"{"keys":{}}"#, .noSet), ("", .noSet),
+        (#"{"keys":[]}"#, .noUsableKey), (#"{"keys":[{"kty":"XYZ"}]}"#, .noUsableKey),
+    ])
+    func whatIsNoSetIsNotTaken(_ text: String, _ fault: KeySetFault) {
+        #expect(throws: fault) { try KeySet.parse(Data(text.utf8), takesSecrets: true) }
+    }
+
+    @Test("A file may have a secret with its line break, a JWK or PEM; PEM is no secret")
+    func files() throws {
+        let secret = Array(repeating: UInt8(ascii: "s"), count: 32)
+        let key = try JWTKeyDescription(file: secret + [0x0A], id: "k", algorithm: .hs256)
+        #expect(key.material == .secret(secret))
+        #expect(try JWTKeyDescription(file: Array(Keys.rsa.utf8), id: nil, algorithm: .ps256).id == "r")
+        let lines = ["BEGIN PUBLIC KEY", "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", "END PUBLIC KEY"]
+        let pem = Array("-----\(lines[0])-----\n\(lines[1])\n-----\(lines[2])-----\n".utf8)
+        #expect(
+            try JWTKeyDescription(file: pem, id: "k", algorithm: .edDSA).material
+                == KeyMaterial(jwk: Keys.members(Keys.ed25519)))
+        #expect(throws: JWTKeyDescription.Fault.algorithm) {
+            try JWTKeyDescription(file: pem, id: "k", algorithm: .hs256)
+        }
+        #expect(throws: JWTKeyDescription.Fault.key(.isPrivate)) {
+            try JWTKeyDescription(file: Array("-----BEGIN EC PRIVATE KEY-----".utf8), id: "k", algorithm: .es256)
+        }
+    }
+}
