@@ -52,6 +52,16 @@ def test_the_configuration_is_shown_without_secrets(edge):
         assert "query_parameter" in text and "alice" in text and "sha256: \"(redacted)\"" in text
 
 
+def test_the_admin_token_may_come_from_the_environment(backend, make_edge, monkeypatch):
+    monkeypatch.setenv("CULVERT_ADMIN_TOKEN", "a-token-of-the-environment")
+    edge = make_edge(backend.port)
+    assert not (edge.folder / "culvert.admin-token").exists()
+    with httpx.Client(base_url=f"http://127.0.0.1:{edge.admin_port}") as http:
+        for secret, status in (("a-token-of-the-environment", 200), ("a-token-of-the-environmenT", 401)):
+            assert http.get("/v1/tokens", headers={"Authorization": f"Bearer {secret}"}).status_code == status
+    assert "a-token-of-the-environment" not in edge.text
+
+
 def test_a_unix_socket_is_its_owners(backend, make_edge):
     edge = make_edge(backend.port)
     edge.stop()

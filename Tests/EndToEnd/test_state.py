@@ -54,8 +54,9 @@ def test_kill_9_in_the_middle_of_mints_and_rotations_loses_none_that_was_acknowl
                 assert opens(edge, token)
 
 
-def failed_start(edge):
-    done = subprocess.run([BIN, "serve", "--config", str(edge.config)], capture_output=True, text=True, timeout=20)
+def failed_start(edge, **options):
+    done = subprocess.run(
+        [BIN, "serve", "--config", str(edge.config)], capture_output=True, text=True, timeout=20, **options)
     assert done.returncode == 1
     return done.stderr
 
@@ -110,3 +111,14 @@ def test_a_full_disk_is_said_and_loses_nothing(backend, make_edge):
     edge.start()
     assert opens(edge, kept)
     assert all(opens(edge, answer.json()) for answer in answers[:-1])
+
+
+def test_a_disk_that_is_full_at_the_start_is_said_and_loses_nothing(backend, make_edge):
+    edge = make_edge(backend.port)
+    with Admin(edge) as admin:
+        kept = admin.mint("kept")
+    edge.stop()
+    full = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # noqa: E731
+    assert "culvert cannot start" in (said := failed_start(edge, preexec_fn=full)) and "culvert.db" in said
+    edge.start()
+    assert opens(edge, kept)

@@ -247,6 +247,10 @@ def test_sessions_are_listed_filtered_and_closed(live):
                 assert admin.get(f"/v1/sessions/{mine['id']}").json() == mine
                 assert len(admin.sessions(subject="gina")) == len(admin.sessions(token=two["id"])) == 2
                 assert [s["subject"] for s in admin.sessions(transport="long-poll")] == ["hugo"]
+                for name, value in (("route", "/"), ("upstream", "echo"), ("address", "127.0.0.1")):
+                    assert len(admin.sessions(**{name: value})) == 4
+                    assert admin.sessions(**{name: value + "x"}) == []
+                assert len(admin.sessions(subject="gina", transport="websocket", route="/")) == 2
                 seen, cursor = [], None
                 while True:
                     params = {"limit": 3, **({"cursor": cursor} if cursor else {})}
@@ -255,7 +259,7 @@ def test_sessions_are_listed_filtered_and_closed(live):
                     cursor = page["next"]
                     if not cursor:
                         break
-                assert seen == sorted(items)
+                assert sorted(seen) == sorted(items)
                 closed = admin.delete(f"/v1/sessions/{mine['id']}", params={"code": 4000, "reason": "bye"})
                 assert closed.status_code == 204
                 assert await closing(a) == (4000, "bye")

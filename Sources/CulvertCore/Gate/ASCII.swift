@@ -8,7 +8,7 @@ extension UInt8 {
     var lowercased: UInt8 { (0x41...0x5A).contains(self) ? self | 0x20 : self }
 }
 
-extension StringProtocol where SubSequence == Substring {
+extension StringProtocol where SubSequence == Substring, UTF8View.SubSequence == Substring.UTF8View {
     /// Strings of requests are contiguous, so that nothing is copied.
     func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
         self.utf8.withContiguousStorageIfAvailable(body) ?? Array(self.utf8).withUnsafeBufferPointer(body)
@@ -33,7 +33,8 @@ extension StringProtocol where SubSequence == Substring {
     }
 
     /// Equal when upper and lower case of ASCII letters are one.
-    func equalsIgnoringCase<Other: StringProtocol>(_ other: Other) -> Bool where Other.SubSequence == Substring {
+    func equalsIgnoringCase<Other: StringProtocol>(_ other: Other) -> Bool
+    where Other.SubSequence == Substring, Other.UTF8View.SubSequence == Substring.UTF8View {
         self.withBytes { one in
             other.withBytes { other in
                 guard one.count == other.count else { return false }
@@ -54,12 +55,20 @@ extension StringProtocol where SubSequence == Substring {
     }
 
     private func split(offset: Int) -> (before: Substring, after: Substring) {
-        let index = self.utf8.index(self.startIndex, offsetBy: offset)
-        return (self[..<index], self[self.utf8.index(after: index)...])
+        // Of the bytes: a part of the text would be looked at for characters that it might cut.
+        let bytes = self.utf8
+        let index = bytes.index(bytes.startIndex, offsetBy: offset)
+        return (Substring(bytes[..<index]), Substring(bytes[bytes.index(after: index)...]))
     }
 }
 
 extension UnsafeBufferPointer<UInt8> {
+    func hasPrefix(_ prefix: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard let start = prefix.baseAddress, prefix.count > 0 else { return true }
+        guard let own = self.baseAddress, self.count >= prefix.count else { return false }
+        return memcmp(own, start, prefix.count) == 0
+    }
+
     fileprivate func offset(of byte: UInt8) -> Int? {
         guard let start = self.baseAddress, let found = memchr(start, Int32(byte), self.count) else { return nil }
         return UnsafeRawPointer(found) - UnsafeRawPointer(start)

@@ -18,7 +18,8 @@ package struct OriginPolicy: Equatable, Sendable {
     package func allows(origins: [String]) -> Bool {
         guard let origin = origins.first else { return self.missing == .allow }
         guard origins.count == 1 else { return false }
-        if self.allow.contains(where: { $0.matches(serialized: origin) }) { return true }
+        // By index, so that no pattern is copied.
+        for index in self.allow.indices where self.allow[index].matches(serialized: origin) { return true }
         guard let parsed = Origin(origin) else { return false }
         return self.allow.contains { $0.matches(parsed) }
     }
@@ -115,46 +116,59 @@ package enum Origin: Equatable, Sendable {
 
 /// One entry of `origins.allow`: an exact origin, `null`, or a wildcard for one or more whole labels on the left.
 package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
-    package let description: String
-    private let origin: Origin
-    private let isWildcard: Bool
-    /// As a browser writes it (RFC 6454 6.2): for a wildcard what stands in front of the labels and what behind them.
-    private let serialization: (front: String, back: String)
+    /// One reference to count, where the gate looks at pattern after pattern.
+    private let form: Form
+
+    private final class Form: Sendable {
+        let text: String
+        let origin: Origin
+        let isWildcard: Bool
+        /// As a browser writes it (RFC 6454 6.2): for a wildcard what stands in front of the labels and what behind.
+        let front: String
+        let back: String
+
+        init(text: String, origin: Origin, isWildcard: Bool) {
+            self.text = text
+            self.origin = origin
+            self.isWildcard = isWildcard
+            (self.front, self.back) = origin.serialization(isWildcard: isWildcard)
+        }
+    }
 
     /// Nil when it is no origin: a path, a bare host, a `*` elsewhere than as the first label.
     package init?(_ text: String) {
-        self.description = text
-        self.isWildcard = text.contains("://*.")
-        let bare = self.isWildcard ? text.replacing("://*.", with: "://", maxReplacements: 1) : text
-        guard let origin = Origin(bare), !(self.isWildcard && origin.isAddress) else { return nil }
-        self.origin = origin
-        self.serialization = origin.serialization(isWildcard: self.isWildcard)
+        let isWildcard = text.contains("://*.")
+        let bare = isWildcard ? text.replacing("://*.", with: "://", maxReplacements: 1) : text
+        guard let origin = Origin(bare), !(isWildcard && origin.isAddress) else { return nil }
+        self.form = Form(text: text, origin: origin, isWildcard: isWildcard)
     }
+
+    package var description: String { self.form.text }
 
     /// However they were written.
     package static func == (one: OriginPattern, other: OriginPattern) -> Bool {
-        one.origin == other.origin && one.isWildcard == other.isWildcard
+        one.form.origin == other.form.origin && one.form.isWildcard == other.form.isWildcard
     }
 
     /// Whether `text` is what browsers send for such an origin. What does not match may still be one, written otherwise.
     func matches(serialized text: String) -> Bool {
-        let (front, back) = self.serialization
-        return text.withBytes { text in
-            front.withBytes { front in
-                guard self.isWildcard else { return text.count == front.count && text.elementsEqual(front) }
-                return back.withBytes { back in
-                    text.count > front.count + back.count && text.starts(with: front)
-                        && text.suffix(back.count).elementsEqual(back)
-                        && Origin.areLabels(text[front.count..<text.count - back.count])
+        text.withBytes { text in
+            self.form.front.withBytes { front in
+                guard self.form.isWildcard else { return text.count == front.count && text.hasPrefix(front) }
+                return self.form.back.withBytes { back in
+                    let labels = text.count - front.count - back.count
+                    guard labels > 0, text.hasPrefix(front) else { return false }
+                    let end = UnsafeBufferPointer(rebasing: text[(front.count + labels)...])
+                    return end.hasPrefix(back) && Origin.areLabels(text[front.count..<front.count + labels])
                 }
             }
         }
     }
 
     package func matches(_ other: Origin) -> Bool {
-        guard self.isWildcard, case .tuple(let scheme, let host, let port) = self.origin,
+        guard self.form.isWildcard, case .tuple(let scheme, let host, let port) = self.form.origin,
             case .tuple(let otherScheme, let otherHost, let otherPort) = other
-        else { return self.origin == other }
+        else { return self.form.origin == other }
         // One more label at least, which is never empty in an origin.
         let more = otherHost.utf8.count - host.utf8.count
         return more > 1 && port == otherPort && scheme.equalsIgnoringCase(otherScheme)

@@ -12,7 +12,7 @@ package enum PathPrefix {
     private static func isPrefix(_ prefix: String, of path: String) -> Bool {
         prefix.withBytes { prefix in
             path.withBytes { path in
-                guard prefix.first == UInt8(ascii: "/"), path.starts(with: prefix) else { return false }
+                guard prefix.first == UInt8(ascii: "/"), path.hasPrefix(prefix) else { return false }
                 return prefix.last == UInt8(ascii: "/") || path.count == prefix.count
                     || path[prefix.count] == UInt8(ascii: "/")
             }

@@ -49,11 +49,17 @@ package struct RouteTable: Equatable, Sendable {
     /// - Parameter host: the `Host` header; case and port do not matter.
     package func match(host: String?, path: String) -> Route? {
         if !self.byHost.isEmpty, let host, let routes = self.byHost[HostName(host)],
-            let route = routes.first(where: { PathPrefix.covers($0.path, path) })
+            let index = self.index(in: routes, path)
         {
-            return route
+            return routes[index]
         }
-        return self.anyHost.first { PathPrefix.covers($0.path, path) }
+        return self.index(in: self.anyHost, path).map { self.anyHost[$0] }
+    }
+
+    /// By index: to hand each route to a closure would count references up and down for all it has.
+    private func index(in routes: [Route], _ path: String) -> Int? {
+        for index in routes.indices where PathPrefix.covers(routes[index].path, path) { return index }
+        return nil
     }
 }
 
@@ -70,6 +76,11 @@ private struct HostName: Hashable, Sendable {
 
     func hash(into hasher: inout Hasher) {
         // The table is the operator's, so that nobody can fill it with names that collide.
-        hasher.combine(self.text.withBytes { $0.reduce(0) { $0 &* 31 &+ UInt64($1.lowercased) } })
+        hasher.combine(
+            self.text.withBytes { bytes in
+                var hash: UInt64 = 0
+                for byte in bytes { hash = hash &* 31 &+ UInt64(byte.lowercased) }
+                return hash
+            })
     }
 }

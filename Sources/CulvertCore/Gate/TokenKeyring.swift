@@ -135,11 +135,12 @@ package struct TokenKeyring: Sendable {
     /// Why `credential` does not stand at `now`; nil if it does. What it was verified with counts as little as when:
     /// the tables say what is true now.
     package func fault(of credential: Credential, now: Int64) -> TokenFault? {
-        switch self.standing(of: credential) {
+        guard let entry = self.current(credential) else { return .revoked }
+        switch self.standing(of: credential, entry) {
         case .failure(let fault): return fault
         case .success(let end):
             if let end, end.at <= now { return end.fault }
-            if let start = self.current(credential)?.token.notBefore, start > now { return .notYetValid }
+            if let start = entry.token.notBefore, start > now { return .notYetValid }
             return nil
         }
     }
@@ -159,6 +160,10 @@ package struct TokenKeyring: Sendable {
     /// time.
     package func standing(of credential: Credential) -> Result<End?, TokenFault> {
         guard let entry = self.current(credential) else { return .failure(.revoked) }
+        return self.standing(of: credential, entry)
+    }
+
+    private func standing(of credential: Credential, _ entry: TokenEntry) -> Result<End?, TokenFault> {
         if entry.isRevoked { return .failure(.revoked) }
         var end = entry.token.expires.map { End(at: $0, fault: .expired) }
         if entry.token.source == .jwt {

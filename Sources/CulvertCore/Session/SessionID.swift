@@ -1,10 +1,8 @@
-import Foundation
-
 /// Names a resumable session: 128 random bits behind a tag that says which node and event loop hold it.
 ///
 /// The tag is no secret and saves a lookup shared between loops; the randomness, and the token that opened the
 /// session, are what keeps others out.
-package struct SessionID: Hashable, Sendable, CustomStringConvertible {
+package struct SessionID: Hashable, Comparable, Sendable, CustomStringConvertible {
     package let node: UInt16
     /// Index of the event loop that holds the session.
     package let shard: UInt8
@@ -25,26 +23,29 @@ package struct SessionID: Hashable, Sendable, CustomStringConvertible {
     /// Nil unless `text` is exactly what ``description`` of some identifier gives.
     package init?(_ text: String) {
         guard text.utf8.count == 28 else { return nil }
-        let base64 = text.replacingOccurrences(of: "-", with: "+").replacingOccurrences(of: "_", with: "/")
-        guard let data = Data(base64Encoded: base64), data.count == Self.length, data[0] == Self.version else {
-            return nil
-        }
+        guard let data = Base64URL.decode(text.utf8), data.count == Self.length, data[0] == Self.version, data[20] == 0
+        else { return nil }
         self.node = UInt16(data[1]) << 8 | UInt16(data[2])
         self.shard = data[3]
         self.high = data[4..<12].reduce(0) { $0 << 8 | UInt64($1) }
         self.low = data[12..<20].reduce(0) { $0 << 8 | UInt64($1) }
-        guard self.description == text else { return nil }
     }
 
     /// 28 characters of base64url (RFC 4648 section 5).
     package var description: String {
-        var data = Data([Self.version, UInt8(truncatingIfNeeded: self.node >> 8), UInt8(truncatingIfNeeded: self.node)])
+        var data: [UInt8] = []
+        data.reserveCapacity(Self.length)
+        data.append(Self.version)
+        withUnsafeBytes(of: self.node.bigEndian) { data.append(contentsOf: $0) }
         data.append(self.shard)
-        for word in [self.high, self.low] {
-            withUnsafeBytes(of: word.bigEndian) { data.append(contentsOf: $0) }
-        }
+        withUnsafeBytes(of: self.high.bigEndian) { data.append(contentsOf: $0) }
+        withUnsafeBytes(of: self.low.bigEndian) { data.append(contentsOf: $0) }
         data.append(0)
-        return data.base64EncodedString()
-            .replacingOccurrences(of: "+", with: "-").replacingOccurrences(of: "/", with: "_")
+        return Base64URL.encode(data)
+    }
+
+    /// Those of one loop stand together; within a loop the order means nothing.
+    package static func < (one: SessionID, other: SessionID) -> Bool {
+        (one.node, one.shard, one.high, one.low) < (other.node, other.shard, other.high, other.low)
     }
 }

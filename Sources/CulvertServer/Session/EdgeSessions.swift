@@ -3,28 +3,29 @@ import NIOCore
 
 /// What the admin API sees and does of the sessions.
 ///
-/// A loop is asked for a few hundred sessions at a time, so that listing many thousands holds no message up.
+/// A loop is asked for a few hundred sessions at a time and left alone in between, so that listing many thousands holds
+/// no message up.
 package struct EdgeSessions: SessionDirectory {
     private static let slice = 256
+    /// A loop takes all tasks there are before it looks at its sockets again, and one that was given while it worked is
+    /// there. One for later is not.
+    private static let pause = TimeAmount.milliseconds(1)
 
     let edge: EdgeContext
 
     package func list(
-        _ filter: SessionFilter, after: String?, limit: Int
+        _ filter: SessionFilter, after: SessionID?, limit: Int
     ) async -> (items: [SessionInfo], next: String?) {
         var found: [SessionInfo] = []
-        for loop in self.edge.loops {
-            found += await self.visit(loop) { session in
-                guard session.matches(filter) else { return nil }
-                let info = session.info
-                return info.id > after ?? "" ? info : nil
+        for (index, loop) in self.edge.loops.enumerated() where index >= after.map({ Int($0.shard) }) ?? 0 {
+            let ids = await self.ids(loop).filter { id in after.map { $0 < id } ?? true }.sorted()
+            for slice in ids.chunks(of: Self.slice) {
+                found += await self.visit(loop, slice) { $0.matches(filter) ? $0.info : nil }
+                // One more than the page tells of a next.
+                if found.count > limit { return (Array(found.prefix(limit)), found[limit - 1].id) }
             }
-            // Of what the loops have seen so far, no more than the page can be on it; one more tells of a next.
-            found.sort { $0.id < $1.id }
-            found.removeLast(max(0, found.count - limit - 1))
         }
-        let page = Array(found.prefix(limit))
-        return (page, found.count > limit ? page.last?.id : nil)
+        return (found, nil)
     }
 
     package func info(id: String) async -> SessionInfo? {
@@ -40,10 +41,12 @@ package struct EdgeSessions: SessionDirectory {
         let frame = CloseFrame(code: code, reason: reason)
         var count = 0
         for loop in self.edge.loops {
-            let told = await self.visit(loop) { session in
-                session.matches(filter) && session.closeByOperator(frame) ? true : nil
+            for slice in await self.ids(loop).chunks(of: Self.slice) {
+                let told = await self.visit(loop, slice) { session in
+                    session.matches(filter) && session.closeByOperator(frame) ? true : nil
+                }
+                count += told.count
             }
-            count += told.count
         }
         return count
     }
@@ -58,20 +61,24 @@ package struct EdgeSessions: SessionDirectory {
         return (try? await future.get()).flatMap(\.self)
     }
 
+    private func ids(_ loop: NIOLoopBound<LoopState>) async -> [SessionID] {
+        (try? await loop.eventLoop.submit { loop.value.sessionIDs }.get()) ?? []
+    }
+
     private func visit<Value: Sendable>(
-        _ loop: NIOLoopBound<LoopState>, _ body: @escaping @Sendable (Session) -> Value?
+        _ loop: NIOLoopBound<LoopState>, _ ids: ArraySlice<SessionID>,
+        _ body: @escaping @Sendable (Session) -> Value?
     ) async -> [Value] {
-        var ids = (try? await loop.eventLoop.submit { loop.value.sessionIDs }.get()) ?? []
-        var found: [Value] = []
-        while !ids.isEmpty {
-            let slice = Array(ids.suffix(Self.slice))
-            ids.removeLast(slice.count)
-            let visit = loop.eventLoop.submit {
-                slice.compactMap { id in loop.value.session(id).flatMap { $0.isEnded ? nil : body($0) } }
-            }
-            found += (try? await visit.get()) ?? []
+        let visit = loop.eventLoop.scheduleTask(in: Self.pause) {
+            ids.compactMap { id in loop.value.session(id).flatMap { $0.isEnded ? nil : body($0) } }
         }
-        return found
+        return (try? await visit.futureResult.get()) ?? []
+    }
+}
+
+extension Array {
+    fileprivate func chunks(of size: Int) -> [ArraySlice<Element>] {
+        stride(from: 0, to: self.count, by: size).map { self[$0..<Swift.min($0 + size, self.count)] }
     }
 }
 

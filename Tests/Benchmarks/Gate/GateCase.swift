@@ -86,8 +86,15 @@ struct GateCase {
         let allocations = Double(allocation_count() - before) / Double(Self.rounds * Self.batches)
         times.sort()
         print(
-            "gate: \(self.name): \(times[0]) ns (median \(times[Self.batches / 2])), \(allocations) allocations;",
+            "gate: \(self.name): \(times[0]) ns (median \(times[Self.batches / 2])), \(Self.decimal(allocations)) allocations;",
             "the first of a client \((first / Self.clients).nanoseconds) ns")
+    }
+}
+
+extension GateCase {
+    private static func decimal(_ value: Double) -> String {
+        let thousandths = Int((value * 1000).rounded())
+        return "\(thousandths / 1000)." + String(1000 + thousandths % 1000).dropFirst()
     }
 }
 

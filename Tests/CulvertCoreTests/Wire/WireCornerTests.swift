@@ -49,3 +49,29 @@ struct WireCornerTests {
         #expect(held == 0)
     }
 }
+
+@Suite("Base64url")
+struct Base64URLTests {
+    @Test("What RFC 4648 section 10 says, and the two letters of its own")
+    func vectors() {
+        for (text, code) in [
+            ("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("fooba", "Zm9vYmE"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            #expect(Base64URL.encode(Array(text.utf8)) == code)
+            #expect(Base64URL.decode(code.utf8) == Array(text.utf8))
+        }
+        #expect(Base64URL.encode([0xFB, 0xFF]) == "-_8" && Base64URL.decode("-_8".utf8) == [0xFB, 0xFF])
+    }
+
+    @Test("All bytes come back, whatever their number", arguments: 0..<70)
+    func roundTrip(count: Int) {
+        let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ count) }
+        #expect(Base64URL.decode(Base64URL.encode(bytes).utf8) == bytes)
+    }
+
+    @Test(arguments: ["Z", "Zg=", "Zg==", "Zh", "Zm9", "+/8", "Zm 8", "Zm8\n", "Zmé"])
+    func anotherTextIsNotRead(_ text: String) {
+        #expect(Base64URL.decode(text.utf8) == nil)
+    }
+}

@@ -96,7 +96,9 @@ struct KeySetTests {
         let key = try JWTKeyDescription(file: secret + [0x0A], id: "k", algorithm: .hs256)
         #expect(key.material == .secret(secret))
         #expect(try JWTKeyDescription(file: Array(Keys.rsa.utf8), id: nil, algorithm: .ps256).id == "r")
-        let lines = ["BEGIN PUBLIC KEY", "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", "END PUBLIC KEY"]
+        let lines = [
+            "BEGIN PUBLIC KEY", "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", "END PUBLIC KEY",
+        ]
         let pem = Array("-----\(lines[0])-----\n\(lines[1])\n-----\(lines[2])-----\n".utf8)
         #expect(
             try JWTKeyDescription(file: pem, id: "k", algorithm: .edDSA).material

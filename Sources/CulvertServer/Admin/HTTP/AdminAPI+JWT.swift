@@ -125,7 +125,7 @@ extension AdminAPI {
             let limit = try request.limit(parameters)
             let after = try parameters["cursor"].map { text throws(AdminFailure) in
                 guard let target = JWTRevocation.Target(cursor: text) else {
-                    throw AdminFailure(400, "bad_parameter", "cursor is not one of ours.")
+                    throw AdminFailure.badCursor
                 }
                 return target
             }

@@ -144,7 +144,7 @@ package struct AdminAPI: Sendable {
         let limit = try request.limit(parameters)
         let before = try parameters["cursor"].map { text throws(AdminFailure) in
             guard let id = Int64(text), id > 0 else {
-                throw AdminFailure(400, "bad_parameter", "cursor is not one of ours.")
+                throw AdminFailure.badCursor
             }
             return id
         }

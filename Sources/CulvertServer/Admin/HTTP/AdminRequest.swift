@@ -60,6 +60,8 @@ struct AdminFailure: Error {
         self.answer = .problem(status, code, detail, extra: extra, headers: headers)
     }
 
+    static let badCursor = AdminFailure(400, "bad_parameter", "cursor is not one of ours.")
+
     init(faults: [JSONMembers.Fault]) {
         let list = faults.map { fault in
             JSONWriter.object {

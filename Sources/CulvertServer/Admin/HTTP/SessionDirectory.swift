@@ -68,13 +68,13 @@ package struct SessionInfo: Sendable, Equatable {
 
 /// The live sessions of all event loops, for the admin API.
 package protocol SessionDirectory: Sendable {
-    /// Sessions that match, by identifier.
+    /// Sessions that match, in an order that stays.
     ///
     /// - Parameters:
     ///   - after: the identifier that the last page ended with.
     ///   - limit: most on a page.
     /// - Returns: the page, and the cursor of the next; nil when this is the last.
-    func list(_ filter: SessionFilter, after: String?, limit: Int) async -> (items: [SessionInfo], next: String?)
+    func list(_ filter: SessionFilter, after: SessionID?, limit: Int) async -> (items: [SessionInfo], next: String?)
 
     /// Nil when there is no such session.
     func info(id: String) async -> SessionInfo?
