@@ -89,6 +89,21 @@ def test_the_close_code_and_a_grace_are_the_operators_choice(backend, make_edge)
     asyncio.run(run())
 
 
+def test_a_polled_session_has_the_same_grace(backend, make_edge):
+    edge, at = edge_with_short_token(
+        make_edge, backend.port, 1, session="hold: 500ms", authentication="expiry_grace: 2s")
+    with client(edge, token=False) as http:
+        session = open_session(http, headers=bearer(SHORT))
+        wait_for(lambda: time.time() > at + 0.2, what="the token to expire")
+        assert http.post("/_poll", headers=bearer(SHORT)).status_code == 401
+        sent = http.post(session, json={"first": 1, "messages": [{"text": "on"}]}, headers=bearer(SHORT))
+        assert sent.status_code == 200 and time.time() < at + 2
+        wait_for(lambda: http.get(session, headers=bearer(SHORT)).status_code == 401, what="the grace to end")
+        assert 2 <= time.time() - at < 3
+        problem = http.get(session, headers=bearer(SHORT)).json()
+        assert (problem["type"], problem["reason"]) == ("urn:culvert:problem:token_expired", "token expired")
+
+
 def test_a_poll_with_a_newer_token_moves_the_session_to_it(backend, make_edge):
     edge, at = edge_with_short_token(make_edge, backend.port, 2, session="hold: 1s")
     with client(edge, token=False) as http:

@@ -121,7 +121,7 @@ package struct Gate: Sendable {
                 503, "jwt_keys_unavailable", "The keys that tokens are verified with cannot be had.",
                 headers: [("Retry-After", "5")])
         }
-        let fault = credential.map { keyring.fault(of: $0, now: now) } ?? .unknown
+        let fault = credential.map { keyring.fault(of: $0, now: now, isOpening: isOpening) } ?? .unknown
         if let fault {
             // One answer for all who would open a session: whoever found an old token learns nothing by trying it. Who
             // has a session is told why it ends.

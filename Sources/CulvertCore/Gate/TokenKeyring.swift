@@ -61,8 +61,14 @@ package struct TokenKeyring: Sendable {
     /// The keys whose signatures count, each with its end; nil where no JWT is taken.
     package private(set) var jwtKeys: [String: Int64]?
 
-    /// - Parameter jwtCacheSize: how many JWTs are remembered as verified.
-    package init(_ entries: [TokenEntry] = [], jwtCacheSize: Int = 10_000) {
+    /// Seconds that a session outlives its token's expiry.
+    private let expiryGrace: Int64
+
+    /// - Parameters:
+    ///   - jwtCacheSize: how many JWTs are remembered as verified.
+    ///   - expiryGrace: seconds that a session outlives its token's expiry.
+    package init(_ entries: [TokenEntry] = [], jwtCacheSize: Int = 10_000, expiryGrace: Int64 = 0) {
+        self.expiryGrace = expiryGrace
         self.verified = RecentCache(size: jwtCacheSize)
         self.byDigest.reserveCapacity(entries.count)
         self.byID.reserveCapacity(entries.count)
@@ -134,12 +140,15 @@ package struct TokenKeyring: Sendable {
 
     /// Why `credential` does not stand at `now`; nil if it does. What it was verified with counts as little as when:
     /// the tables say what is true now.
-    package func fault(of credential: Credential, now: Int64) -> TokenFault? {
+    ///
+    /// - Parameter isOpening: no session lives by it yet, and there is no grace.
+    package func fault(of credential: Credential, now: Int64, isOpening: Bool = true) -> TokenFault? {
         guard let entry = self.current(credential) else { return .revoked }
         switch self.standing(of: credential, entry) {
         case .failure(let fault): return fault
         case .success(let end):
-            if let end, end.at <= now { return end.fault }
+            let grace = !isOpening && end?.fault == .expired ? self.expiryGrace : 0
+            if let end, end.at <= now - grace { return end.fault }
             if let start = entry.token.notBefore, start > now { return .notYetValid }
             return nil
         }

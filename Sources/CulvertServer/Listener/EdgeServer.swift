@@ -41,7 +41,8 @@ package final class EdgeServer: Sendable {
             states.append(
                 try await loop.submit {
                     // Each makes its own: a table that loops share would be copied at the first change.
-                    var keyring = TokenKeyring(tokens)
+                    var keyring = TokenKeyring(
+                        tokens, expiryGrace: config.authentication.expiryGrace.nanoseconds / 1_000_000_000)
                     for change in changes { keyring.apply(change) }
                     let state = LoopState(loop: loop, index: UInt8(truncatingIfNeeded: index), keyring: keyring)
                     return NIOLoopBound(state, eventLoop: loop)

@@ -223,7 +223,7 @@ extension LoopState {
     /// loop's gate let it pass is told so, as the gate would tell it now.
     func handle(_ request: PollRequest, id: SessionID, respond: @escaping (PollAnswer) -> Void) {
         if let credential = request.credential,
-            let fault = self.keyring.fault(of: credential, now: Clock.unixSeconds())
+            let fault = self.keyring.fault(of: credential, now: Clock.unixSeconds(), isOpening: false)
         {
             respond(.unauthorized(fault))
             return

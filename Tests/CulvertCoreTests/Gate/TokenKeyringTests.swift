@@ -56,6 +56,24 @@ struct TokenKeyringTests {
         #expect(keyring.standing(of: credential) == row.end)
     }
 
+    @Test(arguments: [
+        (Self.now + 4, true, nil), (Self.now + 5, true, .expired), (Self.now + 7, false, nil),
+        (Self.now + 8, false, .expired),
+    ] as [(Int64, Bool, TokenFault?)])
+    func aSessionOutlivesItsTokensExpiryByTheGrace(_ now: Int64, _ isOpening: Bool, _ fault: TokenFault?) throws {
+        var keyring = TokenKeyring([Self.entry(expires: Self.now + 5)], expiryGrace: 3)
+        let found = keyring.credential(for: "one")
+        let credential = try #require(found)
+        #expect(keyring.fault(of: credential, now: now, isOpening: isOpening) == fault)
+    }
+
+    @Test func thereIsNoGraceForWhatWasRotated() throws {
+        var keyring = TokenKeyring([Self.entry(secrets: [("one", 1, Self.now)])], expiryGrace: 3)
+        let found = keyring.credential(for: "one")
+        let credential = try #require(found)
+        #expect(keyring.fault(of: credential, now: Self.now, isOpening: false) == .rotated)
+    }
+
     @Test func anOldSecretIsForgottenWithItsEntry() {
         var keyring = TokenKeyring([Self.entry()])
         keyring.apply(.put(Self.entry(secrets: [("two", 2, nil)])))
