@@ -68,47 +68,4 @@ extension ConfigReader {
         }
         return OriginPolicy(allow: allow ?? [], missing: keys["missing"]?.choice(MissingOrigin.self) ?? .allow)
     }
-
-    func upstreams(_ node: ConfigNode) -> [String: UpstreamConfig]? {
-        guard let members = node.members() else { return nil }
-        if members.isEmpty { node.fail("expected at least one upstream") }
-        var upstreams: [String: UpstreamConfig] = [:]
-        for (name, entry) in members {
-            guard let keys = entry.section(["servers", "connect_timeout", "ca"], required: ["servers"]),
-                let list = keys["servers"]?.list()
-            else { continue }
-            if list.isEmpty { keys["servers"]?.fail("expected at least one server") }
-            let servers = list.compactMap { server -> UpstreamServer? in
-                guard let keys = server.section(["url"], required: ["url"]) else { return nil }
-                return keys["url"].flatMap(self.server)
-            }
-            upstreams[name] = UpstreamConfig(
-                name: name, servers: servers, connectTimeout: keys["connect_timeout"]?.time() ?? .seconds(5),
-                ca: keys["ca"]?.string().map(self.resolve))
-        }
-        return upstreams
-    }
-
-    private func server(_ node: ConfigNode) -> UpstreamServer? {
-        guard let text = node.string() else { return nil }
-        guard let url = URLComponents(string: text), let scheme = url.scheme?.lowercased(),
-            ["ws", "wss"].contains(scheme),
-            let host = url.host, !host.isEmpty, url.user == nil, url.password == nil, url.query == nil,
-            url.fragment == nil
-        else {
-            // The text is not repeated: it may hold a password.
-            node.fail("expected ws://host:port or wss://host:port, with at most a path behind it")
-            return nil
-        }
-        let isSecure = scheme == "wss"
-        let port = url.port ?? (isSecure ? 443 : 80)
-        guard (1...65535).contains(port) else {
-            node.fail("expected a port from 1 to 65535")
-            return nil
-        }
-        var prefix = url.percentEncodedPath
-        while prefix.hasSuffix("/") { prefix.removeLast() }
-        let bare = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
-        return UpstreamServer(isSecure: isSecure, host: bare, port: port, pathPrefix: prefix)
-    }
 }

@@ -122,15 +122,23 @@ package struct ConfigToken: Sendable, Equatable {
 
 package struct UpstreamConfig: Sendable, Equatable {
     package var name: String
-    /// Tried in this order. Never empty.
+    /// Never empty.
     package var servers: [UpstreamServer]
     package var connectTimeout: TimeAmount
     /// PEM file of the authorities that vouch for `wss` servers; nil for the system's.
     package var ca: String?
+    package var balance: BalancePolicy
+    /// How many servers more are tried when one cannot be reached.
+    package var retries: Int
+    package var ejection: EjectionPolicy
 
     package init(
-        name: String, servers: [UpstreamServer], connectTimeout: TimeAmount, ca: String?
+        name: String, servers: [UpstreamServer], connectTimeout: TimeAmount, ca: String?,
+        balance: BalancePolicy = .leastSessions, retries: Int = 2, ejection: EjectionPolicy = EjectionPolicy()
     ) {
+        self.balance = balance
+        self.retries = retries
+        self.ejection = ejection
         self.name = name
         self.servers = servers
         self.connectTimeout = connectTimeout
@@ -144,10 +152,22 @@ package struct UpstreamServer: Sendable, Equatable {
     package var port: Int
     /// Put before the client's path; empty for none, else begins with a slash and does not end with one.
     package var pathPrefix: String
+    /// 1 to 1000.
+    package var weight: Int
+    /// Most sessions, open or being opened; nil for no limit.
+    package var maxSessions: Int?
+
+    /// As it is written, the port always there.
+    package var url: String {
+        let host = self.host.contains(":") ? "[\(self.host)]" : self.host
+        return "\(self.isSecure ? "wss" : "ws")://\(host):\(self.port)\(self.pathPrefix)"
+    }
 
     package init(
-        isSecure: Bool, host: String, port: Int, pathPrefix: String
+        isSecure: Bool, host: String, port: Int, pathPrefix: String, weight: Int = 1, maxSessions: Int? = nil
     ) {
+        self.weight = weight
+        self.maxSessions = maxSessions
         self.isSecure = isSecure
         self.host = host
         self.port = port

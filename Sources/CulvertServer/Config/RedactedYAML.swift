@@ -29,10 +29,16 @@ extension ProxyConfig {
         for (name, upstream) in self.upstreams.sorted(by: { $0.key < $1.key }) {
             out += "  \(quote(name)):\n    servers:\n"
             for server in upstream.servers {
-                let host = server.host.contains(":") ? "[\(server.host)]" : server.host
-                let url = "\(server.isSecure ? "wss" : "ws")://\(host):\(server.port)\(server.pathPrefix)"
-                out += "      - { url: \(quote(url)) }\n"
+                out += "      - { url: \(quote(server.url)), weight: \(server.weight)"
+                out += server.maxSessions.map { ", max_sessions: \($0)" } ?? ""
+                out += " }\n"
             }
+            out += self.yaml(upstream.balance)
+            out += "    retries: \(upstream.retries)\n"
+            let eject = upstream.ejection
+            out += "    eject: { failures: \(eject.failures ?? 0), time: \(ConfigUnits.text(eject.time))"
+            out += ", longest: \(ConfigUnits.text(eject.longest))"
+            out += ", slow_start: \(ConfigUnits.text(eject.slowStart)) }\n"
             out += "    connect_timeout: \(ConfigUnits.text(upstream.connectTimeout))\n"
             if let ca = upstream.ca { out += "    ca: \(quote(ca))\n" }
         }
@@ -47,6 +53,22 @@ extension ProxyConfig {
         out += "state: \(quote(self.state ?? "none"))\n"
         out += "log:\n  format: \(self.log.format.rawValue)\n  level: \(self.log.level.rawValue)\n"
         return out
+    }
+
+    private func yaml(_ balance: BalancePolicy) -> String {
+        switch balance {
+        case .leastSessions: return "    balance: least_sessions\n"
+        case .roundRobin: return "    balance: round_robin\n"
+        case .consistentHash(let key):
+            let text =
+                switch key {
+                case .subject: "subject"
+                case .address: "address"
+                case .header(let name): "header:\(name)"
+                case .query(let name): "query:\(name)"
+                }
+            return "    balance: consistent_hash\n    hash_by: \(quote(text))\n"
+        }
     }
 
     private func yaml(_ tls: TLSConfig, indent: String) -> String {

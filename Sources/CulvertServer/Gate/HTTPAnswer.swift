@@ -43,7 +43,11 @@ struct HTTPAnswer: Sendable {
     }
 
     static func upstreamFailure(_ failure: UpstreamFailure) -> HTTPAnswer {
-        failure.isTimeout
+        if failure.isFull {
+            return .problem(
+                503, "upstream_full", "The upstream has as many sessions as it may.", headers: ["Retry-After": "1"])
+        }
+        return failure.isTimeout
             ? .problem(504, "upstream_timeout", "The upstream did not answer in time.")
             : .problem(502, "upstream_unreachable", "The upstream could not be reached.")
     }

@@ -7,13 +7,14 @@ extension EdgeContext {
     /// Dials the route's upstream. From here on the session is counted; whoever gives it up says
     /// `sessionClosed`.
     func dial(
-        _ request: HTTPRequestHead, admission: Admission, on loop: any EventLoop
+        _ request: HTTPRequestHead, admission: Admission, address: String, on loop: any EventLoop
     ) -> EventLoopFuture<UpstreamConnector.Outcome> {
         self.sessionOpened(admission.credential)
         guard let connector = self.connectors[admission.route.upstream] else {
             return loop.makeFailedFuture(UpstreamFailure(isTimeout: false, reason: "no such upstream"))
         }
-        return connector.connect(request, on: loop)
+        let key = connector.key(of: request, subject: admission.token?.subject, address: address)
+        return connector.connect(request, key: key, on: loop)
     }
 
     func answer(to error: any Error, route: Route) -> HTTPAnswer {

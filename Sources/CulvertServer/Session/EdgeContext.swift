@@ -41,7 +41,7 @@ final class EdgeContext: Sendable {
             hold: config.session.hold, resume: config.session.resume, ping: config.session.ping,
             buffer: config.session.buffer, maxBatch: config.session.buffer)
         self.connectors = try config.upstreams.mapValues {
-            try UpstreamConnector(config: $0, handshakeTimeout: config.limits.handshake)
+            try UpstreamConnector(config: $0, handshakeTimeout: config.limits.handshake, logger: logger)
         }
         self.loops = loops
         self.pages = pages

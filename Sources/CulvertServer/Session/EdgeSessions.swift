@@ -96,7 +96,8 @@ extension Session {
             id: self.id.description, token: self.credential?.token.id,
             tokenExpires: self.credential?.token.expires, subject: self.subject, route: self.facts.route.name,
             transport: self.transport, address: self.facts.clientAddress,
-            upstream: self.facts.route.upstream, openedAt: self.openedAtUnix, messagesIn: counts.messagesIn,
+            upstream: self.facts.route.upstream, server: self.lease.server.config.url, openedAt: self.openedAtUnix,
+            messagesIn: counts.messagesIn,
             messagesOut: counts.messagesOut, bytesIn: counts.bytesIn, bytesOut: counts.bytesOut)
     }
 

@@ -19,6 +19,7 @@ final class Session: LegDelegate {
     let state: LoopState
     let clientLeg: WebSocketLeg?
     let upstreamLeg: WebSocketLeg
+    let lease: ServerLease
     var machine: SessionStateMachine
     /// What the client has shown last; nil where the route asks for none.
     var credential: Credential?
@@ -72,7 +73,7 @@ final class Session: LegDelegate {
 
     init(
         facts: SessionFacts, credential: Credential?, edge: EdgeContext, state: LoopState, clientLeg: WebSocketLeg?,
-        upstreamLeg: WebSocketLeg
+        upstreamLeg: WebSocketLeg, lease: ServerLease
     ) {
         self.facts = facts
         self.credential = credential
@@ -80,6 +81,7 @@ final class Session: LegDelegate {
         self.state = state
         self.clientLeg = clientLeg
         self.upstreamLeg = upstreamLeg
+        self.lease = lease
         let now = NIODeadline.now()
         self.machine = SessionStateMachine(settings: edge.settings, isResumable: clientLeg == nil, now: now)
         self.nextTick = now + edge.settings.ping
@@ -235,6 +237,7 @@ final class Session: LegDelegate {
             self.timer = nil
         }
         self.edge.sessionClosed(self.credential)
+        self.lease.release()
         self.edge.log.ended(self, ending: self.machine.closing.ending, duration: .now() - self.openedAt)
         self.state.ended(self)
         self.buryIfDone()

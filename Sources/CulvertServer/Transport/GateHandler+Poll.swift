@@ -65,7 +65,9 @@ extension GateHandler {
         let request = ForwardedHeaders.request(
             client: head, admission: admission, basePath: base, key: key, extensions: [],
             identityHeader: self.edge.config.authentication.identityHeader, facts: self.clientFacts)
-        self.edge.dial(request, admission: admission, on: self.state.loop).assumeIsolated().whenComplete { result in
+        self.edge.dial(
+            request, admission: admission, address: self.clientFacts.address, on: self.state.loop
+        ).assumeIsolated().whenComplete { result in
             switch result {
             case .success(.connected(let connection)):
                 self.opened(connection, key: key, base: base, admission: admission)
@@ -92,7 +94,8 @@ extension GateHandler {
             assembler: MessageAssembler(sender: .server, messageLimit: limit))
         let session = Session(
             facts: self.edge.facts(admission, path: base, address: self.clientFacts.address, state: self.state),
-            credential: admission.credential, edge: self.edge, state: self.state, clientLeg: nil, upstreamLeg: leg)
+            credential: admission.credential, edge: self.edge, state: self.state, clientLeg: nil, upstreamLeg: leg,
+            lease: connection.lease)
         do {
             if let fault { throw UpstreamFailure(isTimeout: false, reason: fault) }
             try UpstreamConnector.install(leg, on: connection.channel)

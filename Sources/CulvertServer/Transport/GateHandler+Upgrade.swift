@@ -23,7 +23,9 @@ extension GateHandler {
         let request = ForwardedHeaders.request(
             client: head, admission: admission, basePath: path, key: key, extensions: offered,
             identityHeader: self.edge.config.authentication.identityHeader, facts: self.clientFacts)
-        self.edge.dial(request, admission: admission, on: self.state.loop).assumeIsolated().whenComplete { result in
+        self.edge.dial(
+            request, admission: admission, address: self.clientFacts.address, on: self.state.loop
+        ).assumeIsolated().whenComplete { result in
             switch result {
             case .success(.connected(let connection)):
                 self.complete(connection, key: key, offered: offered, path: path, admission: admission)
@@ -74,7 +76,7 @@ extension GateHandler {
         let session = Session(
             facts: self.edge.facts(admission, path: path, address: self.clientFacts.address, state: self.state),
             credential: admission.credential, edge: self.edge, state: self.state, clientLeg: leg(.client),
-            upstreamLeg: leg(.server))
+            upstreamLeg: leg(.server), lease: connection.lease)
         do {
             try UpstreamConnector.install(session.upstreamLeg, on: connection.channel)
             // What the client may give a newer token to.

@@ -1,4 +1,5 @@
 import CulvertCore
+import Logging
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -7,6 +8,8 @@ import NIOSSL
 /// An upstream that Culvert could not bring to an answer; becomes a 502 or 504 for the client.
 struct UpstreamFailure: Error {
     var isTimeout: Bool
+    /// Every server has as many sessions as it may: 503.
+    var isFull = false
     /// For the log; the client is told no more than that it failed.
     var reason: String
 }
@@ -17,6 +20,8 @@ final class UpstreamConnector: Sendable {
     struct Connection: Sendable {
         var channel: any Channel
         var headers: HTTPHeaders
+        /// The session's place at the server, which ends with the session.
+        var lease: ServerLease
     }
 
     enum Outcome: Sendable {
@@ -30,12 +35,16 @@ final class UpstreamConnector: Sendable {
         static let handshake = "culvert.upstream.handshake"
     }
 
+    private let pool: ServerPool
     private let config: UpstreamConfig
     private let handshakeTimeout: TimeAmount
     private let tls: NIOSSLContext?
+    private let logger: Logger
 
-    init(config: UpstreamConfig, handshakeTimeout: TimeAmount) throws {
+    init(config: UpstreamConfig, handshakeTimeout: TimeAmount, logger: Logger) throws {
         self.config = config
+        self.pool = ServerPool(config)
+        self.logger = logger
         self.handshakeTimeout = handshakeTimeout
         if config.servers.contains(where: \.isSecure) {
             var tls = TLSConfiguration.makeClientConfiguration()
@@ -48,18 +57,41 @@ final class UpstreamConnector: Sendable {
         }
     }
 
-    /// Tries the servers in order until one accepts a connection. An answer, even a refusal, is final: to send the same
-    /// request twice is not ours to decide.
+    /// What consistent hashing goes by for this request; 0 when nothing is hashed. A request without it counts as one
+    /// with an empty value.
     ///
-    /// Fails with ``UpstreamFailure`` only.
-    func connect(_ request: HTTPRequestHead, on loop: any EventLoop) -> EventLoopFuture<Outcome> {
-        self.connect(request, server: 0, on: loop)
+    /// - Parameter request: as it goes upstream.
+    func key(of request: HTTPRequestHead, subject: String?, address: String) -> UInt64 {
+        guard case .consistentHash(let key) = self.config.balance else { return 0 }
+        switch key {
+        case .subject: return Balancer.hash(subject ?? "")
+        case .address: return Balancer.hash(address)
+        case .header(let name): return Balancer.hash(request.headers.first(name: name) ?? "")
+        case .query(let name):
+            let query = request.uri.split(separator: "?", maxSplits: 1).dropFirst().first ?? ""
+            let pair = query.split(separator: "&").first { $0.prefix { $0 != "=" } == name }
+            return Balancer.hash(String(pair?.dropFirst(name.count + 1) ?? ""))
+        }
     }
 
-    private func connect(_ request: HTTPRequestHead, server index: Int, on loop: any EventLoop) -> EventLoopFuture<
-        Outcome
-    > {
-        let server = self.config.servers[index]
+    /// Tries servers until one accepts a connection, as many as `retries` says and `limits.handshake` leaves time for.
+    /// An answer, even a refusal, is final: to send the same request twice is not ours to decide.
+    ///
+    /// Fails with ``UpstreamFailure`` only.
+    ///
+    /// - Parameter key: from ``key(of:subject:address:)``.
+    func connect(_ request: HTTPRequestHead, key: UInt64, on loop: any EventLoop) -> EventLoopFuture<Outcome> {
+        self.connect(request, key: key, tried: [], until: .now() + self.handshakeTimeout, on: loop)
+    }
+
+    private func connect(
+        _ request: HTTPRequestHead, key: UInt64, tried: Set<Int>, until deadline: NIODeadline, on loop: any EventLoop
+    ) -> EventLoopFuture<Outcome> {
+        guard let lease = self.pool.lease(key: key, tried: tried, now: .now()) else {
+            return loop.makeFailedFuture(
+                UpstreamFailure(isTimeout: false, isFull: true, reason: "every server is full"))
+        }
+        let server = lease.server.config
         let answer = loop.makePromise(of: UpstreamAnswer.self)
         var prefixed = request
         prefixed.uri = server.pathPrefix + request.uri
@@ -94,11 +126,13 @@ final class UpstreamConnector: Sendable {
             .flatMap { result in
                 switch result {
                 case .success(let channel):
-                    return self.await(answer.futureResult, channel: channel, on: loop)
+                    return self.await(answer.futureResult, channel: channel, lease: lease, on: loop)
                 case .failure(let error):
                     answer.fail(error)
-                    if index + 1 < self.config.servers.count {
-                        return self.connect(request, server: index + 1, on: loop)
+                    self.giveUp(lease, error)
+                    let tried = tried.union([lease.index])
+                    if tried.count <= min(self.config.retries, self.config.servers.count - 1), .now() < deadline {
+                        return self.connect(request, key: key, tried: tried, until: deadline, on: loop)
                     }
                     let isTimeout = if case .connectTimeout = error as? ChannelError { true } else { false }
                     return loop.makeFailedFuture(UpstreamFailure(isTimeout: isTimeout, reason: "\(error)"))
@@ -106,8 +140,19 @@ final class UpstreamConnector: Sendable {
             }
     }
 
+    private func giveUp(_ lease: ServerLease, _ error: any Error) {
+        lease.release()
+        guard let time = lease.server.failed(now: .now()) else { return }
+        self.logger.warning(
+            "server ejected",
+            metadata: [
+                "upstream": "\(self.config.name)", "server": "\(lease.server.config.url)",
+                "seconds": .stringConvertible(Double(time.nanoseconds / 1_000_000) / 1000), "reason": "\(error)",
+            ])
+    }
+
     private func await(
-        _ answer: EventLoopFuture<UpstreamAnswer>, channel: any Channel, on loop: any EventLoop
+        _ answer: EventLoopFuture<UpstreamAnswer>, channel: any Channel, lease: ServerLease, on loop: any EventLoop
     ) -> EventLoopFuture<Outcome> {
         let outcome = loop.makePromise(of: Outcome.self)
         let deadline = loop.scheduleTask(in: self.handshakeTimeout) {
@@ -118,12 +163,17 @@ final class UpstreamConnector: Sendable {
             deadline.cancel()
             switch result {
             case .success(.switched(let headers)):
-                outcome.succeed(.connected(Connection(channel: channel, headers: headers)))
+                lease.server.succeeded()
+                outcome.succeed(.connected(Connection(channel: channel, headers: headers, lease: lease)))
             case .success(.refused(let head, let body)):
+                lease.server.succeeded()
+                lease.release()
                 channel.close(promise: nil)
                 outcome.succeed(.refused(head, body))
             case .failure(let error):
+                // After the deadline too: the connection was closed, and brings no answer any more.
                 channel.close(promise: nil)
+                self.giveUp(lease, error)
                 outcome.fail(UpstreamFailure(isTimeout: false, reason: "\(error)"))
             }
         }

@@ -56,10 +56,11 @@ struct TokenKeyringTests {
         #expect(keyring.standing(of: credential) == row.end)
     }
 
-    @Test(arguments: [
-        (Self.now + 4, true, nil), (Self.now + 5, true, .expired), (Self.now + 7, false, nil),
-        (Self.now + 8, false, .expired),
-    ] as [(Int64, Bool, TokenFault?)])
+    @Test(
+        arguments: [
+            (Self.now + 4, true, nil), (Self.now + 5, true, .expired), (Self.now + 7, false, nil),
+            (Self.now + 8, false, .expired),
+        ] as [(Int64, Bool, TokenFault?)])
     func aSessionOutlivesItsTokensExpiryByTheGrace(_ now: Int64, _ isOpening: Bool, _ fault: TokenFault?) throws {
         var keyring = TokenKeyring([Self.entry(expires: Self.now + 5)], expiryGrace: 3)
         let found = keyring.credential(for: "one")

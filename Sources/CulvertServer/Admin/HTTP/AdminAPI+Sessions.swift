@@ -92,6 +92,7 @@ extension AdminAPI {
             $0.add("transport", info.transport.rawValue)
             $0.add("address", info.address)
             $0.add("upstream", info.upstream)
+            $0.add("server", info.server)
             $0.add("opened_at", time: info.openedAt)
             $0.add("messages_in", info.messagesIn)
             $0.add("messages_out", info.messagesOut)

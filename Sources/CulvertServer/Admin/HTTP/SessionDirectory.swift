@@ -37,6 +37,8 @@ package struct SessionInfo: Sendable, Equatable {
     package var transport: Transport
     package var address: String
     package var upstream: String
+    /// URL of the upstream's server.
+    package var server: String
     /// Unix seconds.
     package var openedAt: Int64
     package var messagesIn: UInt64
@@ -47,7 +49,8 @@ package struct SessionInfo: Sendable, Equatable {
     package init(
         id: String, token: String?, tokenExpires: Int64? = nil, subject: String?, route: String, transport: Transport,
         address: String,
-        upstream: String, openedAt: Int64, messagesIn: UInt64 = 0, messagesOut: UInt64 = 0, bytesIn: UInt64 = 0,
+        upstream: String, server: String, openedAt: Int64, messagesIn: UInt64 = 0, messagesOut: UInt64 = 0,
+        bytesIn: UInt64 = 0,
         bytesOut: UInt64 = 0
     ) {
         self.id = id
@@ -58,6 +61,7 @@ package struct SessionInfo: Sendable, Equatable {
         self.transport = transport
         self.address = address
         self.upstream = upstream
+        self.server = server
         self.openedAt = openedAt
         self.messagesIn = messagesIn
         self.messagesOut = messagesOut

@@ -1,0 +1,91 @@
+import CulvertCore
+import NIOCore
+import Synchronization
+
+/// One server of an upstream, as all event loops share it.
+final class PooledServer: Sendable {
+    let config: UpstreamServer
+    /// Open, or being opened.
+    fileprivate let sessions = Atomic<Int>(0)
+    /// Whether it has failed of late, and the rest is worth a look: for most it is not, and costs no lock.
+    private let hasFailed = Atomic<Bool>(false)
+    private let ejection: Mutex<Ejection>
+
+    init(_ config: UpstreamServer, policy: EjectionPolicy) {
+        self.config = config
+        self.ejection = Mutex(Ejection(policy))
+    }
+
+    var openSessions: Int { self.sessions.load(ordering: .relaxed) }
+
+    func standing(now: NIODeadline) -> ServerStanding {
+        var standing = ServerStanding(sessions: self.openSessions, limit: self.config.maxSessions)
+        guard self.hasFailed.load(ordering: .relaxed) else { return standing }
+        self.ejection.withLock { ejection in
+            standing.isEjected = ejection.isEjected(now: now)
+            standing.share = ejection.share(now: now)
+        }
+        return standing
+    }
+
+    /// - Returns: for how long it is ejected from now on; nil if it is not.
+    func failed(now: NIODeadline) -> TimeAmount? {
+        self.hasFailed.store(true, ordering: .relaxed)
+        return self.ejection.withLock { $0.failed(now: now) }
+    }
+
+    func succeeded() {
+        guard self.hasFailed.load(ordering: .relaxed) else { return }
+        self.ejection.withLock { $0.succeeded() }
+    }
+}
+
+/// A session's place at a server; given back once, at the latest when nobody holds it any more.
+final class ServerLease: Sendable {
+    let server: PooledServer
+    /// Of the pool's servers.
+    let index: Int
+    private let isHeld = Atomic<Bool>(true)
+
+    fileprivate init(server: PooledServer, index: Int) {
+        self.server = server
+        self.index = index
+    }
+
+    deinit { self.release() }
+
+    func release() {
+        guard self.isHeld.exchange(false, ordering: .relaxed) else { return }
+        self.server.sessions.subtract(1, ordering: .relaxed)
+    }
+}
+
+/// The servers of an upstream and who gets the next session.
+final class ServerPool: Sendable {
+    let servers: [PooledServer]
+    private let balancer: Balancer
+    private let turn = Atomic<Int>(0)
+
+    init(_ config: UpstreamConfig) {
+        self.servers = config.servers.map { PooledServer($0, policy: config.ejection) }
+        self.balancer = Balancer(
+            policy: config.balance, servers: config.servers.map { ($0.url, $0.weight) })
+    }
+
+    /// - Parameter tried: servers that could not be reached for this request.
+    /// - Returns: nil when those that are left are full.
+    func lease(key: UInt64, tried: Set<Int>, now: NIODeadline) -> ServerLease? {
+        var turn = self.turn.wrappingAdd(1, ordering: .relaxed).oldValue
+        // Loops that choose at the same instant may both take the last place; one of them then looks again.
+        while let index = self.balancer.choose(
+            self.servers.map { $0.standing(now: now) }, turn: turn, key: key, tried: tried)
+        {
+            let server = self.servers[index]
+            let sessions = server.sessions.add(1, ordering: .relaxed).newValue
+            if sessions <= server.config.maxSessions ?? .max { return ServerLease(server: server, index: index) }
+            server.sessions.subtract(1, ordering: .relaxed)
+            turn &+= 1
+        }
+        return nil
+    }
+}

@@ -1,0 +1,79 @@
+import CulvertCore
+import CulvertServer
+import NIOCore
+import Testing
+
+@Suite("Configuration: upstreams")
+struct ConfigUpstreamTests {
+    private static func upstream(_ text: String) throws -> UpstreamConfig {
+        let yaml = ConfigFixture.good.replacing(#"{ servers: [ { url: "ws://127.0.0.1:9000" } ] }"#, with: text)
+        return try #require(try ConfigFixture.load(yaml).upstreams["echo"])
+    }
+
+    @Test("Without more than a server the next session goes where the fewest are")
+    func defaults() throws {
+        let upstream = try Self.upstream("{ servers: [ { url: ws://a } ] }")
+        #expect(upstream.balance == .leastSessions && upstream.retries == 2)
+        #expect(upstream.ejection == EjectionPolicy())
+        #expect(upstream.servers.map(\.url) == ["ws://a:80"])
+        #expect(upstream.servers.map(\.weight) == [1] && upstream.servers.map(\.maxSessions) == [nil])
+    }
+
+    @Test("What is said is read, and what is in effect reads back")
+    func values() throws {
+        let text = """
+            { servers: [ { url: "wss://[::1]:9/a/", weight: 5, max_sessions: 7 }, { url: ws://b } ], retries: 0,
+                balance: round_robin, eject: { failures: 0, time: 1s, longest: 2s, slow_start: 0s } }
+            """
+        let upstream = try Self.upstream(text)
+        #expect(upstream.balance == .roundRobin && upstream.retries == 0)
+        let eject = EjectionPolicy(failures: nil, time: .seconds(1), longest: .seconds(2), slowStart: .zero)
+        #expect(upstream.ejection == eject)
+        #expect(upstream.servers[0].url == "wss://[::1]:9/a")
+        #expect((upstream.servers[0].weight, upstream.servers[0].maxSessions) == (5, 7))
+        let yaml = ConfigFixture.good.replacing(#"{ servers: [ { url: "ws://127.0.0.1:9000" } ] }"#, with: text)
+        let shown = try ConfigFixture.load(yaml).redactedYAML().replacing("(redacted)", with: ConfigFixture.digest)
+        #expect(try ConfigFixture.load(shown).upstreams["echo"] == upstream)
+    }
+
+    @Test(arguments: [
+        ("", HashKey.subject), ("hash_by: subject", .subject), ("hash_by: address", .address),
+        ("hash_by: \"header:X-Room\"", .header("X-Room")), ("hash_by: \"query:room\"", .query("room")),
+    ])
+    func aKeyIsNamed(_ text: String, _ key: HashKey) throws {
+        let upstream = try Self.upstream("{ servers: [ { url: ws://a } ], balance: consistent_hash, \(text) }")
+        #expect(upstream.balance == .consistentHash(by: key))
+    }
+
+    @Test(arguments: [
+        ("balance: least", "upstreams.echo.balance: expected least_sessions or round_robin or consistent_hash"),
+        ("hash_by: subject", "upstreams.echo.hash_by: of no use unless balance is consistent_hash"),
+        (
+            "balance: consistent_hash, hash_by: cookie",
+            "upstreams.echo.hash_by: expected subject, address, header:NAME or query:NAME"
+        ),
+        (
+            "balance: consistent_hash, hash_by: \"header:\"",
+            "upstreams.echo.hash_by: expected subject, address, header:NAME or query:NAME"
+        ),
+        ("retries: 11", "upstreams.echo.retries: expected a whole number from 0 to 10"),
+        ("eject: { failures: -1 }", "upstreams.echo.eject.failures: expected a whole number from 0 to 1000"),
+        ("eject: { tim: 1s }", "upstreams.echo.eject.tim: unknown key"),
+    ])
+    func aMistakeIsNamed(_ text: String, _ error: String) {
+        let servers = #"servers: [ { url: "ws://127.0.0.1:9000" } ]"#
+        let errors = ConfigFixture.errors(servers + " }", servers + ", \(text) }")
+        #expect(errors.count == 1 && errors.first?.contains(error) == true, "\(errors)")
+    }
+
+    @Test(arguments: [
+        (", weight: 0", "servers[0].weight: expected a whole number from 1 to 1000"),
+        (", weight: 1001", "servers[0].weight: expected a whole number from 1 to 1000"),
+        (", max_sessions: 0", "servers[0].max_sessions: expected a whole number from 1 to 10000000"),
+        (" }, { url: \"ws://127.0.0.1:9000/\"", "servers[1]: another server has the same URL"),
+    ])
+    func aMistakeInAServerIsNamed(_ text: String, _ error: String) {
+        let errors = ConfigFixture.errors(#""ws://127.0.0.1:9000""#, #""ws://127.0.0.1:9000""# + text)
+        #expect(errors.count == 1 && errors.first?.contains(error) == true, "\(errors)")
+    }
+}

@@ -1,0 +1,253 @@
+"""Several servers behind one upstream: who gets a session, and what happens when one of them cannot."""
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from kit.admin import Admin
+from kit.backend import Backend
+from kit.echo import EchoProcess
+from kit.edge import OTHER_TOKEN, TOKEN, free_port, wait_for
+from kit.knock import TRANSPORTS, knock, problem
+from kit.poll import client, open_session
+
+
+@pytest.fixture
+def backends():
+    made = [Backend() for _ in range(3)]
+    yield made
+    for backend in made:
+        backend.stop()
+
+
+def upstream(*servers, **options):
+    """Servers by port, or as a mapping with `port`."""
+    listed = []
+    for server in servers:
+        members = dict(server) if isinstance(server, dict) else {"port": server}
+        listed.append({"url": f"ws://127.0.0.1:{members.pop('port')}", **members})
+    return json.dumps({"servers": listed, "connect_timeout": "2s", **options})
+
+
+def dial(edge, path="/", token=TOKEN, headers=None):
+    return connect(
+        edge.wss + path, ssl=edge.ssl, additional_headers={"Authorization": f"Bearer {token}", **(headers or {})},
+        compression=None)
+
+
+def counts(backends):
+    return [len(b.connections) for b in backends]
+
+
+async def echoes(ws):
+    await ws.send("x")
+    return await asyncio.wait_for(ws.recv(), 10) == "x"
+
+
+async def opened(stack, edge, count, **options):
+    """Sessions that have talked, one after the other."""
+    made = []
+    for _ in range(count):
+        made.append(await stack.enter_async_context(dial(edge, **options)))
+        assert await echoes(made[-1])
+    return made
+
+
+# --- who gets it -----------------------------------------------------------------------------------------------------
+
+def test_the_server_with_the_fewest_open_sessions_gets_the_next(backends, make_edge):
+    edge = make_edge(0, upstream=upstream(*(b.port for b in backends)))
+
+    async def run():
+        async with contextlib.AsyncExitStack() as stack:
+            sessions = await opened(stack, edge, 9)
+            assert counts(backends) == [3, 3, 3]
+            with Admin(edge) as admin:
+                at = {s["id"]: s["server"] for s in admin.sessions()}
+            assert set(at.values()) == {f"ws://127.0.0.1:{b.port}" for b in backends}
+            # What closed is evened out, whoever's turn it would be.
+            gone = [ws for ws in sessions
+                    if at[ws.response.headers["Culvert-Session"]] == f"ws://127.0.0.1:{backends[1].port}"]
+            for ws in gone:
+                await ws.close()
+            wait_for(lambda: counts(backends) == [3, 0, 3], what="the backend to see them go")
+            with Admin(edge) as admin:
+                wait_for(lambda: len(admin.sessions()) == 6, what="the edge to see them go")
+            await opened(stack, edge, 3)
+            assert counts(backends) == [3, 3, 3]
+
+    asyncio.run(run())
+
+
+def test_polled_sessions_count_like_the_others(backends, make_edge):
+    edge = make_edge(0, upstream=upstream(backends[0].port, backends[1].port))
+    with client(edge) as http:
+        for _ in range(4):
+            open_session(http)
+        wait_for(lambda: counts(backends[:2]) == [2, 2], what="both to have two")
+
+
+@pytest.mark.parametrize("balance", ["least_sessions", "round_robin"])
+def test_weights_say_how_many(backends, make_edge, balance):
+    edge = make_edge(0, upstream=upstream(
+        {"port": backends[0].port, "weight": 40}, {"port": backends[1].port, "weight": 20},
+        {"port": backends[2].port, "weight": 10}, balance=balance))
+
+    async def run():
+        async with contextlib.AsyncExitStack() as stack:
+            await opened(stack, edge, 14)
+            assert counts(backends) == [8, 4, 2]
+
+    asyncio.run(run())
+
+
+HASHED = {
+    "subject": ({"token": TOKEN}, {"token": OTHER_TOKEN}),
+    "header:X-Room": tuple({"headers": {"x-room": f"room-{n}"}} for n in range(12)),
+    "query:room": tuple({"path": f"/?a=1&room={n}"} for n in range(12)),
+    "address": ({},),
+}
+
+
+@pytest.mark.parametrize("by", HASHED)
+def test_a_key_has_one_server_and_keys_have_several(backends, make_edge, by):
+    edge = make_edge(0, upstream=upstream(
+        *(b.port for b in backends), balance="consistent_hash", hash_by=by))
+
+    async def place(options):
+        before = [len(b.requests) for b in backends]
+        async with dial(edge, **options) as ws:
+            assert await echoes(ws)
+        after = [len(b.requests) for b in backends]
+        return [a - b for a, b in zip(after, before)].index(1)
+
+    async def run():
+        placed = [await place(options) for options in HASHED[by]]
+        assert [await place(options) for options in HASHED[by]] == placed
+        if len(placed) > 2:
+            assert len(set(placed)) == 3
+
+    asyncio.run(run())
+
+
+def test_a_full_server_gets_no_more_and_with_all_full_the_answer_is_503(backends, make_edge):
+    edge = make_edge(0, upstream=upstream(
+        {"port": backends[0].port, "max_sessions": 1}, {"port": backends[1].port, "max_sessions": 2}))
+
+    async def run():
+        async with contextlib.AsyncExitStack() as stack:
+            sessions = await opened(stack, edge, 3)
+            assert counts(backends) == [1, 2, 0]
+            for transport in TRANSPORTS:
+                answer = await asyncio.to_thread(knock, edge, transport, token=TOKEN)
+                assert (answer.status, problem(answer)["type"]) == (503, "urn:culvert:problem:upstream_full")
+                assert answer.headers["retry-after"] == "1"
+            await sessions[0].close()
+            with Admin(edge) as admin:
+                wait_for(lambda: len(admin.sessions()) == 2, what="one to be gone")
+            await opened(stack, edge, 1)
+
+    asyncio.run(run())
+
+
+# --- when one cannot -------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_server_that_is_down_is_passed_over_unnoticed_then_ejected(backends, make_edge, transport):
+    down = free_port()
+    edge = make_edge(0, upstream=upstream(down, backends[0].port, balance="round_robin", eject={"failures": 2}))
+    opened = {"websocket": 101, "long-poll": 201}[transport]
+    for _ in range(8):
+        assert knock(edge, transport, token=TOKEN).status == opened
+    ejected = edge.events("server ejected")
+    assert [e["server"] for e in ejected] == [f"ws://127.0.0.1:{down}"]
+    assert ejected[0]["seconds"] == 10
+
+
+def test_an_ejected_server_comes_back(backends, make_edge):
+    port = free_port()
+    edge = make_edge(0, upstream=upstream(
+        port, backends[0].port, balance="round_robin", eject={"failures": 1, "time": "200ms", "longest": "200ms"}))
+    assert knock(edge, "websocket", token=TOKEN).status == knock(edge, "websocket", token=TOKEN).status == 101
+    wait_for(lambda: edge.events("server ejected"), what="the ejection")
+    echo = EchoProcess(port)
+    try:
+        async def served():
+            async with dial(edge) as ws:
+                assert await echoes(ws)
+                with Admin(edge) as admin:
+                    return [s["server"] for s in admin.sessions()]
+
+        wait_for(lambda: f"ws://127.0.0.1:{port}" in asyncio.run(served()), what="it to be used again")
+    finally:
+        echo.kill()
+
+
+def test_the_last_server_is_never_ejected(make_edge):
+    port = free_port()
+    edge = make_edge(0, upstream=upstream(port, eject={"failures": 1, "time": "1h", "longest": "1h"}))
+    for _ in range(3):
+        assert knock(edge, "websocket", token=TOKEN).status == 502
+    echo = EchoProcess(port)
+    try:
+        assert knock(edge, "websocket", token=TOKEN).status == 101
+    finally:
+        echo.kill()
+
+
+def test_without_retries_the_failure_is_the_answer(backends, make_edge):
+    edge = make_edge(0, upstream=upstream(
+        free_port(), backends[0].port, balance="round_robin", retries=0, eject={"failures": 0}))
+    assert sorted(knock(edge, "websocket", token=TOKEN).status for _ in range(4)) == [101, 101, 502, 502]
+    assert not edge.events("server ejected")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_an_answer_is_final(backends, make_edge, transport):
+    edge = make_edge(0, upstream=upstream(backends[0].port, backends[1].port))
+    assert knock(edge, transport, "/refuse", token=TOKEN).status == 503
+    assert sum(len(b.requests) for b in backends) == 1
+    with Admin(edge) as admin:
+        assert admin.get("/healthz").json()["sessions"] == 0
+
+
+def test_a_backend_killed_under_load_ends_its_own_sessions_and_no_other(make_edge):
+    echoers = [EchoProcess(free_port()) for _ in range(2)]
+    edge = make_edge(0, upstream=upstream(*(e.port for e in echoers)))
+
+    async def talk(ws, ended):
+        try:
+            while True:
+                assert await echoes(ws)
+        except ConnectionClosed as closed:
+            ended.append(closed.rcvd.code)
+
+    async def run():
+        ended = []
+        async with contextlib.AsyncExitStack() as stack:
+            sessions = await opened(stack, edge, 40)
+            tasks = [asyncio.create_task(talk(ws, ended)) for ws in sessions]
+            echoers[0].kill()
+            while len(ended) < 20:
+                await asyncio.sleep(0.01)
+            # Nobody waits for the dead server, and nobody is refused.
+            more = await opened(stack, edge, 10)
+            assert len(ended) == 20 and not any(t.done() and t.exception() for t in tasks)
+            with Admin(edge) as admin:
+                assert {s["server"] for s in admin.sessions()} == {f"ws://127.0.0.1:{echoers[1].port}"}
+            assert all([await echoes(ws) for ws in more])
+            for task in tasks:
+                task.cancel()
+        return ended
+
+    try:
+        assert set(asyncio.run(run())) == {1011}
+    except InvalidStatus as refused:
+        pytest.fail(f"refused: {refused}")
+    finally:
+        for echo in echoers:
+            echo.kill()
