@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from urllib.parse import quote
 
 import pytest
 from websockets.asyncio.client import connect
@@ -44,8 +45,16 @@ def counts(backends):
 
 
 async def echoes(ws):
-    await ws.send("x")
-    return await asyncio.wait_for(ws.recv(), 10) == "x"
+    # Not wait_for, which may forget that it was cancelled when the answer comes at the same instant.
+    async with asyncio.timeout(10):
+        await ws.send("x")
+        return await ws.recv() == "x"
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.02)
 
 
 async def opened(stack, edge, count, **options):
@@ -224,24 +233,25 @@ def test_a_backend_killed_under_load_ends_its_own_sessions_and_no_other(make_edg
             while True:
                 assert await echoes(ws)
         except ConnectionClosed as closed:
-            ended.append(closed.rcvd.code)
+            ended.append(closed.rcvd.code if closed.rcvd else 1006)
 
     async def run():
         ended = []
         async with contextlib.AsyncExitStack() as stack:
             sessions = await opened(stack, edge, 40)
             tasks = [asyncio.create_task(talk(ws, ended)) for ws in sessions]
-            echoers[0].kill()
-            while len(ended) < 20:
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(echoers[0].kill)
+            await until(lambda: len(ended) >= 20 or any(t.done() and t.exception() for t in tasks))
             # Nobody waits for the dead server, and nobody is refused.
             more = await opened(stack, edge, 10)
-            assert len(ended) == 20 and not any(t.done() and t.exception() for t in tasks)
+            assert [t.exception() for t in tasks if t.done() and t.exception()] == []
+            assert len(ended) == 20
             with Admin(edge) as admin:
                 assert {s["server"] for s in admin.sessions()} == {f"ws://127.0.0.1:{echoers[1].port}"}
             assert all([await echoes(ws) for ws in more])
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         return ended
 
     try:
@@ -251,3 +261,78 @@ def test_a_backend_killed_under_load_ends_its_own_sessions_and_no_other(make_edg
     finally:
         for echo in echoers:
             echo.kill()
+
+
+# --- what the operator says -------------------------------------------------------------------------------------------
+
+def say(admin, backend, state):
+    path = f"/v1/upstreams/echo/servers/{quote(url(backend), safe='')}"
+    answer = admin.put(path, json={"state": state})
+    assert (answer.status_code, answer.json()["state"]) == (200, state), answer.text
+
+
+def url(backend):
+    return f"ws://127.0.0.1:{backend.port}"
+
+
+def test_a_draining_server_keeps_its_sessions_and_gets_no_more(backends, make_edge):
+    one, two = backends[:2]
+    edge = make_edge(0, upstream=upstream(one.port, two.port))
+
+    async def run():
+        with Admin(edge) as admin:
+            async with contextlib.AsyncExitStack() as stack:
+                sessions = await opened(stack, edge, 4)
+                say(admin, one, "draining")
+                await opened(stack, edge, 3)
+                assert counts([one, two]) == [2, 5]
+                assert all([await echoes(ws) for ws in sessions])
+                shown = {s["url"]: s for s in admin.get("/v1/upstreams/echo").json()["servers"]}
+                assert (shown[url(one)]["state"], shown[url(one)]["sessions"]) == ("draining", 2)
+                assert len(admin.sessions(server=url(two))) == shown[url(two)]["sessions"] == 5
+                say(admin, one, "up")
+                await opened(stack, edge, 3)
+                assert counts([one, two]) == [5, 5]
+            assert [e["action"] for e in admin.get("/v1/audit").json()["items"]] == ["server.state"] * 2
+
+    asyncio.run(run())
+
+
+def test_a_server_that_is_taken_down_loses_its_sessions_and_no_other_does(backends, make_edge):
+    one, two = backends[:2]
+    edge = make_edge(0, upstream=upstream(one.port, two.port))
+
+    async def run():
+        with Admin(edge) as admin, client(edge) as http:
+            async with contextlib.AsyncExitStack() as stack:
+                sessions = await opened(stack, edge, 4)
+                open_session(http)
+                at = {s["id"]: s["server"] for s in admin.sessions()}
+                say(admin, one, "down")
+                for ws in sessions:
+                    if at[ws.response.headers["Culvert-Session"]] == url(one):
+                        with pytest.raises(ConnectionClosed) as caught:
+                            await asyncio.wait_for(ws.recv(), 5)
+                        assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1012, "server taken down")
+                    else:
+                        assert await echoes(ws)
+                wait_for(lambda: counts([one]) == [0], what="the server to be left")
+                say(admin, two, "down")
+                answer = await asyncio.to_thread(knock, edge, "websocket", token=TOKEN)
+                assert (answer.status, problem(answer)["type"]) == (503, "urn:culvert:problem:upstream_full")
+
+    asyncio.run(run())
+
+
+def test_what_is_no_server_or_no_state_is_said(backends, make_edge):
+    edge = make_edge(0, upstream=upstream(backends[0].port))
+    with Admin(edge) as admin:
+        path = f"/v1/upstreams/echo/servers/{quote(url(backends[0]), safe='')}"
+        assert admin.put(path, json={"state": "up"}).status_code == 200
+        for body, pointer in (({"state": "away"}, "/state"), ({}, "/state"), ({"state": "up", "x": 1}, "/x")):
+            answer = admin.put(path, json=body)
+            assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, pointer)
+        for wrong in (path + "x", path.replace("/echo/", "/other/"), "/v1/upstreams/other"):
+            method = admin.get if wrong.endswith("other") else lambda p: admin.put(p, json={"state": "up"})
+            assert method(wrong).status_code == 404
+        assert admin.delete(path).status_code == 405

@@ -23,17 +23,22 @@ package struct ServerStanding: Equatable, Sendable {
     /// Most sessions; nil for no limit.
     package var limit: Int?
     package var isEjected: Bool
+    /// The operator has said so.
+    package var takesNone: Bool
     /// How much of its weight counts, above 0 and up to 1: less for a while after it has come back.
     package var share: Double
 
-    package init(sessions: Int = 0, limit: Int? = nil, isEjected: Bool = false, share: Double = 1) {
+    package init(
+        sessions: Int = 0, limit: Int? = nil, isEjected: Bool = false, takesNone: Bool = false, share: Double = 1
+    ) {
+        self.takesNone = takesNone
         self.sessions = sessions
         self.limit = limit
         self.isEjected = isEjected
         self.share = share
     }
 
-    fileprivate var isFull: Bool { self.limit.map { self.sessions >= $0 } ?? false }
+    fileprivate var isOpen: Bool { !self.takesNone && self.sessions < self.limit ?? .max }
 }
 
 /// Chooses a server. A pure function of how they stand, whose turn it is, and the request's key.
@@ -64,9 +69,9 @@ package struct Balancer: Sendable {
     ///   - turn: one more for each session that is placed.
     ///   - key: of the request, from ``hash(_:)``; of no meaning unless keys are hashed.
     ///   - tried: servers that could not be reached for this request.
-    /// - Returns: nil when all that are left are full.
+    /// - Returns: nil when none that is left takes a session.
     package func choose(_ standings: [ServerStanding], turn: Int, key: UInt64, tried: Set<Int> = []) -> Int? {
-        let open = standings.indices.filter { !tried.contains($0) && !standings[$0].isFull }
+        let open = standings.indices.filter { !tried.contains($0) && standings[$0].isOpen }
         let well = open.filter { !standings[$0].isEjected }
         // With all of them ejected there is no reason to believe in any less than in another, and none to give up.
         let candidates = well.isEmpty ? open : well
@@ -143,8 +148,8 @@ package struct Balancer: Sendable {
         return self.leastLoaded(candidates, standings, turn: turn)
     }
 
-    /// The same in every process, so that edges beside each other agree: FNV-1a, and a mix (of MurmurHash3) that spreads
-    /// names which differ in their last character.
+    /// The same in every process, so that edges beside each other agree: FNV-1a, and a mix (of MurmurHash3) that
+    /// spreads names which differ in their last character.
     package static func hash(_ text: String) -> UInt64 {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }

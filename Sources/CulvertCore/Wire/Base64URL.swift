@@ -24,7 +24,8 @@ package enum Base64URL {
         }
     }
 
-    /// Nil for anything else than what ``encode(_:)`` gives: other characters, padding, bits left over that are not zero.
+    /// Nil for anything else than what ``encode(_:)`` gives: other characters, padding, bits left over that are not
+    /// zero.
     package static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count * 3 / 4)

@@ -17,8 +17,8 @@ package struct ControlPlane: Sendable {
             store: store, authority: authority, configured: config.authentication.tokens.map(\.entry), entries: entries,
             publish: { edge.apply($0) }, now: Clock.unixSeconds)
         let api = AdminAPI(
-            config: config, admin: admin, desk: desk, sessions: edge.sessions, token: token,
-            health: { AdminAPI.Health(sessions: edge.openSessions, isDraining: edge.isDraining) })
+            config: config, admin: admin, desk: desk, sessions: edge.sessions, upstreams: edge.upstreams,
+            token: token, health: { AdminAPI.Health(sessions: edge.openSessions, isDraining: edge.isDraining) })
         let server = try await AdminServer.start(admin, group: group, api: api)
         logger.info("admin listening", metadata: ["address": "\(admin.address)"])
         let housekeeping = Task {

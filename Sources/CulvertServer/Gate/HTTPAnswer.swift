@@ -45,7 +45,8 @@ struct HTTPAnswer: Sendable {
     static func upstreamFailure(_ failure: UpstreamFailure) -> HTTPAnswer {
         if failure.isFull {
             return .problem(
-                503, "upstream_full", "The upstream has as many sessions as it may.", headers: ["Retry-After": "1"])
+                503, "upstream_full", "No server of the upstream takes another session now.",
+                headers: ["Retry-After": "1"])
         }
         return failure.isTimeout
             ? .problem(504, "upstream_timeout", "The upstream did not answer in time.")

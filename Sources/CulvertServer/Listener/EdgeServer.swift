@@ -125,6 +125,8 @@ package final class EdgeServer: Sendable {
 
     package var sessions: EdgeSessions { EdgeSessions(edge: self.edge) }
 
+    package var upstreams: EdgeUpstreams { EdgeUpstreams(edge: self.edge) }
+
     /// Sessions open or being opened.
     package var openSessions: Int { self.edge.load.open }
 

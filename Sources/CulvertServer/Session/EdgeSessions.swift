@@ -88,6 +88,7 @@ extension Session {
         return agrees(filter.token, self.credential?.token.id) && agrees(filter.subject, self.subject)
             && agrees(filter.route, self.facts.route.name) && agrees(filter.transport, self.transport)
             && agrees(filter.address, self.facts.clientAddress) && agrees(filter.upstream, self.facts.route.upstream)
+            && agrees(filter.server, self.lease.server.config.url)
     }
 
     fileprivate var info: SessionInfo {

@@ -2,6 +2,15 @@ import CulvertCore
 import NIOCore
 import Synchronization
 
+/// What the operator has said of a server.
+package enum ServerState: String, Sendable, CaseIterable {
+    case up
+    /// It gets no new sessions; those that it has stay.
+    case draining
+    /// It gets none, and has none.
+    case down
+}
+
 /// One server of an upstream, as all event loops share it.
 final class PooledServer: Sendable {
     let config: UpstreamServer
@@ -10,6 +19,8 @@ final class PooledServer: Sendable {
     /// Whether it has failed of late, and the rest is worth a look: for most it is not, and costs no lock.
     private let hasFailed = Atomic<Bool>(false)
     private let ejection: Mutex<Ejection>
+    private let takesNone = Atomic<Bool>(false)
+    private let said = Mutex(ServerState.up)
 
     init(_ config: UpstreamServer, policy: EjectionPolicy) {
         self.config = config
@@ -18,8 +29,18 @@ final class PooledServer: Sendable {
 
     var openSessions: Int { self.sessions.load(ordering: .relaxed) }
 
+    var state: ServerState {
+        get { self.said.withLock(\.self) }
+        set {
+            self.said.withLock { $0 = newValue }
+            self.takesNone.store(newValue != .up, ordering: .relaxed)
+        }
+    }
+
     func standing(now: NIODeadline) -> ServerStanding {
-        var standing = ServerStanding(sessions: self.openSessions, limit: self.config.maxSessions)
+        var standing = ServerStanding(
+            sessions: self.openSessions, limit: self.config.maxSessions,
+            takesNone: self.takesNone.load(ordering: .relaxed))
         guard self.hasFailed.load(ordering: .relaxed) else { return standing }
         self.ejection.withLock { ejection in
             standing.isEjected = ejection.isEjected(now: now)
@@ -73,7 +94,7 @@ final class ServerPool: Sendable {
     }
 
     /// - Parameter tried: servers that could not be reached for this request.
-    /// - Returns: nil when those that are left are full.
+    /// - Returns: nil when none that is left takes a session.
     func lease(key: UInt64, tried: Set<Int>, now: NIODeadline) -> ServerLease? {
         var turn = self.turn.wrappingAdd(1, ordering: .relaxed).oldValue
         // Loops that choose at the same instant may both take the last place; one of them then looks again.

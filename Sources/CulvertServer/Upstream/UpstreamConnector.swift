@@ -8,7 +8,7 @@ import NIOSSL
 /// An upstream that Culvert could not bring to an answer; becomes a 502 or 504 for the client.
 struct UpstreamFailure: Error {
     var isTimeout: Bool
-    /// Every server has as many sessions as it may: 503.
+    /// No server takes a session, for its limit or by the operator's word: 503.
     var isFull = false
     /// For the log; the client is told no more than that it failed.
     var reason: String
@@ -35,8 +35,8 @@ final class UpstreamConnector: Sendable {
         static let handshake = "culvert.upstream.handshake"
     }
 
-    private let pool: ServerPool
-    private let config: UpstreamConfig
+    let pool: ServerPool
+    let config: UpstreamConfig
     private let handshakeTimeout: TimeAmount
     private let tls: NIOSSLContext?
     private let logger: Logger
@@ -89,7 +89,7 @@ final class UpstreamConnector: Sendable {
     ) -> EventLoopFuture<Outcome> {
         guard let lease = self.pool.lease(key: key, tried: tried, now: .now()) else {
             return loop.makeFailedFuture(
-                UpstreamFailure(isTimeout: false, isFull: true, reason: "every server is full"))
+                UpstreamFailure(isTimeout: false, isFull: true, reason: "no server takes a session"))
         }
         let server = lease.server.config
         let answer = loop.makePromise(of: UpstreamAnswer.self)

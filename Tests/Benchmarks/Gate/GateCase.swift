@@ -86,7 +86,8 @@ struct GateCase {
         let allocations = Double(allocation_count() - before) / Double(Self.rounds * Self.batches)
         times.sort()
         print(
-            "gate: \(self.name): \(times[0]) ns (median \(times[Self.batches / 2])), \(Self.decimal(allocations)) allocations;",
+            "gate: \(self.name): \(times[0]) ns (median \(times[Self.batches / 2])),",
+            "\(Self.decimal(allocations)) allocations;",
             "the first of a client \((first / Self.clients).nanoseconds) ns")
     }
 }

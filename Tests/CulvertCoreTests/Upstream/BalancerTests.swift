@@ -36,6 +36,9 @@ struct BalancerTests {
         Least(
             weights: [1, 1], standings: [ServerStanding(sessions: 2, limit: 2), ServerStanding(sessions: 9)], choice: 1),
         Least(weights: [1], standings: [ServerStanding(sessions: 2, limit: 2)], choice: nil),
+        Least(
+            weights: [1, 1], standings: [ServerStanding(takesNone: true), ServerStanding(isEjected: true)], choice: 1),
+        Least(weights: [1], standings: [ServerStanding(takesNone: true)], choice: nil),
         // One that has come back takes as many as the others have for its share of the weight.
         Least(
             weights: [1, 1], standings: [ServerStanding(sessions: 1, share: 0.1), ServerStanding(sessions: 18)],

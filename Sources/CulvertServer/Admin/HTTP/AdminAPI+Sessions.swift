@@ -4,7 +4,7 @@ import NIOHTTP1
 
 /// `/v1/sessions`.
 extension AdminAPI {
-    private static let filters = ["token", "subject", "route", "transport", "address", "upstream"]
+    private static let filters = ["token", "subject", "route", "transport", "address", "upstream", "server"]
 
     func sessions(_ request: AdminRequest, _ path: [String]) async throws(AdminFailure) -> HTTPAnswer {
         guard path.count <= 1 else { throw AdminFailure(404, "not_found", "There is no such thing.") }
@@ -64,7 +64,8 @@ extension AdminAPI {
         }
         return SessionFilter(
             token: parameters["token"], subject: parameters["subject"], route: parameters["route"],
-            transport: transport, address: parameters["address"], upstream: parameters["upstream"])
+            transport: transport, address: parameters["address"], upstream: parameters["upstream"],
+            server: parameters["server"])
     }
 
     private static func frame(

@@ -16,6 +16,7 @@ package struct AdminAPI: Sendable {
 
     let desk: TokenDesk
     let sessions: any SessionDirectory
+    let upstreams: EdgeUpstreams
     private let token: AdminToken
     /// Names under which the listener may be called; nil for a Unix socket, which no browser reaches.
     private let hosts: Set<String>?
@@ -24,11 +25,12 @@ package struct AdminAPI: Sendable {
     private let redactedConfig: String
 
     package init(
-        config: ProxyConfig, admin: AdminConfig, desk: TokenDesk, sessions: any SessionDirectory, token: AdminToken,
-        health: @escaping @Sendable () -> Health
+        config: ProxyConfig, admin: AdminConfig, desk: TokenDesk, sessions: any SessionDirectory,
+        upstreams: EdgeUpstreams, token: AdminToken, health: @escaping @Sendable () -> Health
     ) {
         self.desk = desk
         self.sessions = sessions
+        self.upstreams = upstreams
         self.token = token
         self.health = health
         self.redactedConfig = config.redactedYAML()
@@ -70,6 +72,7 @@ package struct AdminAPI: Sendable {
             switch path.dropFirst().first {
             case "tokens": return try await self.tokens(request, Array(path.dropFirst(2)))
             case "sessions": return try await self.sessions(request, Array(path.dropFirst(2)))
+            case "upstreams": return try await self.upstreams(request, Array(path.dropFirst(2)))
             case "jwt": return try await self.jwt(request, Array(path.dropFirst(2)))
             case "audit" where path.count == 2: return try await self.audit(request)
             case "config" where path.count == 2:

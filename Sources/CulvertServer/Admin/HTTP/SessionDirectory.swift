@@ -9,11 +9,14 @@ package struct SessionFilter: Sendable, Equatable {
     /// Of the client, without its port.
     package var address: String?
     package var upstream: String?
+    /// URL of the upstream's server.
+    package var server: String?
 
     package init(
         token: String? = nil, subject: String? = nil, route: String? = nil, transport: Transport? = nil,
-        address: String? = nil, upstream: String? = nil
+        address: String? = nil, upstream: String? = nil, server: String? = nil
     ) {
+        self.server = server
         self.token = token
         self.subject = subject
         self.route = route

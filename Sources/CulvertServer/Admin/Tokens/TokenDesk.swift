@@ -96,10 +96,11 @@ package actor TokenDesk {
 
     /// A second call finds it done.
     package func revoke(id: String, reason: String?, by caller: AdminCaller) async throws(DeskError) -> StoredToken {
+        let reason = try TokenRules.note(reason ?? "", member: "/reason")
         var stored = try self.changeable(id)
         if stored.revokedAt != nil { return stored }
         stored.revokedAt = self.now()
-        stored.revokedReason = try TokenRules.note(reason ?? "")
+        stored.revokedReason = reason
         try await self.save(stored, nil, "token.revoke", by: caller)
         return stored
     }

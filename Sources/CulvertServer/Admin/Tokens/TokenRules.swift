@@ -115,9 +115,9 @@ enum TokenRules {
         return value
     }
 
-    static func note(_ text: String) throws(DeskError) -> String {
+    static func note(_ text: String, member: String = "/note") throws(DeskError) -> String {
         guard text.unicodeScalars.count <= self.noteLimit, !text.unicodeScalars.contains("\0") else {
-            throw .invalid(member: "/note", "at most \(self.noteLimit) characters are allowed")
+            throw .invalid(member: member, "at most \(self.noteLimit) characters are allowed")
         }
         return text
     }

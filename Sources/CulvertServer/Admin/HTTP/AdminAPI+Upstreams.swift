@@ -1,0 +1,62 @@
+import CulvertCore
+import NIOHTTP1
+
+/// `/v1/upstreams`.
+extension AdminAPI {
+    func upstreams(_ request: AdminRequest, _ path: [String]) async throws(AdminFailure) -> HTTPAnswer {
+        _ = try request.parameters([])
+        switch path.count {
+        case 0:
+            try Self.allow(request, [.GET, .HEAD])
+            return Self.json(.ok, JSONWriter.page(self.upstreams.list().map(Self.text), next: nil))
+        case 1:
+            try Self.allow(request, [.GET, .HEAD])
+            guard let upstream = self.upstreams.info(name: path[0]) else { throw Self.noSuchUpstream }
+            return Self.json(.ok, Self.text(upstream))
+        case 3 where path[1] == "servers":
+            try Self.allow(request, [.PUT])
+            return try await self.set(request, upstream: path[0], server: path[2])
+        default: throw AdminFailure(404, "not_found", "There is no such thing.")
+        }
+    }
+
+    private static let noSuchUpstream = AdminFailure(404, "not_found", "There is no such upstream, or server of it.")
+
+    private func set(
+        _ request: AdminRequest, upstream: String, server: String
+    ) async throws(AdminFailure) -> HTTPAnswer {
+        var members = try request.members(["state"])
+        let text = members.string("state", required: true)
+        let state = text.flatMap(ServerState.init)
+        if text != nil, state == nil {
+            members.fail("state", "expected one of \(ServerState.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        guard members.faults.isEmpty, let state else { throw AdminFailure(faults: members.faults) }
+        guard let info = await self.upstreams.set(state, upstream: upstream, server: server) else {
+            throw Self.noSuchUpstream
+        }
+        try await self.ask { () async throws(DeskError) in
+            try await self.desk.note(
+                "server.state", "\(upstream) \(info.url)", detail: state.rawValue, by: request.caller)
+        }
+        return Self.json(.ok, Self.text(info))
+    }
+
+    private static func text(_ upstream: UpstreamInfo) -> String {
+        JSONWriter.object {
+            $0.add("name", upstream.name)
+            $0.add("servers", raw: "[" + upstream.servers.map(Self.text).joined(separator: ",") + "]")
+        }
+    }
+
+    private static func text(_ server: ServerInfo) -> String {
+        JSONWriter.object {
+            $0.add("url", server.url)
+            $0.add("weight", server.weight)
+            $0.add("max_sessions", server.maxSessions)
+            $0.add("state", server.state.rawValue)
+            $0.add("sessions", server.sessions)
+            $0.add("ejected", raw: server.isEjected ? "true" : "false")
+        }
+    }
+}

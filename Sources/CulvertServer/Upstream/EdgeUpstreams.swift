@@ -1,0 +1,56 @@
+import CulvertCore
+import NIOCore
+
+/// One server of an upstream as the admin API shows it.
+package struct ServerInfo: Sendable, Equatable {
+    package var url: String
+    package var weight: Int
+    package var maxSessions: Int?
+    package var state: ServerState
+    /// Open, or being opened.
+    package var sessions: Int
+    /// It has failed, and gets no session while another can be had.
+    package var isEjected: Bool
+}
+
+package struct UpstreamInfo: Sendable, Equatable {
+    package var name: String
+    package var servers: [ServerInfo]
+}
+
+/// What the admin API sees and does of the upstreams.
+package struct EdgeUpstreams: Sendable {
+    let edge: EdgeContext
+
+    /// By name.
+    package func list() -> [UpstreamInfo] {
+        self.edge.connectors.keys.sorted().compactMap { self.info(name: $0) }
+    }
+
+    package func info(name: String) -> UpstreamInfo? {
+        guard let connector = self.edge.connectors[name] else { return nil }
+        return UpstreamInfo(name: name, servers: connector.pool.servers.map(self.info))
+    }
+
+    /// What it says holds until the process ends. A server that is down loses its sessions.
+    ///
+    /// - Returns: nil when there is no such server.
+    package func set(_ state: ServerState, upstream: String, server url: String) async -> ServerInfo? {
+        guard let server = self.edge.connectors[upstream]?.pool.servers.first(where: { $0.config.url == url }) else {
+            return nil
+        }
+        server.state = state
+        if state == .down {
+            _ = await EdgeSessions(edge: self.edge).close(
+                SessionFilter(upstream: upstream, server: url), code: .serviceRestart, reason: "server taken down")
+        }
+        return self.info(server)
+    }
+
+    private func info(_ server: PooledServer) -> ServerInfo {
+        let standing = server.standing(now: .now())
+        return ServerInfo(
+            url: server.config.url, weight: server.config.weight, maxSessions: server.config.maxSessions,
+            state: server.state, sessions: standing.sessions, isEjected: standing.isEjected)
+    }
+}
