@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import threading
 from urllib.parse import quote
 
 import pytest
@@ -15,6 +16,7 @@ from kit.echo import EchoProcess
 from kit.edge import OTHER_TOKEN, TOKEN, free_port, wait_for
 from kit.knock import TRANSPORTS, knock, problem
 from kit.poll import client, open_session
+from kit.script import ScriptedBackend, switching
 
 
 @pytest.fixture
@@ -336,3 +338,31 @@ def test_what_is_no_server_or_no_state_is_said(backends, make_edge):
             method = admin.get if wrong.endswith("other") else lambda p: admin.put(p, json={"state": "up"})
             assert method(wrong).status_code == 404
         assert admin.delete(path).status_code == 405
+
+
+def test_a_session_that_was_being_opened_when_its_server_was_taken_down_does_not_stay(make_edge):
+    asked, answer = threading.Event(), threading.Event()
+
+    def script(connection, head):
+        asked.set()
+        assert answer.wait(10)
+        connection.sendall(switching(head))
+
+    slow = ScriptedBackend(script)
+    edge = make_edge(0, upstream=upstream(slow.port))
+
+    async def run():
+        with Admin(edge) as admin:
+            opening = asyncio.create_task(dial(edge).__aenter__())
+            await asyncio.to_thread(asked.wait, 10)
+            say(admin, slow, "down")
+            answer.set()
+            ws = await opening
+            with pytest.raises(ConnectionClosed) as caught:
+                await asyncio.wait_for(ws.recv(), 5)
+            assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1012, "server taken down")
+
+    try:
+        asyncio.run(run())
+    finally:
+        slow.stop()

@@ -230,3 +230,18 @@ def test_a_silent_client_is_pinged_and_then_lost(fresh_backend, make_edge):
     raw = Raw(edge, "/silent")
     assert raw.frame()[0] == 9
     wait_for(lambda: [c[:2] for c in fresh_backend.closed] == [("/silent", 1001)], what="the upstream to be told")
+
+
+# --- proxies in front ------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(("trusted", "client"), [("127.0.0.0/8", "198.51.100.7"), ("10.0.0.0/8", "127.0.0.1")])
+def test_the_clients_address_is_that_which_a_trusted_proxy_saw(backend, make_edge, transport, trusted, client):
+    edge = make_edge(backend.port, sections=f'trusted_proxies: ["{trusted}"]')
+    headers = [("X-Forwarded-For", "203.0.113.1, 198.51.100.7"), ("Forwarded", "for=203.0.113.2")]
+    assert knock(edge, transport, "/open", headers=headers).status in (101, 201)
+    seen = backend.requests[-1].headers
+    chain = [client] + (["127.0.0.1"] if client != "127.0.0.1" else [])
+    assert seen.get_all("X-Forwarded-For") == [", ".join(chain)]
+    assert seen["Forwarded"].startswith(f"for={client};proto=https;") and "203.0.113" not in seen["Forwarded"]
+    assert wait_for(lambda: edge.events("session opened"), what="the log")[-1]["client"] == client

@@ -53,8 +53,11 @@ package struct Gate: Sendable {
         }
         var carriers = TokenCarriers(request, names: self.carriers)
         // Where Culvert asks for no token, a Bearer token is the upstream's business, unless it is one of ours.
-        if !route.authenticationRequired, carriers.bearer.map({ keyring.isOurs($0) }) != true {
-            carriers.authorization = request.authorization.first
+        if !route.authenticationRequired {
+            let isOurs = request.authorization.contains { line in
+                TokenCarriers.bearer(line).map { keyring.isOurs($0) } ?? false
+            }
+            if !isOurs { carriers.authorization = request.authorization.first }
         }
         do throws(Rejection) {
             var credential: Credential?

@@ -12,9 +12,11 @@ struct RecentCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     subscript(key: Key) -> Value? {
         mutating get {
             if let value = self.young[key] { return value }
-            guard let value = self.old.removeValue(forKey: key) else { return nil }
-            self[key] = value
-            return value
+            // With the key that is there: the one that is asked with may hold on to more.
+            guard let index = self.old.index(forKey: key) else { return nil }
+            let entry = self.old.remove(at: index)
+            self[entry.key] = entry.value
+            return entry.value
         }
         set {
             if self.young.count >= self.half {

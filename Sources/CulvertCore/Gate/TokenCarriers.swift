@@ -21,8 +21,6 @@ struct TokenCarriers {
     private(set) var token: Substring?
     /// There are others, and they are not the same.
     private(set) var hasConflict = false
-    /// The one in `Authorization`.
-    private(set) var bearer: Substring?
     private(set) var query: String?
     private(set) var cookies: [String]
     private(set) var protocols: [String]
@@ -34,15 +32,7 @@ struct TokenCarriers {
         self.cookies = request.cookies
         self.protocols = request.protocols
         for value in request.authorization {
-            // Schemes are case-insensitive (RFC 9110 11.1).
-            let parts = value.splitAtBlank
-            if (parts?.before ?? value[...]).equalsIgnoringCase("bearer") {
-                let token = parts?.after.trimmed ?? ""
-                self.bearer = token
-                self.add(token)
-            } else {
-                self.authorization = value
-            }
+            if let token = Self.bearer(value) { self.add(token) } else { self.authorization = value }
         }
         // Most requests have none there, and cost one search.
         let name = names.queryParameter
@@ -55,6 +45,14 @@ struct TokenCarriers {
             self.takeCookies(name: names.cookie)
         }
         if request.protocols.contains(where: Self.isOurs) { self.takeProtocols() }
+    }
+
+    /// The token in an `Authorization` line; nil for one of another scheme than Bearer.
+    static func bearer(_ value: String) -> Substring? {
+        let parts = value.splitAtBlank
+        // Schemes are case-insensitive (RFC 9110 11.1).
+        guard (parts?.before ?? value[...]).equalsIgnoringCase("bearer") else { return nil }
+        return parts?.after.trimmed ?? ""
     }
 
     private mutating func add(_ token: Substring) {

@@ -9,6 +9,7 @@ struct ConfigReader {
 
     static let sections = [
         "listen", "routes", "authentication", "upstreams", "session", "limits", "admin", "state", "log",
+        "trusted_proxies",
     ]
 
     func read(_ root: ConfigNode) -> ProxyConfig? {
@@ -22,14 +23,22 @@ struct ConfigReader {
         let admin = self.admin(top["admin"])
         let state = self.state(top["state"], isNeeded: admin != nil)
         let log = self.log(top["log"])
+        let trusted = top["trusted_proxies"]?.list()?.compactMap(self.block) ?? []
         guard let upstreams, let listen, let routes else { return nil }
         return ProxyConfig(
             listen: listen, routes: routes, authentication: authentication, upstreams: upstreams, session: session,
-            limits: limits, admin: admin, state: state, log: log)
+            limits: limits, admin: admin, state: state, log: log, trustedProxies: trusted)
     }
 
     func resolve(_ path: String) -> String {
         path.hasPrefix("/") || self.directory.isEmpty ? path : self.directory + "/" + path
+    }
+
+    private func block(_ node: ConfigNode) -> AddressBlock? {
+        guard let text = node.string() else { return nil }
+        if let block = AddressBlock(text) { return block }
+        node.fail("expected an address or a block of them, such as 10.0.0.0/8 or ::1")
+        return nil
     }
 
     // MARK: - listen

@@ -15,12 +15,15 @@ package struct ProxyConfig: Sendable, Equatable {
     /// Path of the database; nil when nothing is kept, and then ``admin`` is nil too.
     package var state: String?
     package var log: LogConfig
+    /// In front of the edge, each of which says whom it saw.
+    package var trustedProxies: [AddressBlock]
 
     package init(
         listen: [ListenConfig], routes: [Route], authentication: AuthenticationConfig,
         upstreams: [String: UpstreamConfig], session: SessionConfig, limits: LimitsConfig,
-        admin: AdminConfig?, state: String?, log: LogConfig
+        admin: AdminConfig?, state: String?, log: LogConfig, trustedProxies: [AddressBlock] = []
     ) {
+        self.trustedProxies = trustedProxies
         self.state = state
         self.listen = listen
         self.routes = routes

@@ -51,6 +51,7 @@ extension ProxyConfig {
         out += "  header: \(ConfigUnits.text(size: self.limits.header))\n"
         out += self.redactedAdmin()
         out += "state: \(quote(self.state ?? "none"))\n"
+        out += "trusted_proxies: [\(self.trustedProxies.map { quote($0.description) }.joined(separator: ", "))]\n"
         out += "log:\n  format: \(self.log.format.rawValue)\n  level: \(self.log.level.rawValue)\n"
         return out
     }

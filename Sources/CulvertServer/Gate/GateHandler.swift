@@ -287,8 +287,13 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         self.edge.onLoop(of: pending.id) { $0.session(pending.id)?.laneLost(ticket: pending.ticket) }
     }
 
+    /// Of the request in hand.
     var clientFacts: ClientFacts {
-        ClientFacts(address: self.context?.channel.remoteAddress?.ipAddress ?? "unknown", isSecure: self.isSecure)
+        let headers = self.head?.headers ?? [:]
+        let path = self.edge.trustedProxies.path(
+            peer: self.context?.channel.remoteAddress?.ipAddress ?? "unknown",
+            forwardedFor: headers["x-forwarded-for"], forwarded: headers["forwarded"])
+        return ClientFacts(address: path.client, proxies: path.hops, isSecure: self.isSecure)
     }
 }
 

@@ -14,6 +14,7 @@ package typealias JWTVerification = @Sendable (_ jwt: String) async -> Result<Cr
 final class EdgeContext: Sendable {
     let config: ProxyConfig
     let gate: Gate
+    let trustedProxies: TrustedProxies
     let settings: SessionSettings
     let connectors: [String: UpstreamConnector]
     let loops: [NIOLoopBound<LoopState>]
@@ -33,6 +34,7 @@ final class EdgeContext: Sendable {
         logger: Logger
     ) throws {
         self.config = config
+        self.trustedProxies = TrustedProxies(config.trustedProxies)
         self.gate = Gate(
             routes: RouteTable(config.routes),
             carriers: CarrierNames(

@@ -93,8 +93,11 @@ final class Session: LegDelegate {
         self.arm()
         self.upstreamLeg.start(delegate: self)
         self.clientLeg?.start(delegate: self)
-        // The upstream may have taken its time, and the token died meanwhile.
+        // The upstream may have taken its time, and the token died or the server was taken down meanwhile.
         self.reviewCredential()
+        if self.lease.server.state == .down {
+            self.dismiss(EdgeUpstreams.takenDown, upstreamReason: EdgeUpstreams.takenDown.reason)
+        }
     }
 
     func shutdown(_ frame: CloseFrame) {

@@ -20,6 +20,8 @@ package struct UpstreamInfo: Sendable, Equatable {
 
 /// What the admin API sees and does of the upstreams.
 package struct EdgeUpstreams: Sendable {
+    static let takenDown = CloseFrame(code: .serviceRestart, reason: "server taken down")
+
     let edge: EdgeContext
 
     /// By name.
@@ -42,7 +44,7 @@ package struct EdgeUpstreams: Sendable {
         server.state = state
         if state == .down {
             _ = await EdgeSessions(edge: self.edge).close(
-                SessionFilter(upstream: upstream, server: url), code: .serviceRestart, reason: "server taken down")
+                SessionFilter(upstream: upstream, server: url), code: .serviceRestart, reason: Self.takenDown.reason)
         }
         return self.info(server)
     }

@@ -6,6 +6,8 @@ import NIOHTTP1
 struct ClientFacts: Sendable {
     /// Without the port.
     var address: String
+    /// Trusted ones that it came through, the nearest to the edge last.
+    var proxies: [String] = []
     var isSecure: Bool
 }
 
@@ -59,19 +61,21 @@ enum ForwardedHeaders {
         return HTTPRequestHead(version: .http1_1, method: .GET, uri: uri, headers: headers)
     }
 
-    /// The edge is where the chain begins: what the client claims of these is dropped, not extended.
+    /// The chain begins with the client that trusted proxies saw: what it claims of these itself is dropped, not
+    /// extended.
     private static func addForwarded(to headers: inout HTTPHeaders, host: String?, facts: ClientFacts) {
         let proto = facts.isSecure ? "https" : "http"
-        headers.add(name: "X-Forwarded-For", value: facts.address)
+        headers.add(name: "X-Forwarded-For", value: ([facts.address] + facts.proxies).joined(separator: ", "))
         headers.add(name: "X-Forwarded-Proto", value: proto)
         // RFC 7239 section 6: an IPv6 address is bracketed, hence quoted.
-        let node = facts.address.contains(":") ? "\"[\(facts.address)]\"" : facts.address
-        var forwarded = "for=\(node);proto=\(proto)"
+        func node(_ address: String) -> String { address.contains(":") ? "\"[\(address)]\"" : address }
+        var forwarded = "for=\(node(facts.address));proto=\(proto)"
         if let host {
             headers.add(name: "X-Forwarded-Host", value: host)
             if !host.contains(where: { $0 == "\"" || $0 == "\\" }) { forwarded += ";host=\"\(host)\"" }
         }
-        headers.add(name: "Forwarded", value: forwarded)
+        let hops = facts.proxies.map { "for=\(node($0))" }
+        headers.add(name: "Forwarded", value: ([forwarded] + hops).joined(separator: ", "))
     }
 
     /// Of an upstream's answer, what concerns the client too.

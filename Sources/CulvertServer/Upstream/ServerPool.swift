@@ -19,8 +19,8 @@ final class PooledServer: Sendable {
     /// Whether it has failed of late, and the rest is worth a look: for most it is not, and costs no lock.
     private let hasFailed = Atomic<Bool>(false)
     private let ejection: Mutex<Ejection>
-    private let takesNone = Atomic<Bool>(false)
-    private let said = Mutex(ServerState.up)
+    /// Index of what the operator said.
+    private let said = Atomic<Int>(0)
 
     init(_ config: UpstreamServer, policy: EjectionPolicy) {
         self.config = config
@@ -30,17 +30,14 @@ final class PooledServer: Sendable {
     var openSessions: Int { self.sessions.load(ordering: .relaxed) }
 
     var state: ServerState {
-        get { self.said.withLock(\.self) }
-        set {
-            self.said.withLock { $0 = newValue }
-            self.takesNone.store(newValue != .up, ordering: .relaxed)
-        }
+        get { ServerState.allCases[self.said.load(ordering: .relaxed)] }
+        set { self.said.store(ServerState.allCases.firstIndex(of: newValue) ?? 0, ordering: .relaxed) }
     }
 
     func standing(now: NIODeadline) -> ServerStanding {
         var standing = ServerStanding(
             sessions: self.openSessions, limit: self.config.maxSessions,
-            takesNone: self.takesNone.load(ordering: .relaxed))
+            takesNone: self.state != .up)
         guard self.hasFailed.load(ordering: .relaxed) else { return standing }
         self.ejection.withLock { ejection in
             standing.isEjected = ejection.isEjected(now: now)

@@ -54,6 +54,18 @@ import Testing
         #expect(admission.answersAuthProtocol == answers)
     }
 
+    @Test(
+        arguments: [
+            ([], nil), (["Basic dTpw"], "Basic dTpw"), (["Bearer somebody's"], "Bearer somebody's"),
+            (["Bearer good-token"], nil), (["Bearer good-token", "Bearer x"], nil),
+            (["Bearer x", "Bearer good-token"], nil),
+            (["Basic dTpw", "bearer\tgood-token"], "Basic dTpw"),
+        ] as [([String], String?)])
+    func oursIsNotPassedOnInWhateverLine(_ lines: [String], _ forwarded: String?) throws {
+        let admission = try self.admit { $0.authorization = lines }
+        #expect(admission.forwardAuthorization == forwarded)
+    }
+
     @Test func anotherSchemePassesWhenTheTokenCameOtherwise() throws {
         let admission = try self.admit(
             {

@@ -62,7 +62,7 @@ class Edge:
     """One `culvert serve`; `session`, `limits` and `route` are members of the configuration to add."""
 
     def __init__(self, folder, upstream_port, route="", session="", limits="", upstream=None, extra_routes="", certs=(),
-                 tokens="", authentication="", admin="", healthy=None):
+                 tokens="", authentication="", admin="", healthy=None, sections=""):
         self.folder = pathlib.Path(folder)
         self.cert, key = make_certificate(self.folder)
         self.tls_port, self.plain_port, self.admin_port = free_ports(3)
@@ -103,6 +103,7 @@ session: {{ {session} }}
 limits: {{ {limits} }}
 admin: {{ address: "127.0.0.1:{self.admin_port}"{admin} }}
 log: {{ format: json }}
+{sections}
 """
         self.config = self.folder / "proxy.yaml"
         self.config.write_text(config)

@@ -32,12 +32,16 @@ extension AdminAPI {
             members.fail("state", "expected one of \(ServerState.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         guard members.faults.isEmpty, let state else { throw AdminFailure(faults: members.faults) }
-        guard let info = await self.upstreams.set(state, upstream: upstream, server: server) else {
+        guard self.upstreams.info(name: upstream)?.servers.contains(where: { $0.url == server }) == true else {
             throw Self.noSuchUpstream
         }
+        // Noted first, as every change: what cannot be written down is not done.
         try await self.ask { () async throws(DeskError) in
             try await self.desk.note(
-                "server.state", "\(upstream) \(info.url)", detail: state.rawValue, by: request.caller)
+                "server.state", "\(upstream) \(server)", detail: state.rawValue, by: request.caller)
+        }
+        guard let info = await self.upstreams.set(state, upstream: upstream, server: server) else {
+            throw Self.noSuchUpstream
         }
         return Self.json(.ok, Self.text(info))
     }

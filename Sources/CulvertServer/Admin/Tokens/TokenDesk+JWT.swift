@@ -39,28 +39,29 @@ extension TokenDesk {
         let stored = try self.storedJWTKeys()
         if stored.contains(where: { $0.id == id }) { throw .conflict("another key has the id \"\(id)\"") }
         if stored.count >= Self.keyLimit { throw .conflict("there are \(Self.keyLimit) keys; delete one first") }
-        try await self.save(key, "jwt.key.add", detail: description.algorithm.rawValue, by: caller)
+        try await self.save(
+            key, beside: stored, "jwt.key.add", detail: description.algorithm.rawValue, by: caller)
         return Self.listed(key)
     }
 
     /// The key counts for `overlap` seconds more, or less if that was said before.
     func retireJWTKey(id: String, overlap: Int64, by caller: AdminCaller) async throws(DeskError) -> ListedJWTKey {
         guard (0...Self.longestOverlap).contains(overlap) else { throw Self.overlapFault }
-        var key = try await self.changeableJWTKey(id)
+        var (key, others) = try await self.changeableJWTKey(id)
         key.until = min(key.until ?? .max, self.now() + overlap)
-        try await self.save(key, "jwt.key.retire", detail: "overlap \(overlap)s", by: caller)
+        try await self.save(key, beside: others, "jwt.key.retire", detail: "overlap \(overlap)s", by: caller)
         return Self.listed(key)
     }
 
     /// The key counts no more, and its tokens' sessions end.
     func deleteJWTKey(id: String, by caller: AdminCaller) async throws(DeskError) {
-        _ = try await self.changeableJWTKey(id)
+        let (_, others) = try await self.changeableJWTKey(id)
         let line = self.line("jwt.key.delete", id, by: caller)
         try self.write { database in
             try TokenStore.removeJWTKey(id, database)
             try TokenStore.append(line, database)
         }
-        try await self.publishJWTKeys()
+        await self.publishJWTKeys(others)
     }
 
     /// All that count, wherever they stand.
@@ -79,7 +80,9 @@ extension TokenDesk {
     }
 
     func jwtKey(id: String) async throws(DeskError) -> ListedJWTKey {
-        guard let key = try await self.listJWTKeys().first(where: { $0.id == id }) else { throw .notFound }
+        let keys = try await self.listJWTKeys().filter { $0.id == id }
+        // What can be changed under this name is what is shown under it.
+        guard let key = keys.first(where: { $0.source == .store }) ?? keys.first else { throw .notFound }
         return key
     }
 
@@ -87,26 +90,30 @@ extension TokenDesk {
         try self.reading { () throws(StoreError) in try self.store.jwtKeys() }
     }
 
-    private func changeableJWTKey(_ id: String) async throws(DeskError) -> StoredJWTKey {
+    private func changeableJWTKey(
+        _ id: String
+    ) async throws(DeskError) -> (key: StoredJWTKey, others: [StoredJWTKey]) {
         let known = await self.authority?.keys ?? []
-        if let key = try self.storedJWTKeys().first(where: { $0.id == id }) { return key }
-        throw known.contains { $0.description.id == id } ? .readOnly : .notFound
+        let stored = try self.storedJWTKeys()
+        if let key = stored.first(where: { $0.id == id }) { return (key, stored.filter { $0.id != id }) }
+        throw known.contains { $0.description.id == id && $0.source != .store } ? .readOnly : .notFound
     }
 
     private func save(
-        _ key: StoredJWTKey, _ action: String, detail: String, by caller: AdminCaller
+        _ key: StoredJWTKey, beside others: [StoredJWTKey], _ action: String, detail: String, by caller: AdminCaller
     ) async throws(DeskError) {
         let line = self.line(action, key.id, detail: detail, by: caller)
         try self.write { database in
             try TokenStore.put(key, database)
             try TokenStore.append(line, database)
         }
-        try await self.publishJWTKeys()
+        await self.publishJWTKeys(others + [key])
     }
 
-    private func publishJWTKeys() async throws(DeskError) {
+    /// What was written is not read again: that could fail, and the change would be on the disk alone.
+    private func publishJWTKeys(_ keys: [StoredJWTKey]) async {
         self.jwtKeysVersion += 1
-        await self.authority?.setStored(try self.storedJWTKeys(), version: self.jwtKeysVersion)
+        await self.authority?.setStored(keys, version: self.jwtKeysVersion)
     }
 
     private static func listed(_ key: StoredJWTKey) -> ListedJWTKey {
@@ -121,9 +128,9 @@ extension TokenDesk {
     /// - Parameter target: a `jti`, or a `sub` whose JWTs issued before `before` are refused.
     package func revokeJWT(_ revocation: JWTRevocation, by caller: AdminCaller) async throws(DeskError) {
         guard revocation.until > self.now() else { throw .invalid(member: "/until", "must be in the future") }
-        guard (1...256).contains(revocation.target.value.utf8.count) else {
-            throw .invalid(member: "/\(revocation.target.kind)", "1 to 256 bytes are allowed")
-        }
+        // What no token can have would be refused for nothing.
+        let member = if case .id = revocation.target { "/jti" } else { "/subject" }
+        _ = try TokenRules.subject(revocation.target.value, member: member)
         let line = self.line("jwt.revoke", "\(revocation.target.kind) \(revocation.target.value)", by: caller)
         try self.write { database in
             try TokenStore.put(revocation, database)

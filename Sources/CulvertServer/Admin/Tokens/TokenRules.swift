@@ -76,9 +76,9 @@ enum TokenRules {
     }
 
     /// It is sent in a header.
-    static func subject(_ text: String) throws(DeskError) -> String {
+    static func subject(_ text: String, member: String = "/subject") throws(DeskError) -> String {
         guard (1...256).contains(text.utf8.count), text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) else {
-            throw .invalid(member: "/subject", "1 to 256 printable ASCII characters are allowed")
+            throw .invalid(member: member, "1 to 256 printable ASCII characters are allowed")
         }
         return text
     }

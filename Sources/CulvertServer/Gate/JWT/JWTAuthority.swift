@@ -53,8 +53,8 @@ package actor JWTAuthority {
     /// From now on the sets are read again when it is time, and loops are told of what changes.
     package func start(publish: @escaping Publish) async {
         // What has been read since the loops began.
-        await publish(self.changes)()
         self.publish = publish
+        await publish(self.changes)()
         self.schedule = Task {
             await withTaskGroup(of: Void.self) { tasks in
                 for source in self.sources {
@@ -82,7 +82,11 @@ package actor JWTAuthority {
     ///
     /// - Parameter version: later states have greater numbers; an earlier one that comes late is passed over.
     func setStored(_ keys: [StoredJWTKey], version: Int) async {
-        guard let keys = try? await Self.keys(keys), version > self.storedVersion else { return }
+        guard let keys = try? await Self.keys(keys), version > self.storedVersion else {
+            // The later state has what this one has; it must hold, too, before this one is said to.
+            await self.updating?.value
+            return
+        }
         self.storedVersion = version
         self.stored = keys
         await self.update()
