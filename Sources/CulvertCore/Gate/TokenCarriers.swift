@@ -13,6 +13,11 @@ package struct CarrierNames: Equatable, Sendable {
     /// Offered beside the application's own subprotocols by browsers, which can set no header on a WebSocket.
     package static let authProtocol = "culvert.auth"
     package static let bearerPrefix = "bearer."
+
+    /// Rather than the application's.
+    package static func isOurs(subprotocol name: String) -> Bool {
+        name == self.authProtocol || name.hasPrefix(self.bearerPrefix)
+    }
 }
 
 /// A request's tokens taken out of it, and what is left to go upstream. What has none is left as it is, not copied.
@@ -44,7 +49,7 @@ struct TokenCarriers {
         if request.cookies.contains(where: { $0.contains(bytesOf: names.cookie) }) {
             self.takeCookies(name: names.cookie)
         }
-        if request.protocols.contains(where: Self.isOurs) { self.takeProtocols() }
+        if request.protocols.contains(where: CarrierNames.isOurs) { self.takeProtocols() }
     }
 
     /// The token in an `Authorization` line; nil for one of another scheme than Bearer.
@@ -111,10 +116,6 @@ struct TokenCarriers {
 
     // MARK: - subprotocols
 
-    private static func isOurs(_ name: String) -> Bool {
-        name == CarrierNames.authProtocol || name.hasPrefix(CarrierNames.bearerPrefix)
-    }
-
     private mutating func takeProtocols() {
         for name in self.protocols {
             if name == CarrierNames.authProtocol {
@@ -123,7 +124,7 @@ struct TokenCarriers {
                 self.add(name.dropFirst(CarrierNames.bearerPrefix.count))
             }
         }
-        self.protocols.removeAll(where: Self.isOurs)
+        self.protocols.removeAll(where: CarrierNames.isOurs)
     }
 }
 

@@ -83,19 +83,9 @@ extension ConfigReader {
             }
             return try JWTKeyDescription(jwk: jwk, id: id, algorithm: algorithm)
         }
-        let material: KeyMaterial
-        do {
-            if let text = keys["pem"]?.string() {
-                material = try KeyMaterial(pem: text)
-            } else if let text = keys["secret"]?.string() {
-                material = try KeyMaterial(secret: Array(text.utf8))
-            } else {
-                return nil
-            }
-        } catch {
-            throw .key(error)
-        }
-        return try JWTKeyDescription(id: id, algorithm: algorithm, material: material)
+        if let text = keys["pem"]?.string() { return try JWTKeyDescription(pem: text, id: id, algorithm: algorithm) }
+        guard let text = keys["secret"]?.string() else { return nil }
+        return try JWTKeyDescription(secret: Array(text.utf8), id: id, algorithm: algorithm)
     }
 
     private func keySet(_ node: ConfigNode) -> KeySetConfig? {

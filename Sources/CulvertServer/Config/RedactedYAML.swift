@@ -95,7 +95,7 @@ extension ProxyConfig {
             out += "    - { id: \(quote(token.id)), sha256: \"(redacted)\", subject: \(quote(token.subject))"
             out += ", routes: [\(token.routes.map(quote).joined(separator: ", "))]"
             if let expires = token.expires {
-                out += ", expires: \(Date(timeIntervalSince1970: TimeInterval(expires)).formatted(.iso8601))"
+                out += ", expires: \(UnixTime.text(expires))"
             }
             out += " }\n"
         }

@@ -287,12 +287,10 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         self.edge.onLoop(of: pending.id) { $0.session(pending.id)?.laneLost(ticket: pending.ticket) }
     }
 
-    /// Of the request in hand.
-    var clientFacts: ClientFacts {
-        let headers = self.head?.headers ?? [:]
+    func clientFacts(_ head: HTTPRequestHead) -> ClientFacts {
         let path = self.edge.trustedProxies.path(
             peer: self.context?.channel.remoteAddress?.ipAddress ?? "unknown",
-            forwardedFor: headers["x-forwarded-for"], forwarded: headers["forwarded"])
+            forwardedFor: head.headers["x-forwarded-for"], forwarded: head.headers["forwarded"])
         return ClientFacts(address: path.client, proxies: path.hops, isSecure: self.isSecure)
     }
 }

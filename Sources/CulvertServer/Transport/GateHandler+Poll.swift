@@ -56,21 +56,22 @@ extension GateHandler {
             }
             // As in the header, the tokens' own names are not the application's.
             admission.forwardProtocols += (wanted.protocols ?? []).filter { name in
-                name != CarrierNames.authProtocol && !name.hasPrefix(CarrierNames.bearerPrefix)
-                    && !name.isEmpty && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ",") }
+                !CarrierNames.isOurs(subprotocol: name) && !name.isEmpty
+                    && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ",") }
             }
         }
         var generator = SystemRandomNumberGenerator()
         let key = Handshake.key(from: (generator.next(), generator.next()))
+        let client = self.clientFacts(head)
         let request = ForwardedHeaders.request(
             client: head, admission: admission, basePath: base, key: key, extensions: [],
-            identityHeader: self.edge.config.authentication.identityHeader, facts: self.clientFacts)
+            identityHeader: self.edge.config.authentication.identityHeader, facts: client)
         self.edge.dial(
-            request, admission: admission, address: self.clientFacts.address, on: self.state.loop
+            request, admission: admission, address: client.address, on: self.state.loop
         ).assumeIsolated().whenComplete { result in
             switch result {
             case .success(.connected(let connection)):
-                self.opened(connection, key: key, base: base, admission: admission)
+                self.opened(connection, key: key, base: base, address: client.address, admission: admission)
             case .success(.refused(let head, let body)):
                 self.edge.sessionClosed(admission.credential)
                 self.answer(.refusal(head, body), admission)
@@ -81,7 +82,9 @@ extension GateHandler {
         }
     }
 
-    private func opened(_ connection: UpstreamConnector.Connection, key: String, base: String, admission: Admission) {
+    private func opened(
+        _ connection: UpstreamConnector.Connection, key: String, base: String, address: String, admission: Admission
+    ) {
         let headers = connection.headers
         let fault = Handshake.checkResponse(
             connection: headers["connection"], upgrade: headers["upgrade"], accept: headers["sec-websocket-accept"],
@@ -93,7 +96,7 @@ extension GateHandler {
             scanner: FrameScanner(sender: .server, messageLimit: limit, allowedRSV: 0, validateText: true),
             assembler: MessageAssembler(sender: .server, messageLimit: limit))
         let session = Session(
-            facts: self.edge.facts(admission, path: base, address: self.clientFacts.address, state: self.state),
+            facts: self.edge.facts(admission, path: base, address: address, state: self.state),
             credential: admission.credential, edge: self.edge, state: self.state, clientLeg: nil, upstreamLeg: leg,
             lease: connection.lease)
         do {

@@ -20,15 +20,17 @@ extension GateHandler {
         }
         // A client's key serves for the upstream too: the answer to it is checked, then passed on.
         let offered = head.headers["sec-websocket-extensions"]
+        let client = self.clientFacts(head)
         let request = ForwardedHeaders.request(
             client: head, admission: admission, basePath: path, key: key, extensions: offered,
-            identityHeader: self.edge.config.authentication.identityHeader, facts: self.clientFacts)
+            identityHeader: self.edge.config.authentication.identityHeader, facts: client)
         self.edge.dial(
-            request, admission: admission, address: self.clientFacts.address, on: self.state.loop
+            request, admission: admission, address: client.address, on: self.state.loop
         ).assumeIsolated().whenComplete { result in
             switch result {
             case .success(.connected(let connection)):
-                self.complete(connection, key: key, offered: offered, path: path, admission: admission)
+                self.complete(
+                    connection, key: key, offered: offered, path: path, address: client.address, admission: admission)
             case .success(.refused(let head, let body)):
                 self.edge.sessionClosed(admission.credential)
                 self.respond(.refusal(head, body))
@@ -40,7 +42,8 @@ extension GateHandler {
     }
 
     private func complete(
-        _ connection: UpstreamConnector.Connection, key: String, offered: [String], path: String, admission: Admission
+        _ connection: UpstreamConnector.Connection, key: String, offered: [String], path: String, address: String,
+        admission: Admission
     ) {
         let headers = connection.headers
         let fault = Handshake.checkResponse(
@@ -74,7 +77,7 @@ extension GateHandler {
                     validateText: admission.route.validateText))
         }
         let session = Session(
-            facts: self.edge.facts(admission, path: path, address: self.clientFacts.address, state: self.state),
+            facts: self.edge.facts(admission, path: path, address: address, state: self.state),
             credential: admission.credential, edge: self.edge, state: self.state, clientLeg: leg(.client),
             upstreamLeg: leg(.server), lease: connection.lease)
         do {

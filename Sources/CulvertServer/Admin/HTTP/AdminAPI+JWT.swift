@@ -48,9 +48,7 @@ extension AdminAPI {
             case (.some, nil) where algorithm == nil:
                 if members.faults.isEmpty { members.fail("algorithm", "missing") }
             case (let pem?, nil):
-                let material: KeyMaterial
-                do { material = try KeyMaterial(pem: pem) } catch { throw .key(error) }
-                description = try JWTKeyDescription(id: id, algorithm: algorithm, material: material)
+                description = try JWTKeyDescription(pem: pem, id: id, algorithm: algorithm)
             case (nil, .object(let jwk)?):
                 description = try JWTKeyDescription(jwk: jwk, id: id, algorithm: algorithm)
             case (nil, .some): members.fail("jwk", "expected an object")
@@ -123,12 +121,7 @@ extension AdminAPI {
         default:
             let parameters = try request.parameters(["cursor", "limit"])
             let limit = try request.limit(parameters)
-            let after = try parameters["cursor"].map { text throws(AdminFailure) in
-                guard let target = JWTRevocation.Target(cursor: text) else {
-                    throw AdminFailure.badCursor
-                }
-                return target
-            }
+            let after = try request.cursor(parameters) { JWTRevocation.Target(cursor: $0) }
             let page = try await self.ask { () async throws(DeskError) in
                 try await self.desk.listJWTRevocations(after: after, limit: limit)
             }

@@ -37,10 +37,7 @@ extension AdminAPI {
             let parameters = try request.parameters(Self.filters + ["cursor", "limit"])
             let limit = try request.limit(parameters)
             let filter = try Self.filter(parameters)
-            let after = try parameters["cursor"].map { text throws(AdminFailure) in
-                guard let id = SessionID(text) else { throw AdminFailure.badCursor }
-                return id
-            }
+            let after = try request.cursor(parameters) { SessionID($0) }
             let page = await self.sessions.list(filter, after: after, limit: limit)
             return Self.json(.ok, JSONWriter.page(page.items.map(Self.text), next: page.next))
         }

@@ -145,12 +145,7 @@ package struct AdminAPI: Sendable {
         try Self.allow(request, [.GET, .HEAD])
         let parameters = try request.parameters(["cursor", "limit"])
         let limit = try request.limit(parameters)
-        let before = try parameters["cursor"].map { text throws(AdminFailure) in
-            guard let id = Int64(text), id > 0 else {
-                throw AdminFailure.badCursor
-            }
-            return id
-        }
+        let before = try request.cursor(parameters) { text in Int64(text).flatMap { $0 > 0 ? $0 : nil } }
         let page = try await self.ask { () async throws(DeskError) in
             try await self.desk.audit(before: before, limit: limit)
         }

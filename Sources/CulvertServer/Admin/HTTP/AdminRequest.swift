@@ -60,8 +60,6 @@ struct AdminFailure: Error {
         self.answer = .problem(status, code, detail, extra: extra, headers: headers)
     }
 
-    static let badCursor = AdminFailure(400, "bad_parameter", "cursor is not one of ours.")
-
     init(faults: [JSONMembers.Fault]) {
         let list = faults.map { fault in
             JSONWriter.object {
@@ -120,6 +118,17 @@ extension AdminRequest {
             throw AdminFailure(400, "bad_parameter", "limit is 1 to 1000.")
         }
         return limit
+    }
+
+    /// Where the page before ended; nil for the first page.
+    ///
+    /// - Parameter read: gives nil for what no page ended with.
+    func cursor<Value>(
+        _ parameters: [String: String], _ read: (String) -> Value?
+    ) throws(AdminFailure) -> Value? {
+        guard let text = parameters["cursor"] else { return nil }
+        guard let value = read(text) else { throw AdminFailure(400, "bad_parameter", "cursor is not one of ours.") }
+        return value
     }
 
     func idempotencyKey() throws(AdminFailure) -> String? {

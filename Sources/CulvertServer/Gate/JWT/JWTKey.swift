@@ -53,18 +53,24 @@ package struct JWTKeyDescription: Equatable, Sendable {
             return
         }
         let text = String(decoding: contents, as: UTF8.self)
-        let material: KeyMaterial
-        do {
-            // PEM in place of a secret would make everybody's key of what is public.
-            if algorithm == .hs256, !text.contains("-----BEGIN ") {
-                let end = contents.last == UInt8(ascii: "\n") ? contents.dropLast() : contents[...]
-                material = try KeyMaterial(secret: Array(end))
-            } else {
-                material = try KeyMaterial(pem: text)
-            }
-        } catch {
-            throw .key(error)
+        // PEM in place of a secret would make everybody's key of what is public.
+        if algorithm == .hs256, !text.contains("-----BEGIN ") {
+            let end = contents.last == UInt8(ascii: "\n") ? contents.dropLast() : contents[...]
+            try self.init(secret: Array(end), id: id, algorithm: algorithm)
+        } else {
+            try self.init(pem: text, id: id, algorithm: algorithm)
         }
+    }
+
+    package init(pem: String, id: String?, algorithm: SignatureAlgorithm?) throws(Fault) {
+        let material: KeyMaterial
+        do { material = try KeyMaterial(pem: pem) } catch { throw .key(error) }
+        try self.init(id: id, algorithm: algorithm, material: material)
+    }
+
+    package init(secret: [UInt8], id: String?, algorithm: SignatureAlgorithm?) throws(Fault) {
+        let material: KeyMaterial
+        do { material = try KeyMaterial(secret: secret) } catch { throw .key(error) }
         try self.init(id: id, algorithm: algorithm, material: material)
     }
 }
