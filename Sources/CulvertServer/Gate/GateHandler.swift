@@ -47,7 +47,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.state.connections[ObjectIdentifier(self)] = self
-        self.startDeadline(self.edge.config.limits.handshake)
+        self.startDeadline(self.state.rules.config.limits.handshake)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -88,7 +88,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     /// Not for ever: a client may read nothing, and then nothing is ever written out.
     private func closeAfterLastAnswer() {
         guard let channel = self.context?.channel else { return }
-        let deadline = self.state.loop.scheduleTask(in: self.edge.config.limits.handshake) {
+        let deadline = self.state.loop.scheduleTask(in: self.state.rules.config.limits.handshake) {
             channel.close(promise: nil)
         }
         let written = self.lastAnswer ?? self.state.loop.makeSucceededVoidFuture()
@@ -129,13 +129,13 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
             self.head = head
             self.body.clear()
             self.isOverLimit = false
-            self.startDeadline(self.edge.config.limits.handshake)
+            self.startDeadline(self.state.rules.config.limits.handshake)
             if head.headers.contains(name: "expect") {
                 context.writeAndFlush(
                     self.wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
             }
         case .body(let part):
-            if self.body.readableBytes + part.readableBytes > self.edge.bodyLimit {
+            if self.body.readableBytes + part.readableBytes > self.state.rules.bodyLimit {
                 self.isOverLimit = true
                 self.body = ByteBuffer()
             } else if !self.isOverLimit {
@@ -207,9 +207,9 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func decide(_ request: GateRequest, _ arrival: Arrival) {
-        let load = arrival.opens ? self.edge.load : nil
+        let load = arrival.opens ? self.edge.load(limit: self.state.rules.config.limits.connections) : nil
         let now = Clock.unixSeconds()
-        switch self.edge.gate.decide(request, keyring: &self.state.keyring, now: now, load: load) {
+        switch self.state.rules.gate.decide(request, keyring: &self.state.keyring, now: now, load: load) {
         case .reject(let rejection): self.reject(rejection)
         case .preflight(let preflight): self.respond(.preflight(preflight))
         case .verify(let jwt): self.verify(jwt, request, arrival)
@@ -227,7 +227,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     /// here lately does not come this way.
     private func verify(_ jwt: String, _ request: GateRequest, _ arrival: Arrival) {
         let back = NIOLoopBound(self, eventLoop: self.state.loop)
-        let verify = self.edge.verifyJWT
+        let verify = self.state.rules.verifyJWT
         Task {
             let result = await verify?(jwt) ?? .failure(.invalid)
             back.eventLoop.execute {
@@ -242,7 +242,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func reject(_ rejection: Rejection) {
-        self.respond(.rejection(rejection, closeCode: self.edge.config.authentication.closeCode))
+        self.respond(.rejection(rejection, closeCode: self.state.rules.config.authentication.closeCode))
     }
 
     private static func split(_ uri: String) -> (path: String, query: String?) {
@@ -288,7 +288,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func clientFacts(_ head: HTTPRequestHead) -> ClientFacts {
-        let path = self.edge.trustedProxies.path(
+        let path = self.state.rules.trustedProxies.path(
             peer: self.context?.channel.remoteAddress?.ipAddress ?? "unknown",
             forwardedFor: head.headers["x-forwarded-for"], forwarded: head.headers["forwarded"])
         return ClientFacts(address: path.client, proxies: path.hops, isSecure: self.isSecure)

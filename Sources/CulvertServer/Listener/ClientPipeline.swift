@@ -12,8 +12,8 @@ enum ClientPipeline {
         let pipeline = channel.pipeline.syncOperations
         if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
         var limits = NIOHTTPDecoderLimitConfiguration()
-        limits.maxHeaderListSize = edge.config.limits.header
-        limits.maxHeaderFieldSize = edge.config.limits.header
+        limits.maxHeaderListSize = state.rules.config.limits.header
+        limits.maxHeaderFieldSize = state.rules.config.limits.header
         try pipeline.addHandler(HTTPResponseEncoder(), name: self.encoder)
         try pipeline.addHandler(
             ByteToMessageHandler(

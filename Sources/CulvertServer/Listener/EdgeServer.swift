@@ -35,6 +35,7 @@ package final class EdgeServer: Sendable {
                 "too few file descriptors for limits.connections",
                 metadata: ["limit": .stringConvertible(limit), "needed": .stringConvertible(needed)])
         }
+        let rules = try EdgeRules(config: config, verifyJWT: verifyJWT, logger: logger)
         let loops = Array(group.makeIterator())
         var states: [NIOLoopBound<LoopState>] = []
         for (index, loop) in loops.enumerated() {
@@ -44,11 +45,12 @@ package final class EdgeServer: Sendable {
                     var keyring = TokenKeyring(
                         tokens, expiryGrace: config.authentication.expiryGrace.nanoseconds / 1_000_000_000)
                     for change in changes { keyring.apply(change) }
-                    let state = LoopState(loop: loop, index: UInt8(truncatingIfNeeded: index), keyring: keyring)
+                    let state = LoopState(
+                        loop: loop, index: UInt8(truncatingIfNeeded: index), rules: rules, keyring: keyring)
                     return NIOLoopBound(state, eventLoop: loop)
                 }.get())
         }
-        let edge = try EdgeContext(config: config, loops: states, pages: pages, verifyJWT: verifyJWT, logger: logger)
+        let edge = EdgeContext(rules: rules, loops: states, pages: pages, logger: logger)
         var listeners: [any Channel] = []
         var addresses: [SocketAddress] = []
         do {
@@ -95,7 +97,7 @@ package final class EdgeServer: Sendable {
     private static func bind(
         host: String, port: Int, tls: NIOSSLContext?, edge: EdgeContext, state: NIOLoopBound<LoopState>
     ) async throws -> any Channel {
-        let high = max(64 * 1024, min(edge.settings.buffer, 512 * 1024))
+        let high = max(64 * 1024, min(edge.rules.settings.buffer, 512 * 1024))
         return try await ServerBootstrap(group: state.eventLoop, childGroup: state.eventLoop)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -128,7 +130,7 @@ package final class EdgeServer: Sendable {
     package var upstreams: EdgeUpstreams { EdgeUpstreams(edge: self.edge) }
 
     /// Sessions open or being opened.
-    package var openSessions: Int { self.edge.load.open }
+    package var openSessions: Int { self.edge.openSessions }
 
     package var isDraining: Bool { self.edge.isDraining }
 

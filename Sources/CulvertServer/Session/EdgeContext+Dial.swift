@@ -7,14 +7,14 @@ extension EdgeContext {
     /// Dials the route's upstream. From here on the session is counted; whoever gives it up says
     /// `sessionClosed`.
     func dial(
-        _ request: HTTPRequestHead, admission: Admission, address: String, on loop: any EventLoop
+        _ request: HTTPRequestHead, admission: Admission, address: String, state: LoopState
     ) -> EventLoopFuture<UpstreamConnector.Outcome> {
         self.sessionOpened(admission.credential)
-        guard let connector = self.connectors[admission.route.upstream] else {
-            return loop.makeFailedFuture(UpstreamFailure(isTimeout: false, reason: "no such upstream"))
+        guard let connector = state.rules.connectors[admission.route.upstream] else {
+            return state.loop.makeFailedFuture(UpstreamFailure(isTimeout: false, reason: "no such upstream"))
         }
         let key = connector.key(of: request, subject: admission.token?.subject, address: address)
-        return connector.connect(request, key: key, on: loop)
+        return connector.connect(request, key: key, on: state.loop)
     }
 
     func answer(to error: any Error, route: Route) -> HTTPAnswer {
@@ -25,9 +25,12 @@ extension EdgeContext {
         return .upstreamFailure(failure)
     }
 
-    func facts(_ admission: Admission, path: String, address: String, state: LoopState) -> SessionFacts {
+    func facts(
+        _ admission: Admission, head: HTTPRequestHead, path: String, address: String, state: LoopState
+    ) -> SessionFacts {
         SessionFacts(
-            id: state.newID(node: self.node), route: admission.route, clientAddress: address, basePath: path)
+            id: state.newID(node: self.node), route: admission.route, clientAddress: address, basePath: path,
+            host: head.headers.first(name: "host"), origins: head.headers["origin"])
     }
 
     /// Runs `body` with the sessions of the loop that `id` names, now if that is the current one. False: there is no

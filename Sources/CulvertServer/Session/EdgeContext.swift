@@ -10,59 +10,36 @@ package typealias StaticPages = @Sendable (_ path: String) -> String?
 /// Verifies the signature and the claims of a JWT.
 package typealias JWTVerification = @Sendable (_ jwt: String) async -> Result<Credential, JWTRefusal>
 
-/// What every connection of one edge shares: made from the configuration, and never changed but for two counters.
+/// What every connection of one edge shares for as long as the process runs. What the configuration says is in
+/// ``EdgeRules``, which each loop has for itself.
 final class EdgeContext: Sendable {
-    let config: ProxyConfig
-    let gate: Gate
-    let trustedProxies: TrustedProxies
-    let settings: SessionSettings
-    let connectors: [String: UpstreamConnector]
     let loops: [NIOLoopBound<LoopState>]
     let pages: StaticPages?
-    /// Nil when no JWT is taken.
-    let verifyJWT: JWTVerification?
     let logger: Logger
     let log: SessionLog
     /// Tells this process from its peers in session identifiers.
     let node: UInt16
     private let open = Atomic<Int>(0)
     private let draining = Atomic<Bool>(false)
+    private let current: Mutex<EdgeRules>
 
-    /// - Throws: what keeps an upstream's TLS from being set up.
-    init(
-        config: ProxyConfig, loops: [NIOLoopBound<LoopState>], pages: StaticPages?, verifyJWT: JWTVerification?,
-        logger: Logger
-    ) throws {
-        self.config = config
-        self.trustedProxies = TrustedProxies(config.trustedProxies)
-        self.gate = Gate(
-            routes: RouteTable(config.routes),
-            carriers: CarrierNames(
-                queryParameter: config.authentication.queryParameter, cookie: config.authentication.cookie))
-        self.settings = SessionSettings(
-            hold: config.session.hold, resume: config.session.resume, ping: config.session.ping,
-            buffer: config.session.buffer, maxBatch: config.session.buffer)
-        self.connectors = try config.upstreams.mapValues {
-            try UpstreamConnector(config: $0, handshakeTimeout: config.limits.handshake, logger: logger)
-        }
+    init(rules: EdgeRules, loops: [NIOLoopBound<LoopState>], pages: StaticPages?, logger: Logger) {
+        self.current = Mutex(rules)
         self.loops = loops
         self.pages = pages
-        self.verifyJWT = verifyJWT
         self.logger = logger
         self.log = SessionLog(logger: logger)
         self.node = .random(in: .min ... .max)
     }
 
-    var closeTimeout: TimeAmount { self.config.limits.handshake }
+    /// Those that were set last; for the control plane, since loops have their own.
+    var rules: EdgeRules { self.current.withLock(\.self) }
 
-    /// Most bytes of a request's body: a whole window or one message, and what JSON and base64 make of it.
-    var bodyLimit: Int { max(self.settings.maxBatch, self.config.limits.message) * 4 / 3 + 4096 }
-
-    var load: Gate.Load {
-        Gate.Load(
-            open: self.open.load(ordering: .relaxed), limit: self.config.limits.connections,
-            isDraining: self.isDraining)
+    func load(limit: Int) -> Gate.Load {
+        Gate.Load(open: self.openSessions, limit: limit, isDraining: self.isDraining)
     }
+
+    var openSessions: Int { self.open.load(ordering: .relaxed) }
 
     var isDraining: Bool { self.draining.load(ordering: .relaxed) }
 

@@ -25,12 +25,14 @@ final class LoopState {
     var connections: [ObjectIdentifier: GateHandler] = [:]
     private var emptied: EventLoopPromise<Void>?
 
+    private(set) var rules: EdgeRules
     /// The tokens in force, as this loop sees them.
     var keyring: TokenKeyring
 
-    init(loop: any EventLoop, index: UInt8, keyring: TokenKeyring = TokenKeyring()) {
+    init(loop: any EventLoop, index: UInt8, rules: EdgeRules, keyring: TokenKeyring = TokenKeyring()) {
         self.loop = loop
         self.index = index
+        self.rules = rules
         self.keyring = keyring
     }
 

@@ -17,7 +17,7 @@ extension Session {
         case .success(nil):
             self.credentialDeadline = nil
         case .success(let end?):
-            let grace = end.fault == .expired ? self.edge.config.authentication.expiryGrace : .zero
+            let grace = end.fault == .expired ? self.state.rules.config.authentication.expiryGrace : .zero
             let left = Clock.time(until: end.at) + grace
             guard left > .zero else {
                 self.expel(end.fault)
@@ -43,7 +43,7 @@ extension Session {
     private func expel(_ fault: TokenFault) {
         self.isExpelled = true
         self.credentialDeadline = nil
-        let code = self.edge.config.authentication.closeCode
+        let code = self.state.rules.config.authentication.closeCode
         if self.isPolled {
             // What was not fetched is not the client's any more; its requests are told why by the gate.
             self.hasClientClosed = true

@@ -147,6 +147,6 @@ extension Session {
             return
         }
         self.isBuried = true
-        self.state.bury(self, frame: self.endFrame, until: .now() + self.edge.settings.resume)
+        self.state.bury(self, frame: self.endFrame, until: .now() + self.state.rules.settings.resume)
     }
 }

@@ -1,12 +1,15 @@
 import CulvertCore
 import NIOCore
 
-/// What a session is opened with; does not change.
+/// What a session is opened with.
 struct SessionFacts {
     var id: SessionID
     var route: Route
     var clientAddress: String
     var basePath: String
+    /// Of the request that opened it: what a reload looks at again.
+    var host: String?
+    var origins: [String]
 }
 
 /// One client, however attached, and its upstream: drives the state machine with what the legs and polls bring.
@@ -83,8 +86,8 @@ final class Session: LegDelegate {
         self.upstreamLeg = upstreamLeg
         self.lease = lease
         let now = NIODeadline.now()
-        self.machine = SessionStateMachine(settings: edge.settings, isResumable: clientLeg == nil, now: now)
-        self.nextTick = now + edge.settings.ping
+        self.machine = SessionStateMachine(settings: state.rules.settings, isResumable: clientLeg == nil, now: now)
+        self.nextTick = now + state.rules.settings.ping
     }
 
     func start() {
@@ -190,7 +193,7 @@ final class Session: LegDelegate {
 
     func apply(_ actions: CloseNegotiation.Actions) {
         if actions.began {
-            self.closingDeadline = .now() + self.edge.closeTimeout
+            self.closingDeadline = .now() + self.state.rules.closeTimeout
             self.arm()
         }
         if let frame = actions.toUpstream { self.sendClose(frame, to: self.upstreamLeg, from: self.clientLeg) }
@@ -283,7 +286,7 @@ final class Session: LegDelegate {
         }
         self.credentialTimerFired(now: now)
         if !self.isEnded, self.nextTick <= now {
-            self.nextTick = now + self.edge.settings.ping
+            self.nextTick = now + self.state.rules.settings.ping
             // The clock on the wall may have been set since.
             self.reviewCredential()
             self.keepAlive()

@@ -15,7 +15,7 @@ extension GateHandler {
                 self.dispatch(.receive(ack: ack), base: base, id: id, head: head, admission: admission)
             case (.POST, .session(let base, let id)):
                 let codec = try Self.codec(ofBody: head.headers)
-                let batch = try codec.decode(body, messageLimit: self.edge.config.limits.message)
+                let batch = try codec.decode(body, messageLimit: self.state.rules.config.limits.message)
                 self.dispatch(.send(batch), base: base, id: id, head: head, admission: admission)
             case (.DELETE, .session(let base, let id)), (.POST, .close(let base, let id)):
                 let frame = try Self.closeFrame(query)
@@ -65,13 +65,14 @@ extension GateHandler {
         let client = self.clientFacts(head)
         let request = ForwardedHeaders.request(
             client: head, admission: admission, basePath: base, key: key, extensions: [],
-            identityHeader: self.edge.config.authentication.identityHeader, facts: client)
+            identityHeader: self.state.rules.config.authentication.identityHeader, facts: client)
         self.edge.dial(
-            request, admission: admission, address: client.address, on: self.state.loop
+            request, admission: admission, address: client.address, state: self.state
         ).assumeIsolated().whenComplete { result in
             switch result {
             case .success(.connected(let connection)):
-                self.opened(connection, key: key, base: base, address: client.address, admission: admission)
+                self.opened(
+                    connection, head: head, key: key, base: base, address: client.address, admission: admission)
             case .success(.refused(let head, let body)):
                 self.edge.sessionClosed(admission.credential)
                 self.answer(.refusal(head, body), admission)
@@ -83,20 +84,21 @@ extension GateHandler {
     }
 
     private func opened(
-        _ connection: UpstreamConnector.Connection, key: String, base: String, address: String, admission: Admission
+        _ connection: UpstreamConnector.Connection, head: HTTPRequestHead, key: String, base: String, address: String,
+        admission: Admission
     ) {
         let headers = connection.headers
         let fault = Handshake.checkResponse(
             connection: headers["connection"], upgrade: headers["upgrade"], accept: headers["sec-websocket-accept"],
             protocols: headers["sec-websocket-protocol"], extensions: headers["sec-websocket-extensions"], key: key,
             offeredProtocols: admission.forwardProtocols, offeredExtensions: [])
-        let limit = self.edge.config.limits.message
+        let limit = self.state.rules.config.limits.message
         let leg = WebSocketLeg(
             sender: .server,
             scanner: FrameScanner(sender: .server, messageLimit: limit, allowedRSV: 0, validateText: true),
             assembler: MessageAssembler(sender: .server, messageLimit: limit))
         let session = Session(
-            facts: self.edge.facts(admission, path: base, address: address, state: self.state),
+            facts: self.edge.facts(admission, head: head, path: base, address: address, state: self.state),
             credential: admission.credential, edge: self.edge, state: self.state, clientLeg: nil, upstreamLeg: leg,
             lease: connection.lease)
         do {
@@ -114,10 +116,10 @@ extension GateHandler {
 
     private func answerOpened(_ session: Session, headers: HTTPHeaders, admission: Admission) {
         let base = session.basePath
-        let limit = self.edge.config.limits.message
+        let limit = self.state.rules.config.limits.message
         let id = session.id.description
         let location = (base == "/" ? "" : base) + "/" + PollTarget.marker + "/" + id
-        let settings = self.edge.settings
+        let settings = self.state.rules.settings
         let chosen = headers.first(name: "sec-websocket-protocol").map(Problem.quote) ?? "null"
         let text =
             "{\"session\":\"\(id)\",\"protocol\":\(chosen),\"hold\":\(Self.seconds(settings.hold))"

@@ -23,14 +23,15 @@ extension GateHandler {
         let client = self.clientFacts(head)
         let request = ForwardedHeaders.request(
             client: head, admission: admission, basePath: path, key: key, extensions: offered,
-            identityHeader: self.edge.config.authentication.identityHeader, facts: client)
+            identityHeader: self.state.rules.config.authentication.identityHeader, facts: client)
         self.edge.dial(
-            request, admission: admission, address: client.address, on: self.state.loop
+            request, admission: admission, address: client.address, state: self.state
         ).assumeIsolated().whenComplete { result in
             switch result {
             case .success(.connected(let connection)):
                 self.complete(
-                    connection, key: key, offered: offered, path: path, address: client.address, admission: admission)
+                    connection, head: head, key: key, offered: offered, path: path, address: client.address,
+                    admission: admission)
             case .success(.refused(let head, let body)):
                 self.edge.sessionClosed(admission.credential)
                 self.respond(.refusal(head, body))
@@ -42,8 +43,8 @@ extension GateHandler {
     }
 
     private func complete(
-        _ connection: UpstreamConnector.Connection, key: String, offered: [String], path: String, address: String,
-        admission: Admission
+        _ connection: UpstreamConnector.Connection, head: HTTPRequestHead, key: String, offered: [String],
+        path: String, address: String, admission: Admission
     ) {
         let headers = connection.headers
         let fault = Handshake.checkResponse(
@@ -73,11 +74,11 @@ extension GateHandler {
             WebSocketLeg(
                 sender: sender,
                 scanner: FrameScanner(
-                    sender: sender, messageLimit: self.edge.config.limits.message, allowedRSV: reserved,
+                    sender: sender, messageLimit: self.state.rules.config.limits.message, allowedRSV: reserved,
                     validateText: admission.route.validateText))
         }
         let session = Session(
-            facts: self.edge.facts(admission, path: path, address: address, state: self.state),
+            facts: self.edge.facts(admission, head: head, path: path, address: address, state: self.state),
             credential: admission.credential, edge: self.edge, state: self.state, clientLeg: leg(.client),
             upstreamLeg: leg(.server), lease: connection.lease)
         do {

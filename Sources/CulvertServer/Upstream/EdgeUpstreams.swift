@@ -26,11 +26,11 @@ package struct EdgeUpstreams: Sendable {
 
     /// By name.
     package func list() -> [UpstreamInfo] {
-        self.edge.connectors.keys.sorted().compactMap { self.info(name: $0) }
+        self.edge.rules.connectors.keys.sorted().compactMap { self.info(name: $0) }
     }
 
     package func info(name: String) -> UpstreamInfo? {
-        guard let connector = self.edge.connectors[name] else { return nil }
+        guard let connector = self.edge.rules.connectors[name] else { return nil }
         return UpstreamInfo(name: name, servers: connector.pool.servers.map(self.info))
     }
 
@@ -38,7 +38,8 @@ package struct EdgeUpstreams: Sendable {
     ///
     /// - Returns: nil when there is no such server.
     package func set(_ state: ServerState, upstream: String, server url: String) async -> ServerInfo? {
-        guard let server = self.edge.connectors[upstream]?.pool.servers.first(where: { $0.config.url == url }) else {
+        guard let server = self.edge.rules.connectors[upstream]?.pool.servers.first(where: { $0.config.url == url })
+        else {
             return nil
         }
         server.state = state

@@ -1,4 +1,5 @@
 import CulvertCore
+import Logging
 import NIOEmbedded
 import Testing
 
@@ -14,6 +15,16 @@ struct LoopStateTests {
             secrets: [TokenSecret(digest: TokenDigest(of: "one"), generation: 1)], isRevoked: isRevoked)
     }
 
+    private static func rules() throws -> EdgeRules {
+        let yaml = """
+            listen: [ { address: "127.0.0.1:0" } ]
+            routes: [ { path: /, upstream: echo } ]
+            upstreams: { echo: { servers: [ { url: "ws://127.0.0.1:9" } ] } }
+            """
+        let config = try ConfigLoader.parse(yaml, file: "test", directory: "", environment: [:])
+        return try EdgeRules(config: config, verifyJWT: nil, logger: Logger(label: "test"))
+    }
+
     private static func answer(to request: PollRequest, in state: LoopState) -> String {
         var answer = "none"
         state.handle(request, id: state.newID(node: 1)) { given in
@@ -27,9 +38,10 @@ struct LoopStateTests {
     }
 
     @Test("A request whose token died on its way is told so, not that its session has ended")
-    func overtaken() {
+    func overtaken() throws {
         let state = LoopState(
-            loop: EmbeddedEventLoop(), index: 0, keyring: TokenKeyring([Self.entry(isRevoked: false)]))
+            loop: EmbeddedEventLoop(), index: 0, rules: try Self.rules(),
+            keyring: TokenKeyring([Self.entry(isRevoked: false)]))
         let credential = Credential(entry: Self.entry(isRevoked: false), generation: 1)
         let request = PollRequest(kind: .receive(ack: 0), ticket: 1, credential: credential, basePath: "/")
         #expect(Self.answer(to: request, in: state) == "no_session")

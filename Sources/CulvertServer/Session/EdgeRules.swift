@@ -1,0 +1,36 @@
+import CulvertCore
+import Logging
+import NIOCore
+
+/// What the configuration says, ready for use; never changed. A reload makes another and gives it to every loop.
+final class EdgeRules: Sendable {
+    let config: ProxyConfig
+    let gate: Gate
+    let trustedProxies: TrustedProxies
+    let settings: SessionSettings
+    let connectors: [String: UpstreamConnector]
+    /// Nil when no JWT is taken.
+    let verifyJWT: JWTVerification?
+
+    /// - Throws: what keeps an upstream's TLS from being set up.
+    init(config: ProxyConfig, verifyJWT: JWTVerification?, logger: Logger) throws {
+        self.config = config
+        self.trustedProxies = TrustedProxies(config.trustedProxies)
+        self.gate = Gate(
+            routes: RouteTable(config.routes),
+            carriers: CarrierNames(
+                queryParameter: config.authentication.queryParameter, cookie: config.authentication.cookie))
+        self.settings = SessionSettings(
+            hold: config.session.hold, resume: config.session.resume, ping: config.session.ping,
+            buffer: config.session.buffer, maxBatch: config.session.buffer)
+        self.connectors = try config.upstreams.mapValues {
+            try UpstreamConnector(config: $0, handshakeTimeout: config.limits.handshake, logger: logger)
+        }
+        self.verifyJWT = verifyJWT
+    }
+
+    var closeTimeout: TimeAmount { self.config.limits.handshake }
+
+    /// Most bytes of a request's body: a whole window or one message, and what JSON and base64 make of it.
+    var bodyLimit: Int { max(self.settings.maxBatch, self.config.limits.message) * 4 / 3 + 4096 }
+}
