@@ -33,6 +33,10 @@ enum Logging {
 struct Runner {
     let config: ProxyConfig
     let logger: Logger
+    /// Of the configuration, to be read again; nil when there is no file.
+    var path: String?
+    /// Take the listeners of the process that runs.
+    var takesOver = false
     var pages: StaticPages?
     /// Called when connections are accepted.
     var whenReady: (@Sendable (EdgeServer) -> Void)?
@@ -40,40 +44,90 @@ struct Runner {
     var afterwards: (@Sendable () async -> Void)?
 
     func run() async throws {
-        let group = MultiThreadedEventLoopGroup.singleton
         // Before anybody can see that we run: who then signals must find us listening.
-        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
-        let edge: EdgeServer
-        let control: ControlPlane?
-        let authority: JWTAuthority?
-        do {
-            let store = try self.config.state.map { path throws(StoreError) in try TokenStore(path: path) }
-            let entries = try store?.entries() ?? []
-            authority = try await self.startAuthority(store)
-            let revocations = try store?.jwtRevocations().map(TokenChange.revokeJWT) ?? []
-            edge = try await EdgeServer.start(
-                config: self.config, tokens: self.config.authentication.tokens.map(\.entry) + entries,
-                changes: revocations + (await authority?.changes ?? []), verifyJWT: authority?.verify, group: group,
-                pages: self.pages, logger: self.logger)
-            await authority?.start { edge.apply($0) }
-            control = try await self.startControl(
-                edge, store: store, entries: entries, authority: authority, group: group)
-        } catch {
-            throw StartFailure(description: "culvert cannot start: \(error)")
-        }
-        let service = EdgeService(edge: edge, control: control, authority: authority, afterwards: self.afterwards)
+        let trapped: [UnixSignal] = [.sigterm, .sigint] + (self.path == nil ? [] : [.sighup])
+        let signals = await UnixSignalsSequence(trapping: trapped)
+        let manager = ServiceManager(environment: Environment.all)
+        let service = try await self.start(manager)
         let services = ServiceGroup(
             configuration: .init(
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
                 logger: self.logger))
-        self.whenReady?(edge)
+        self.whenReady?(service.edge)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await services.run() }
-            tasks.addTask { await Self.obey(signals, services) }
+            tasks.addTask { await Self.obey(signals, services, service.reloader, manager) }
             _ = try await tasks.next()
             tasks.cancelAll()
         }
         self.logger.info("stopped")
+    }
+
+    private func start(_ manager: ServiceManager) async throws -> EdgeService {
+        do {
+            let other = try self.otherProcess()
+            let store = try self.config.state.map { path throws(StoreError) in try TokenStore(path: path) }
+            let minted = try store?.entries() ?? []
+            let configured = ConfiguredTokens(self.config.authentication.tokens.map(\.entry))
+            let authority = try await self.startAuthority(store)
+            let revocations = try store?.jwtRevocations().map(TokenChange.revokeJWT) ?? []
+            let edge = try await EdgeServer.start(
+                config: self.config, tokens: configured.entries.values + minted,
+                changes: revocations + (await authority?.changes ?? []), verifyJWT: authority?.verify,
+                group: MultiThreadedEventLoopGroup.singleton, pages: self.pages,
+                inherited: other?.listeners ?? manager.sockets, logger: self.logger)
+            await authority?.start { edge.apply($0) }
+            let reloader = self.path.map { path in
+                Reloader(
+                    path: path, environment: Environment.all, edge: edge, store: store, authority: authority,
+                    tokens: configured, logger: self.logger)
+            }
+            let stop = StopRequest()
+            let parts = store.map { store in
+                ControlPlane.Parts(
+                    edge: edge, store: store, entries: minted, configured: configured, authority: authority,
+                    reloader: reloader)
+            }
+            let control = try await self.startControl(parts, inherited: other?.admin, stop: stop)
+            if let other {
+                try other.finish()
+                // What operators did at the other process while this one started.
+                try await control?.catchUp()
+            }
+            let takeover = try self.awaitTakeover(edge, control, stop)
+            manager.ready(isMain: other != nil)
+            return EdgeService(
+                edge: edge, control: control, reloader: reloader, stop: stop, takeover: takeover, manager: manager,
+                logger: self.logger, afterwards: self.afterwards)
+        } catch {
+            throw StartFailure(description: "culvert cannot start: \(error)")
+        }
+    }
+
+    /// The process whose listeners are to be taken; nil when there is none, and this one starts as any other.
+    private func otherProcess() throws -> TakeoverClient? {
+        guard self.takesOver else { return nil }
+        guard let path = self.config.takeover else {
+            throw StartFailure(description: "--takeover needs \"takeover\" in the configuration: the socket's path")
+        }
+        let other = try TakeoverClient.begin(path: path)
+        if other == nil { self.logger.notice("no process to take over from", metadata: ["socket": "\(path)"]) }
+        return other
+    }
+
+    private func awaitTakeover(
+        _ edge: EdgeServer, _ control: ControlPlane?, _ stop: StopRequest
+    ) throws -> TakeoverServer? {
+        guard let path = self.config.takeover else { return nil }
+        let handlers = TakeoverServer.Handlers(listeners: { edge.sockets }, admin: control?.descriptor) { done in
+            // One that stops already has nothing to hand over, and will be gone soon.
+            if !stop.make(.handedOver(done: done)) { done() }
+        }
+        do {
+            return try TakeoverServer(path: path, handlers: handlers, logger: self.logger)
+        } catch {
+            throw StartFailure(description: "takeover socket \(path): \(error)")
+        }
     }
 
     private func startAuthority(_ store: TokenStore?) async throws -> JWTAuthority? {
@@ -82,42 +136,39 @@ struct Runner {
     }
 
     private func startControl(
-        _ edge: EdgeServer, store: TokenStore?, entries: [TokenEntry], authority: JWTAuthority?,
-        group: MultiThreadedEventLoopGroup
+        _ parts: ControlPlane.Parts?, inherited: CInt?, stop: StopRequest
     ) async throws -> ControlPlane? {
-        guard let config = self.config.admin, let store else { return nil }
+        guard let config = self.config.admin, let parts else { return nil }
         do {
             return try await ControlPlane.start(
-                config: self.config, admin: config, edge: edge, store: store, entries: entries,
-                authority: authority, adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], group: group,
-                logger: self.logger)
+                parts, admin: config, adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], inherited: inherited,
+                group: MultiThreadedEventLoopGroup.singleton, logger: self.logger
+            ) { plan in stop.make(.drain(plan)) }
         } catch {
             throw StartFailure(description: "admin listener \(config.address): \(error)")
         }
     }
 
-    /// The first signal asks for a graceful stop. Whoever signals twice does not want to wait.
-    private static func obey(_ signals: UnixSignalsSequence, _ services: ServiceGroup) async {
+    /// The first signal asks for a graceful stop. Whoever signals twice does not want to wait. SIGHUP reloads.
+    private static func obey(
+        _ signals: UnixSignalsSequence, _ services: ServiceGroup, _ reloader: Reloader?, _ manager: ServiceManager
+    ) async {
         var isStopping = false
-        for await _ in signals {
+        for await signal in signals {
+            if signal == .sighup {
+                guard !isStopping else { continue }
+                // Not in this task, which has to see the next signal.
+                Task {
+                    manager.reloading()
+                    // What went wrong is in the log, and nothing has changed.
+                    _ = try? await reloader?.reload(isDryRun: false)
+                    manager.ready()
+                }
+                continue
+            }
             if isStopping { exit(1) }
             isStopping = true
             await services.triggerGracefulShutdown()
         }
-    }
-}
-
-private struct EdgeService: Service {
-    let edge: EdgeServer
-    let control: ControlPlane?
-    let authority: JWTAuthority?
-    let afterwards: (@Sendable () async -> Void)?
-
-    func run() async throws {
-        try? await gracefulShutdown()
-        await self.authority?.stop()
-        await self.edge.shutdown()
-        await self.control?.shutdown()
-        await self.afterwards?()
     }
 }

@@ -10,13 +10,16 @@ struct Serve: AsyncParsableCommand {
     @Option(name: .shortAndLong, help: "The configuration file.")
     var config = "proxy.yaml"
 
+    @Flag(help: "Take the listening sockets of the process that runs, over the configuration's takeover socket.")
+    var takeover = false
+
     func run() async throws {
         let config = try Check.load(self.config)
         let problems = config.checkFiles()
         guard problems.isEmpty else { throw Check.fail(problems.map(\.description)) }
         let logger = Logging.make(config.log)
         do {
-            try await Runner(config: config, logger: logger).run()
+            try await Runner(config: config, logger: logger, path: self.config, takesOver: self.takeover).run()
         } catch let error as StartFailure {
             throw Check.fail([error.description])
         }

@@ -83,6 +83,23 @@ package struct Gate: Sendable {
         }
     }
 
+    /// Whether a session that is open could be opened as it was, by all but its token's times.
+    package func stillAdmits(
+        host: String?, path: String, origins: [String], transport: Transport, token: Token?
+    ) -> Route? {
+        guard let route = self.routes.match(host: host, path: path), route.transports.contains(transport),
+            route.origins.allows(origins: origins)
+        else { return nil }
+        guard route.authenticationRequired else { return route }
+        guard let token, token.routes.contains(where: { PathPrefix.covers($0, path) }) else { return nil }
+        if let allowed = token.origins,
+            !OriginPolicy(allow: allowed, missing: route.origins.missing).allows(origins: origins)
+        {
+            return nil
+        }
+        return route
+    }
+
     private func checkTransport(_ request: GateRequest, _ route: Route) -> Rejection? {
         if request.isRefresh { return nil }
         if request.isPoll {

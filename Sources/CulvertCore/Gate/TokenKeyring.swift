@@ -61,14 +61,16 @@ package struct TokenKeyring: Sendable {
     /// The keys whose signatures count, each with its end; nil where no JWT is taken.
     package private(set) var jwtKeys: [String: Int64]?
 
+    private let jwtCacheSize: Int
     /// Seconds that a session outlives its token's expiry.
-    private let expiryGrace: Int64
+    package var expiryGrace: Int64
 
     /// - Parameters:
     ///   - jwtCacheSize: how many JWTs are remembered as verified.
     ///   - expiryGrace: seconds that a session outlives its token's expiry.
     package init(_ entries: [TokenEntry] = [], jwtCacheSize: Int = 10_000, expiryGrace: Int64 = 0) {
         self.expiryGrace = expiryGrace
+        self.jwtCacheSize = jwtCacheSize
         self.verified = RecentCache(size: jwtCacheSize)
         self.byDigest.reserveCapacity(entries.count)
         self.byID.reserveCapacity(entries.count)
@@ -136,6 +138,11 @@ package struct TokenKeyring: Sendable {
     /// Remembers that the signature of `secret` is good.
     package mutating func remember(_ credential: Credential, for secret: String) {
         self.verified[TokenDigest(of: secret)] = credential
+    }
+
+    /// Every JWT is verified anew: what is asked of them has changed.
+    package mutating func forgetVerified() {
+        self.verified = RecentCache(size: self.jwtCacheSize)
     }
 
     /// Why `credential` does not stand at `now`; nil if it does. What it was verified with counts as little as when:

@@ -14,7 +14,8 @@ package struct SendWindow: Sendable {
     /// What a message costs beside its payload.
     package static let overhead = 16
 
-    private let byteLimit: Int
+    /// Where ``isFull`` begins.
+    package var byteLimit: Int
     private var messages: Deque<PollMessage> = []
     package private(set) var acknowledged: UInt64 = 0
     /// Payload and ``overhead`` of what is unacknowledged.

@@ -38,7 +38,7 @@ package struct SessionStateMachine: Sendable {
         package var deadline: NIODeadline
     }
 
-    package let settings: SessionSettings
+    package private(set) var settings: SessionSettings
     package let isResumable: Bool
     package private(set) var closing = CloseNegotiation()
     package private(set) var parked: Lane?
@@ -57,6 +57,12 @@ package struct SessionStateMachine: Sendable {
         self.isResumable = isResumable
         self.sendWindow = SendWindow(byteLimit: settings.buffer)
         self.resumeDeadline = now + settings.resume
+    }
+
+    /// Other bounds and times, from the next request on.
+    package mutating func adopt(_ settings: SessionSettings) {
+        self.settings = settings
+        self.sendWindow.byteLimit = settings.buffer
     }
 
     /// Last client message that was taken in order; every batch to the client acknowledges it.

@@ -23,7 +23,7 @@ package struct EjectionPolicy: Equatable, Sendable {
 
 /// What is known of one server from the sessions that went to it.
 package struct Ejection: Equatable, Sendable {
-    private let policy: EjectionPolicy
+    package var policy: EjectionPolicy
     /// In a row.
     private var failures = 0
     /// How often it was ejected since it last served.

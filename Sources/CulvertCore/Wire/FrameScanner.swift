@@ -62,7 +62,10 @@ package struct FrameScanner: Sendable {
 
     package var isBetweenMessages: Bool { self.remaining == 0 && !self.isInMessage }
 
-    package mutating func scan(_ bytes: UnsafeRawBufferPointer, stopAtBoundary: Bool) -> Scan {
+    /// - Parameter betweenMessages: of the boundaries, to stop only at those between messages.
+    package mutating func scan(
+        _ bytes: UnsafeRawBufferPointer, stopAtBoundary: Bool, betweenMessages: Bool = false
+    ) -> Scan {
         var index = 0
         while true {
             if self.remaining > 0 {
@@ -77,7 +80,7 @@ package struct FrameScanner: Sendable {
                 if let violation = self.endFrame() { return Scan(accepted: index, stop: violation) }
             }
             if index == bytes.count { return Scan(accepted: index, stop: .end) }
-            if stopAtBoundary { return Scan(accepted: index, stop: .boundary) }
+            if stopAtBoundary, !(betweenMessages && self.isInMessage) { return Scan(accepted: index, stop: .boundary) }
             switch self.readHeader(UnsafeRawBufferPointer(rebasing: bytes[index...])) {
             case .incomplete: return Scan(accepted: index, stop: .incomplete)
             case .violation(let code, let why): return Scan(accepted: index, stop: .violation(code, why))

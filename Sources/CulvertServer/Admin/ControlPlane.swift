@@ -6,20 +6,52 @@ package import NIOPosix
 package struct ControlPlane: Sendable {
     private let server: AdminServer
     private let store: TokenStore
+    private let desk: TokenDesk
     private let housekeeping: Task<Void, Never>
 
+    /// What there is before there is an admin API.
+    package struct Parts: Sendable {
+        package var edge: EdgeServer
+        package var store: TokenStore
+        /// Minted tokens and those of the file, as the loops have them.
+        package var entries: [TokenEntry]
+        package var configured: ConfiguredTokens
+        package var authority: JWTAuthority?
+        package var reloader: Reloader?
+
+        package init(
+            edge: EdgeServer, store: TokenStore, entries: [TokenEntry], configured: ConfiguredTokens,
+            authority: JWTAuthority?, reloader: Reloader?
+        ) {
+            self.edge = edge
+            self.store = store
+            self.entries = entries
+            self.configured = configured
+            self.authority = authority
+            self.reloader = reloader
+        }
+    }
+
+    /// - Parameters:
+    ///   - inherited: a listening socket that is open already.
+    ///   - stop: has the server stopped as the plan says; false when it stops already.
     package static func start(
-        config: ProxyConfig, admin: AdminConfig, edge: EdgeServer, store: TokenStore, entries: [TokenEntry],
-        authority: JWTAuthority?, adminToken: String?, group: MultiThreadedEventLoopGroup, logger: Logger
+        _ parts: Parts, admin: AdminConfig, adminToken: String?, inherited: CInt? = nil,
+        group: MultiThreadedEventLoopGroup, logger: Logger, stop: @escaping @Sendable (DrainPlan) -> Bool
     ) async throws -> ControlPlane {
         let token = try AdminToken.load(file: admin.tokenFile, environment: adminToken)
+        let edge = parts.edge
         let desk = TokenDesk(
-            store: store, authority: authority, configured: config.authentication.tokens.map(\.entry), entries: entries,
+            store: parts.store, authority: parts.authority, configured: parts.configured, entries: parts.entries,
             publish: { edge.apply($0) }, now: Clock.unixSeconds)
         let api = AdminAPI(
-            config: config, admin: admin, desk: desk, sessions: edge.sessions, upstreams: edge.upstreams,
-            token: token, health: { AdminAPI.Health(sessions: edge.openSessions, isDraining: edge.isDraining) })
-        let server = try await AdminServer.start(admin, group: group, api: api)
+            admin: admin, desk: desk, token: token,
+            operations: .init(edge: edge, reloader: parts.reloader, stop: stop))
+        let server = try await AdminServer.start(admin, inherited: inherited, group: group, api: api)
+        await edge.certificates.setAdmin(server.watched(admin))
+        await parts.reloader?.attach(desk: desk) { config in
+            if let admin = config.admin { await edge.certificates.setAdmin(server.watched(admin)) }
+        }
         logger.info("admin listening", metadata: ["address": "\(admin.address)"])
         let housekeeping = Task {
             while (try? await Task.sleep(for: .seconds(60))) != nil {
@@ -30,12 +62,56 @@ package struct ControlPlane: Sendable {
                 }
             }
         }
-        return ControlPlane(server: server, store: store, housekeeping: housekeeping)
+        return ControlPlane(server: server, store: parts.store, desk: desk, housekeeping: housekeeping)
+    }
+
+    /// Of the listening socket, for another process.
+    package var descriptor: CInt { self.server.descriptor }
+
+    /// Makes hold what another process has written to the database since it was read.
+    package func catchUp() async throws {
+        _ = try await self.desk.readAgain(revocations: try await self.desk.jwtRevocations())
+    }
+
+    /// Operators have another process to turn to; what they do there holds here too, for the sessions that are left.
+    package func retire(logger: Logger) async -> RetiredControlPlane {
+        self.housekeeping.cancel()
+        await self.server.shutdown(isHandedOver: true)
+        return RetiredControlPlane(desk: self.desk, store: self.store, logger: logger)
     }
 
     package func shutdown() async {
         self.housekeeping.cancel()
-        await self.server.shutdown()
+        await self.server.shutdown(isHandedOver: false)
+        self.store.close()
+    }
+}
+
+/// Follows what another process does to tokens.
+package struct RetiredControlPlane: Sendable {
+    private let store: TokenStore
+    private let task: Task<Void, Never>
+
+    fileprivate init(desk: TokenDesk, store: TokenStore, logger: Logger) {
+        self.store = store
+        self.task = Task {
+            var version: Int?
+            var revocations = (try? await desk.jwtRevocations()) ?? []
+            repeat {
+                do {
+                    let now = try store.dataVersion()
+                    if now == version { continue }
+                    revocations = try await desk.readAgain(revocations: revocations)
+                    version = now
+                } catch {
+                    logger.warning("the database failed", metadata: ["error": "\(error)"])
+                }
+            } while (try? await Task.sleep(for: .milliseconds(250))) != nil
+        }
+    }
+
+    package func shutdown() {
+        self.task.cancel()
         self.store.close()
     }
 }

@@ -5,12 +5,7 @@ extension ConfigReader {
         if let entry = keys["address"], let text = entry.string() {
             if text == "none" { return nil }
             if text.hasPrefix("unix:") {
-                let path = self.resolve(String(text.dropFirst(5)))
-                // sun_path of unix(7), with its zero at the end.
-                if text.count == 5 || path.utf8.count > 107 {
-                    entry.fail("expected a path of at most 107 bytes behind \"unix:\"")
-                }
-                config.socket = path
+                config.socket = self.socketPath(String(text.dropFirst(5)), entry)
             } else if let address = self.address(entry) {
                 config.host = address.host
                 config.port = address.port

@@ -9,7 +9,7 @@ struct ConfigReader {
 
     static let sections = [
         "listen", "routes", "authentication", "upstreams", "session", "limits", "admin", "state", "log",
-        "trusted_proxies",
+        "trusted_proxies", "reload", "drain", "takeover",
     ]
 
     func read(_ root: ConfigNode) -> ProxyConfig? {
@@ -24,10 +24,17 @@ struct ConfigReader {
         let state = self.state(top["state"], isNeeded: admin != nil)
         let log = self.log(top["log"])
         let trusted = top["trusted_proxies"]?.list()?.compactMap(self.block) ?? []
+        let reload = self.reload(top["reload"])
+        let drain = self.drain(top["drain"])
+        let takeover = top["takeover"].flatMap(self.socketPath)
         guard let upstreams, let listen, let routes else { return nil }
-        return ProxyConfig(
+        var config = ProxyConfig(
             listen: listen, routes: routes, authentication: authentication, upstreams: upstreams, session: session,
             limits: limits, admin: admin, state: state, log: log, trustedProxies: trusted)
+        config.reload = reload
+        config.drain = drain
+        config.takeover = takeover
+        return config
     }
 
     func resolve(_ path: String) -> String {
@@ -46,11 +53,16 @@ struct ConfigReader {
     private func listen(_ node: ConfigNode) -> [ListenConfig]? {
         guard let entries = node.list() else { return nil }
         if entries.isEmpty { node.fail("expected at least one listener") }
+        var seen: Set<String> = []
         return entries.compactMap { entry in
             guard let keys = entry.section(["address", "tls"], required: ["address"]),
                 let address = keys["address"].flatMap(self.address)
             else { return nil }
-            return ListenConfig(host: address.host, port: address.port, tls: keys["tls"].flatMap(self.tls))
+            let listen = ListenConfig(host: address.host, port: address.port, tls: keys["tls"].flatMap(self.tls))
+            if listen.port != 0, !seen.insert(listen.address).inserted {
+                entry.fail("another listener has the same address")
+            }
+            return listen
         }
     }
 

@@ -17,6 +17,10 @@ package struct ProxyConfig: Sendable, Equatable {
     package var log: LogConfig
     /// In front of the edge, each of which says whom it saw.
     package var trustedProxies: [AddressBlock]
+    package var reload = ReloadConfig()
+    package var drain = DrainPlan()
+    /// Path of the Unix socket over which another process takes the listeners; nil for none.
+    package var takeover: String?
 
     package init(
         listen: [ListenConfig], routes: [Route], authentication: AuthenticationConfig,
@@ -41,6 +45,9 @@ package struct ListenConfig: Sendable, Equatable {
     /// 0 lets the system choose.
     package var port: Int
     package var tls: TLSConfig?
+
+    /// As it is written in the configuration.
+    package var address: String { (self.host.contains(":") ? "[\(self.host)]" : self.host) + ":\(self.port)" }
 
     package init(
         host: String, port: Int, tls: TLSConfig?
@@ -213,6 +220,25 @@ package struct LimitsConfig: Sendable, Equatable {
         self.handshake = handshake
         self.header = header
     }
+}
+
+/// `reload:`.
+package struct ReloadConfig: Sendable, Equatable {
+    /// What a session is closed with that the new configuration has no place for.
+    package var closeCode = CloseCode.serviceRestart
+    /// How often the files of certificates are looked at; nil for never.
+    package var watch: TimeAmount? = .seconds(10)
+}
+
+/// How the server goes: `drain:`, or what a request to drain says.
+package struct DrainPlan: Sendable, Equatable {
+    /// How long new sessions are still taken after `/readyz` has begun to fail.
+    package var delay = TimeAmount.zero
+    /// Over how long the sessions are closed.
+    package var spread = TimeAmount.zero
+    /// From the end of `delay` on; what is there then is cut.
+    package var deadline = TimeAmount.seconds(30)
+    package var code = CloseCode.goingAway
 }
 
 package struct AdminConfig: Sendable, Equatable {

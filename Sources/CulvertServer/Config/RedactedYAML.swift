@@ -1,6 +1,7 @@
 import CulvertCore
 import Foundation
 import Logging
+import NIOCore
 
 extension ProxyConfig {
     /// The configuration in effect, defaults filled in. Digests are left out: who has one may try tokens against it
@@ -52,6 +53,11 @@ extension ProxyConfig {
         out += self.redactedAdmin()
         out += "state: \(quote(self.state ?? "none"))\n"
         out += "trusted_proxies: [\(self.trustedProxies.map { quote($0.description) }.joined(separator: ", "))]\n"
+        out += "reload: { close_code: \(self.reload.closeCode.rawValue)"
+        out += ", watch: \(ConfigUnits.text(self.reload.watch ?? .zero)) }\n"
+        out += "drain: { delay: \(ConfigUnits.text(self.drain.delay)), spread: \(ConfigUnits.text(self.drain.spread))"
+        out += ", deadline: \(ConfigUnits.text(self.drain.deadline)), code: \(self.drain.code.rawValue) }\n"
+        if let takeover = self.takeover { out += "takeover: \(quote(takeover))\n" }
         out += "log:\n  format: \(self.log.format.rawValue)\n  level: \(self.log.level.rawValue)\n"
         return out
     }

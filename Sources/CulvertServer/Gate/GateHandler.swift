@@ -30,6 +30,8 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     /// The session loop that holds this connection's poll, to be told when the connection is gone.
     var pendingPoll: PendingPoll?
     private var isGone = false
+    /// Nothing has been answered on this connection yet.
+    private(set) var isFresh = true
 
     struct PendingPoll {
         var id: SessionID
@@ -84,6 +86,9 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         self.isLast = true
         if !self.isBusy { self.closeAfterLastAnswer() }
     }
+
+    /// The deadline of the stop has come.
+    func cut() { self.context?.close(promise: nil) }
 
     /// Not for ever: a client may read nothing, and then nothing is ever written out.
     private func closeAfterLastAnswer() {
@@ -145,7 +150,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
             guard let head = self.head, !self.isBusy else { return }
             self.deadline?.cancel()
             self.isBusy = true
-            if !head.isKeepAlive || self.edge.isDraining { self.isLast = true }
+            if !head.isKeepAlive { self.isLast = true }
             let body = self.body
             self.body = ByteBuffer()
             if self.isOverLimit {
@@ -254,13 +259,15 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func respond(_ answer: HTTPAnswer) {
         guard let context = self.context, !self.isGone else { return }
+        self.isFresh = false
+        // A session that is open has its requests here, as long as it lasts.
+        if self.edge.isStopping || (self.edge.isHandedOver && self.pendingPoll == nil) { self.isLast = true }
         self.pendingPoll = nil
         var headers = answer.headers
         if answer.status.mayHaveResponseBody {
             headers.replaceOrAdd(name: "Content-Length", value: "\(answer.body.readableBytes)")
         }
         if headers["cache-control"].isEmpty { headers.add(name: "Cache-Control", value: "no-store, no-transform") }
-        if self.edge.isDraining { self.isLast = true }
         if self.isLast { headers.replaceOrAdd(name: "Connection", value: "close") }
         let isHead = self.head?.method == .HEAD
         let head = HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers)

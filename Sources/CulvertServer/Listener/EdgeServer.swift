@@ -4,30 +4,35 @@ package import Logging
 package import NIOCore
 package import NIOPosix
 import NIOSSL
+import Synchronization
 
 /// The running edge: its listeners, one socket per event loop each, and everything behind them.
 package final class EdgeServer: Sendable {
-    /// Where a listener ended up: the port is the system's choice when 0 was asked for.
-    package let addresses: [SocketAddress]
+    let edge: EdgeContext
+    let listeners: Mutex<[EdgeListener]>
+    let certificates: CertificateWatch
+    let progress = Mutex(DrainProgress())
 
-    private let edge: EdgeContext
-    private let listeners: [any Channel]
-
-    private init(edge: EdgeContext, listeners: [any Channel], addresses: [SocketAddress]) {
+    private init(edge: EdgeContext, listeners: [EdgeListener], certificates: CertificateWatch) {
         self.edge = edge
-        self.listeners = listeners
-        self.addresses = addresses
+        self.listeners = Mutex(listeners)
+        self.certificates = certificates
     }
 
-    /// Binds every listener of `config`.
+    /// Where listeners ended up: the port is the system's choice when 0 was asked for.
+    package var addresses: [SocketAddress] { self.listeners.withLock { $0.map(\.address) } }
+
+    /// Opens every listener of `config`.
     ///
     /// - Parameters:
     ///   - tokens: those in force at the start; ``apply(_:)`` changes them.
     ///   - changes: what else holds from the start, such as the keys and revocations of JWTs.
+    ///   - inherited: sockets that are open already; those that no listener has a use for are closed.
     /// - Throws: an unusable certificate, an address that cannot be bound.
     package static func start(
         config: ProxyConfig, tokens: [TokenEntry], changes: [TokenChange] = [], verifyJWT: JWTVerification? = nil,
-        group: MultiThreadedEventLoopGroup, pages: StaticPages? = nil, logger: Logger
+        group: MultiThreadedEventLoopGroup, pages: StaticPages? = nil, inherited: InheritedSockets = InheritedSockets(),
+        logger: Logger
     ) async throws -> EdgeServer {
         let needed = FileDescriptors.needed(sessions: config.limits.connections)
         if let limit = FileDescriptors.raiseLimit(), limit < needed {
@@ -35,84 +40,82 @@ package final class EdgeServer: Sendable {
                 "too few file descriptors for limits.connections",
                 metadata: ["limit": .stringConvertible(limit), "needed": .stringConvertible(needed)])
         }
-        let rules = try EdgeRules(config: config, verifyJWT: verifyJWT, logger: logger)
+        let rules = try EdgeRules(config: config, verifyJWT: verifyJWT, previous: nil, logger: logger)
+        let tls = try Self.contexts(config.listen.enumerated().map { (id: $0, config: $1) })
         let loops = Array(group.makeIterator())
         var states: [NIOLoopBound<LoopState>] = []
         for (index, loop) in loops.enumerated() {
             states.append(
                 try await loop.submit {
                     // Each makes its own: a table that loops share would be copied at the first change.
-                    var keyring = TokenKeyring(
-                        tokens, expiryGrace: config.authentication.expiryGrace.nanoseconds / 1_000_000_000)
+                    var keyring = TokenKeyring(tokens, expiryGrace: rules.expiryGrace)
                     for change in changes { keyring.apply(change) }
                     let state = LoopState(
                         loop: loop, index: UInt8(truncatingIfNeeded: index), rules: rules, keyring: keyring)
+                    state.tls = tls
                     return NIOLoopBound(state, eventLoop: loop)
                 }.get())
         }
         let edge = EdgeContext(rules: rules, loops: states, pages: pages, logger: logger)
-        var listeners: [any Channel] = []
-        var addresses: [SocketAddress] = []
-        do {
-            for listen in config.listen {
-                let tls = try listen.tls.map { try TLSContexts.make($0) }
-                try Self.probe(listen)
-                var port = listen.port
-                for (index, state) in states.enumerated() {
-                    let channel = try await Self.bind(host: listen.host, port: port, tls: tls, edge: edge, state: state)
-                    listeners.append(channel)
-                    guard let address = channel.localAddress else { continue }
-                    // The other loops' sockets share the port that the first was given.
-                    port = address.port ?? port
-                    if index == 0 {
-                        addresses.append(address)
-                        logger.info(
-                            "listening",
-                            metadata: ["address": "\(listen.host):\(port)", "tls": .stringConvertible(tls != nil)])
-                    }
+        let listeners = try await self.open(config.listen, inherited: inherited, edge: edge)
+        let server = EdgeServer(edge: edge, listeners: listeners, certificates: CertificateWatch(logger: logger))
+        await server.watchCertificates()
+        rules.start()
+        return server
+    }
+
+    /// By the ids of listeners.
+    static func contexts(_ listeners: [(id: Int, config: ListenConfig)]) throws -> [Int: NIOSSLContext] {
+        var contexts: [Int: NIOSSLContext] = [:]
+        for listener in listeners { contexts[listener.id] = try listener.config.tls.map { try TLSContexts.make($0) } }
+        return contexts
+    }
+
+    func watchCertificates() async {
+        let loops = self.edge.loops
+        let watched = self.listeners.withLock(\.self).compactMap { listener in
+            listener.config.tls.map { tls in
+                let id = listener.id
+                return WatchedTLS(listener: listener.config.address, config: tls) { context in
+                    for state in loops { state.eventLoop.execute { state.value.tls[id] = context } }
                 }
             }
+        }
+        await self.certificates.begin(watched, period: self.edge.rules.config.reload.watch)
+    }
+
+    private static func open(
+        _ configs: [ListenConfig], inherited: InheritedSockets, edge: EdgeContext
+    ) async throws -> [EdgeListener] {
+        var inherited = inherited
+        var listeners: [EdgeListener] = []
+        do {
+            for (id, config) in configs.enumerated() {
+                let sockets = try EdgeListener.open(
+                    config, loops: edge.loops.count, ports: [], inherited: &inherited)
+                let listener = try await EdgeListener.accept(config, id: id, on: sockets, edge: edge)
+                listeners.append(listener)
+                self.log(listener, edge.logger)
+            }
         } catch {
-            for channel in listeners { channel.close(promise: nil) }
+            for listener in listeners { await listener.close() }
             throw error
         }
-        return EdgeServer(edge: edge, listeners: listeners, addresses: addresses)
-    }
-
-    /// A listener that could not be opened; names it.
-    struct Unusable: Error, CustomStringConvertible {
-        var description: String
-    }
-
-    private static func probe(_ listen: ListenConfig) throws {
-        do {
-            try PortProbe.check(SocketAddress.makeAddressResolvingHost(listen.host, port: listen.port))
-        } catch {
-            let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
-            throw Unusable(description: "listener \(listen.host):\(listen.port): \(reason)")
+        for name in inherited.closeRest() {
+            edge.logger.warning("no listener for a socket that was handed over", metadata: ["address": "\(name)"])
         }
+        return listeners
     }
 
-    /// One listening socket on one loop; the kernel spreads connections over those of the same port.
-    private static func bind(
-        host: String, port: Int, tls: NIOSSLContext?, edge: EdgeContext, state: NIOLoopBound<LoopState>
-    ) async throws -> any Channel {
-        let high = max(64 * 1024, min(edge.rules.settings.buffer, 512 * 1024))
-        return try await ServerBootstrap(group: state.eventLoop, childGroup: state.eventLoop)
-            .serverChannelOption(.backlog, value: 4096)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .serverChannelOption(.socketOption(.init(rawValue: SO_REUSEPORT)), value: 1)
-            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.writeBufferWaterMark, value: .init(low: high / 4, high: high))
-            .childChannelOption(
-                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 2048, maximum: 65536)
-            )
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try ClientPipeline.configure(channel, tls: tls, edge: edge, state: state.value)
-                }
-            }
-            .bind(host: host, port: port).get()
+    static func log(_ listener: EdgeListener, _ logger: Logger) {
+        let address = "\(listener.config.host):\(listener.address.port ?? listener.config.port)"
+        logger.info(
+            "listening", metadata: ["address": "\(address)", "tls": .stringConvertible(listener.config.tls != nil)])
+    }
+
+    /// The listening sockets, for another process; valid for as long as the listeners are open.
+    package var sockets: [(name: String, descriptors: [CInt])] {
+        self.listeners.withLock { $0.map { (name: $0.config.address, descriptors: $0.descriptors) } }
     }
 
     /// Hands `changes` to every event loop, in the order of the calls; what is returned waits until they hold there,
@@ -125,6 +128,9 @@ package final class EdgeServer: Sendable {
         return { for future in done { try? await future.get() } }
     }
 
+    /// Those in effect.
+    var rules: EdgeRules { self.edge.rules }
+
     package var sessions: EdgeSessions { EdgeSessions(edge: self.edge) }
 
     package var upstreams: EdgeUpstreams { EdgeUpstreams(edge: self.edge) }
@@ -132,17 +138,6 @@ package final class EdgeServer: Sendable {
     /// Sessions open or being opened.
     package var openSessions: Int { self.edge.openSessions }
 
-    package var isDraining: Bool { self.edge.isDraining }
-
-    /// Stops accepting, tells every session 1001 on both legs, and returns when the last is gone or at the deadline
-    /// for close handshakes, which each session keeps by itself.
-    package func shutdown() async {
-        self.edge.drain()
-        for listener in self.listeners { try? await listener.close().get() }
-        let frame = CloseFrame(code: .goingAway, reason: "server going away")
-        let done = self.edge.loops.map { state in
-            state.eventLoop.flatSubmit { state.value.shutdown(frame) }
-        }
-        for future in done { try? await future.get() }
-    }
+    /// Whether it still takes new sessions and will go on to.
+    package var isReady: Bool { self.edge.isReady }
 }

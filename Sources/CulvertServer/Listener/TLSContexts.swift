@@ -47,6 +47,21 @@ enum TLSContexts {
         return try NIOSSLContext(configuration: tls)
     }
 
+    /// What ``make(_:clientCA:)`` has loaded.
+    static func infos(_ config: TLSConfig, listener: String) throws -> [CertificateInfo] {
+        try config.certificates.compactMap { pair in
+            do {
+                return try NIOSSLCertificate.fromPEMFile(pair.certificate).first.map { certificate in
+                    CertificateInfo(
+                        listener: listener, file: pair.certificate, names: Self.names(of: certificate),
+                        notBefore: Int64(certificate.notValidBefore), notAfter: Int64(certificate.notValidAfter))
+                }
+            } catch {
+                throw Unusable(description: "certificate \(pair.certificate): \(error)")
+            }
+        }
+    }
+
     private static func load(_ pair: CertificatePair) throws -> Identity {
         do {
             let certificates = try NIOSSLCertificate.fromPEMFile(pair.certificate)

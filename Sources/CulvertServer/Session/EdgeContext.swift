@@ -20,8 +20,17 @@ final class EdgeContext: Sendable {
     /// Tells this process from its peers in session identifiers.
     let node: UInt16
     private let open = Atomic<Int>(0)
-    private let draining = Atomic<Bool>(false)
+    private let stage = Atomic<Int>(0)
+    private let handedOver = Atomic<Bool>(false)
     private let current: Mutex<EdgeRules>
+
+    /// How near the end is.
+    enum Stage: Int {
+        case ready
+        case unready
+        case draining
+        case stopping
+    }
 
     init(rules: EdgeRules, loops: [NIOLoopBound<LoopState>], pages: StaticPages?, logger: Logger) {
         self.current = Mutex(rules)
@@ -35,15 +44,36 @@ final class EdgeContext: Sendable {
     /// Those that were set last; for the control plane, since loops have their own.
     var rules: EdgeRules { self.current.withLock(\.self) }
 
+    /// - Returns: those before.
+    func replace(_ rules: EdgeRules) -> EdgeRules {
+        self.current.withLock { current in
+            let previous = current
+            current = rules
+            return previous
+        }
+    }
+
     func load(limit: Int) -> Gate.Load {
         Gate.Load(open: self.openSessions, limit: limit, isDraining: self.isDraining)
     }
 
     var openSessions: Int { self.open.load(ordering: .relaxed) }
 
-    var isDraining: Bool { self.draining.load(ordering: .relaxed) }
+    /// False from the moment on that balancers should look elsewhere; new sessions may still be taken.
+    var isReady: Bool { self.stage.load(ordering: .relaxed) == Stage.ready.rawValue }
 
-    func drain() { self.draining.store(true, ordering: .relaxed) }
+    /// No new sessions; those that are open are being closed.
+    var isDraining: Bool { self.stage.load(ordering: .relaxed) >= Stage.draining.rawValue }
+
+    /// No connection is kept for another request.
+    var isStopping: Bool { self.stage.load(ordering: .relaxed) >= Stage.stopping.rawValue }
+
+    /// Another process accepts at the listeners: what asks for a session on a connection of ours should ask it.
+    var isHandedOver: Bool { self.handedOver.load(ordering: .relaxed) }
+
+    func handOver() { self.handedOver.store(true, ordering: .relaxed) }
+
+    func enter(_ stage: Stage) { self.stage.store(stage.rawValue, ordering: .relaxed) }
 
     func sessionOpened(_ credential: Credential?) {
         self.open.wrappingAdd(1, ordering: .relaxed)

@@ -13,7 +13,8 @@ final class EdgeRules: Sendable {
     let verifyJWT: JWTVerification?
 
     /// - Throws: what keeps an upstream's TLS from being set up.
-    init(config: ProxyConfig, verifyJWT: JWTVerification?, logger: Logger) throws {
+    /// - Parameter previous: whose servers go on with what is known of them.
+    init(config: ProxyConfig, verifyJWT: JWTVerification?, previous: EdgeRules?, logger: Logger) throws {
         self.config = config
         self.trustedProxies = TrustedProxies(config.trustedProxies)
         self.gate = Gate(
@@ -24,10 +25,21 @@ final class EdgeRules: Sendable {
             hold: config.session.hold, resume: config.session.resume, ping: config.session.ping,
             buffer: config.session.buffer, maxBatch: config.session.buffer)
         self.connectors = try config.upstreams.mapValues {
-            try UpstreamConnector(config: $0, handshakeTimeout: config.limits.handshake, logger: logger)
+            try UpstreamConnector(
+                config: $0, handshakeTimeout: config.limits.handshake, previous: previous?.connectors[$0.name]?.pool,
+                logger: logger)
         }
         self.verifyJWT = verifyJWT
     }
+
+    /// What goes on by itself begins.
+    func start() {}
+
+    /// It ends, since `next` has begun.
+    func stop(except next: EdgeRules? = nil) {}
+
+    /// Seconds.
+    var expiryGrace: Int64 { self.config.authentication.expiryGrace.nanoseconds / 1_000_000_000 }
 
     var closeTimeout: TimeAmount { self.config.limits.handshake }
 

@@ -1,6 +1,7 @@
 import CulvertCore
 import DequeModule
 import NIOCore
+import NIOSSL
 
 /// What is left of a polled session after its end, for requests that come late.
 struct Tombstone {
@@ -23,9 +24,9 @@ final class LoopState {
     private var burials: Deque<SessionID> = []
     /// Connections that speak HTTP now; they are told when the server stops.
     var connections: [ObjectIdentifier: GateHandler] = [:]
-    private var emptied: EventLoopPromise<Void>?
-
     private(set) var rules: EdgeRules
+    /// Of the listeners that have TLS, by their ids.
+    var tls: [Int: NIOSSLContext] = [:]
     /// The tokens in force, as this loop sees them.
     var keyring: TokenKeyring
 
@@ -36,6 +37,8 @@ final class LoopState {
         self.keyring = keyring
     }
 
+    func setRules(_ rules: EdgeRules) { self.rules = rules }
+
     func newID(node: UInt16) -> SessionID {
         // The system's generator is cryptographically secure.
         var generator = SystemRandomNumberGenerator()
@@ -45,6 +48,7 @@ final class LoopState {
     func add(_ session: Session) {
         self.sessions[ObjectIdentifier(session)] = session
         self.byID[session.id] = session
+        self.closeLatecomer(session)
     }
 
     /// Both legs are done. A polled session stays reachable until ``bury(_:frame:until:)``.
@@ -79,7 +83,7 @@ final class LoopState {
 
     private func forget(_ session: Session) {
         self.sessions[ObjectIdentifier(session)] = nil
-        self.checkEmptied()
+        self.tellWaiters()
     }
 
     // MARK: - tokens
@@ -114,27 +118,45 @@ final class LoopState {
 
     // MARK: - stopping
 
-    /// Ends every session; the future is done when the last has ended.
-    func shutdown(_ frame: CloseFrame) -> EventLoopFuture<Void> {
-        let promise = self.emptied ?? self.loop.makePromise()
-        self.emptied = promise
-        for session in Array(self.sessions.values) { session.shutdown(frame) }
+    var closings: PendingClosings?
+    private var waiters: [(isDone: (LoopState) -> Bool, promise: EventLoopPromise<Void>)] = []
+
+    /// Done when every session has ended. A polled one that has waits only for its client to fetch the last of it.
+    func whenEnded() -> EventLoopFuture<Void> {
+        self.when { state in state.sessions.values.allSatisfy(\.isEnded) }
+    }
+
+    /// Done when that has been fetched, too.
+    func whenDelivered() -> EventLoopFuture<Void> {
+        self.when(\.sessions.isEmpty)
+    }
+
+    /// Lets go of connections; the future is done when the last is closed.
+    func stop() -> EventLoopFuture<Void> {
         for connection in Array(self.connections.values) { connection.drain() }
-        self.checkEmptied()
+        return self.when { state in
+            state.connections.isEmpty && state.sessions.values.allSatisfy(\.isEnded)
+        }
+    }
+
+    private func when(_ isDone: @escaping (LoopState) -> Bool) -> EventLoopFuture<Void> {
+        let promise = self.loop.makePromise(of: Void.self)
+        self.waiters.append((isDone, promise))
+        self.tellWaiters()
         return promise.futureResult
     }
 
     func connectionClosed(_ handler: GateHandler) {
         self.connections[ObjectIdentifier(handler)] = nil
-        self.checkEmptied()
+        self.tellWaiters()
     }
 
-    private func checkEmptied() {
-        guard let emptied = self.emptied, self.connections.isEmpty else { return }
-        // A polled session that has ended waits only for its client to fetch the last of it.
-        guard self.sessions.values.allSatisfy(\.isEnded) else { return }
-        emptied.succeed()
-    }
+    func sessionEnded() { self.tellWaiters() }
 
-    func sessionEnded() { self.checkEmptied() }
+    private func tellWaiters() {
+        guard !self.waiters.isEmpty else { return }
+        let done = self.waiters.filter { $0.isDone(self) }
+        self.waiters.removeAll { $0.isDone(self) }
+        for waiter in done { waiter.promise.succeed() }
+    }
 }

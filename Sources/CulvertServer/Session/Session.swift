@@ -17,7 +17,7 @@ struct SessionFacts {
 /// Bound to the event loop of both legs. A native WebSocket is a session whose client lane is a leg; a polled one has
 /// requests for lanes and windows in the machine.
 final class Session: LegDelegate {
-    let facts: SessionFacts
+    var facts: SessionFacts
     let edge: EdgeContext
     let state: LoopState
     let clientLeg: WebSocketLeg?
@@ -55,6 +55,9 @@ final class Session: LegDelegate {
     }
 
     var closingDeadline: NIODeadline?
+    /// A Close of ours waits for the end of the message that is passing.
+    private var waitsForMessageEnd = false
+    private var pendingShutdown: (frame: CloseFrame, deadline: NIODeadline)?
     /// Whose peer broke the protocol.
     private weak var violator: WebSocketLeg?
     private var nextTick: NIODeadline
@@ -103,8 +106,32 @@ final class Session: LegDelegate {
         }
     }
 
-    func shutdown(_ frame: CloseFrame) {
+    /// Between two messages: each side's Close comes behind the message that is on its way there. With `patience` it is
+    /// also waited for a moment in which nothing is on its way in either direction, since who reads a Close may leave
+    /// its own message unfinished.
+    func shutdown(_ frame: CloseFrame, patience: TimeAmount = .zero) {
+        if patience > .zero, self.isAmidMessage {
+            self.pendingShutdown = (frame, .now() + patience)
+            self.arm()
+            return
+        }
+        self.pendingShutdown = nil
+        self.waitsForMessageEnd = true
         self.apply(self.machine.close(.shutdown(frame)))
+    }
+
+    private var isAmidMessage: Bool {
+        guard let client = self.clientLeg else { return false }
+        return !client.scanner.isBetweenMessages || !self.upstreamLeg.scanner.isBetweenMessages
+    }
+
+    /// Without a word.
+    func cut() {
+        self.closingDeadline = nil
+        let actions = self.machine.close(.deadline)
+        if actions.cutClient { self.clientLeg?.abort() }
+        if actions.cutUpstream { self.upstreamLeg.abort() }
+        if actions.ended { self.end() }
     }
 
     // MARK: - LegDelegate
@@ -149,6 +176,11 @@ final class Session: LegDelegate {
 
     func leg(_ leg: WebSocketLeg, close frame: CloseFrame) {
         leg.turnDeaf()
+        // The message that a Close of ours waits for will not be ended.
+        if let other = self.other(than: leg), other.wantsBoundary {
+            other.flushWaiting()
+            other.flush()
+        }
         self.apply(self.machine.close(.close(from: leg.sender, frame)))
     }
 
@@ -175,6 +207,7 @@ final class Session: LegDelegate {
         } else {
             self.deliverReady()
         }
+        if let pending = self.pendingShutdown, !self.isAmidMessage { self.shutdown(pending.frame) }
     }
 
     func legLost(_ leg: WebSocketLeg) {
@@ -220,7 +253,9 @@ final class Session: LegDelegate {
         }
         var bytes = ByteBuffer()
         FrameWriter.close(frame, mask: leg.sender == .server ? .random(in: .min ... .max) : nil, into: &bytes)
-        leg.inject(bytes, behind: source)
+        // A message whose sender is closing will not be ended.
+        let isWorthIt = source.map { self.machine.closing.mayReceive(from: $0.sender) } ?? false
+        leg.inject(bytes, behind: source, betweenMessages: self.waitsForMessageEnd && isWorthIt)
     }
 
     private func cut(_ leg: WebSocketLeg) {
@@ -257,7 +292,9 @@ final class Session: LegDelegate {
         if self.isBuried || (self.isEnded && !self.isPolled) { return }
         var earliest = self.isEnded ? NIODeadline.distantFuture : self.nextTick
         if !self.isEnded {
-            for deadline in [self.closingDeadline, self.credentialDeadline, self.rateDeadline] {
+            for deadline in [
+                self.closingDeadline, self.credentialDeadline, self.rateDeadline, self.pendingShutdown?.deadline,
+            ] {
                 if let deadline { earliest = min(earliest, deadline) }
             }
         }
@@ -277,13 +314,10 @@ final class Session: LegDelegate {
         self.timer = nil
         let now = NIODeadline.now()
         if let closing = self.closingDeadline, closing <= now {
-            self.closingDeadline = nil
             // Ends in legLost too, but by then the machine has done with it.
-            let actions = self.machine.close(.deadline)
-            if actions.cutClient { self.clientLeg?.abort() }
-            if actions.cutUpstream { self.upstreamLeg.abort() }
-            if actions.ended { self.end() }
+            self.cut()
         }
+        if let pending = self.pendingShutdown, pending.deadline <= now { self.shutdown(pending.frame) }
         self.credentialTimerFired(now: now)
         if !self.isEnded, self.nextTick <= now {
             self.nextTick = now + self.state.rules.settings.ping

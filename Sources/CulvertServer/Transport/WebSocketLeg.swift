@@ -48,6 +48,8 @@ final class WebSocketLeg: ChannelDuplexHandler {
     /// Frames of ours for this peer, until the other leg's bytes reach a frame boundary.
     private var waiting = ByteBuffer()
     var wantsBoundary: Bool { self.waiting.readableBytes > 0 }
+    /// They wait for the end of a message.
+    private(set) var waitsForMessageEnd = false
 
     enum PauseReason: Hashable {
         case notStarted
@@ -97,8 +99,11 @@ final class WebSocketLeg: ChannelDuplexHandler {
     }
 
     /// Writes a frame of ours now, or at the next boundary of what `other` is sending here.
-    func inject(_ frame: ByteBuffer, behind other: WebSocketLeg?) {
-        if let other, !other.scanner.isAtFrameBoundary {
+    ///
+    /// - Parameter betweenMessages: between fragments is not good enough.
+    func inject(_ frame: ByteBuffer, behind other: WebSocketLeg?, betweenMessages: Bool = false) {
+        if betweenMessages { self.waitsForMessageEnd = true }
+        if let other, !(self.waitsForMessageEnd ? other.scanner.isBetweenMessages : other.scanner.isAtFrameBoundary) {
             self.waiting.writeImmutableBuffer(frame)
         } else {
             self.write(frame)
@@ -239,12 +244,15 @@ final class WebSocketLeg: ChannelDuplexHandler {
         guard let delegate = self.delegate else { return }
         while bytes.readableBytes > 0, !self.isDeaf {
             let stopAtBoundary = delegate.wantsBoundary(from: self)
-            let scan = bytes.withUnsafeReadableBytes { self.scanner.scan($0, stopAtBoundary: stopAtBoundary) }
+            let betweenMessages = stopAtBoundary && delegate.waitsForMessageEnd(from: self)
+            let scan = bytes.withUnsafeReadableBytes {
+                self.scanner.scan($0, stopAtBoundary: stopAtBoundary, betweenMessages: betweenMessages)
+            }
             if scan.accepted == bytes.readableBytes {
                 delegate.leg(self, forward: bytes)
                 if case .violation(let code, let why) = scan.stop {
                     delegate.leg(self, violation: code, why: why)
-                } else if stopAtBoundary, self.scanner.isAtFrameBoundary {
+                } else if stopAtBoundary, self.isAtStop(betweenMessages) {
                     delegate.reachedBoundary(from: self)
                 }
                 return
@@ -258,7 +266,7 @@ final class WebSocketLeg: ChannelDuplexHandler {
             case .boundary:
                 delegate.reachedBoundary(from: self)
             case .incomplete:
-                if stopAtBoundary { delegate.reachedBoundary(from: self) }
+                if stopAtBoundary, self.isAtStop(betweenMessages) { delegate.reachedBoundary(from: self) }
                 self.carry = ByteBuffer(bytes: bytes.readableBytesView)
                 return
             case .control(let header):
@@ -269,6 +277,10 @@ final class WebSocketLeg: ChannelDuplexHandler {
                 return
             }
         }
+    }
+
+    private func isAtStop(_ betweenMessages: Bool) -> Bool {
+        betweenMessages ? self.scanner.isBetweenMessages : self.scanner.isAtFrameBoundary
     }
 
     private func control(_ header: FrameHeader, _ frame: ByteBuffer) {
@@ -308,6 +320,8 @@ final class WebSocketLeg: ChannelDuplexHandler {
 
 extension LegDelegate {
     func wantsBoundary(from leg: WebSocketLeg) -> Bool { self.other(than: leg)?.wantsBoundary ?? false }
+
+    func waitsForMessageEnd(from leg: WebSocketLeg) -> Bool { self.other(than: leg)?.waitsForMessageEnd ?? false }
 
     func reachedBoundary(from leg: WebSocketLeg) { self.other(than: leg)?.flushWaiting() }
 }

@@ -14,32 +14,46 @@ package enum ServerState: String, Sendable, CaseIterable {
 /// One server of an upstream, as all event loops share it.
 final class PooledServer: Sendable {
     let config: UpstreamServer
-    /// Open, or being opened.
-    fileprivate let sessions = Atomic<Int>(0)
-    /// Whether it has failed of late, and the rest is worth a look: for most it is not, and costs no lock.
-    private let hasFailed = Atomic<Bool>(false)
-    private let ejection: Mutex<Ejection>
-    /// Index of what the operator said.
-    private let said = Atomic<Int>(0)
+    private let record: Record
 
-    init(_ config: UpstreamServer, policy: EjectionPolicy) {
-        self.config = config
-        self.ejection = Mutex(Ejection(policy))
+    /// What is known of a server, under whatever configuration: a reload hands it on.
+    private final class Record: Sendable {
+        /// Open, or being opened.
+        let sessions = Atomic<Int>(0)
+        /// Whether it has failed of late, and the rest is worth a look: for most it is not, and costs no lock.
+        let hasFailed = Atomic<Bool>(false)
+        let ejection: Mutex<Ejection>
+        /// Index of what the operator said.
+        let said = Atomic<Int>(0)
+
+        init(_ policy: EjectionPolicy) { self.ejection = Mutex(Ejection(policy)) }
     }
 
-    var openSessions: Int { self.sessions.load(ordering: .relaxed) }
+    /// - Parameter previous: the same server of before a reload.
+    init(_ config: UpstreamServer, policy: EjectionPolicy, previous: PooledServer?) {
+        self.config = config
+        self.record = previous?.record ?? Record(policy)
+        self.record.ejection.withLock { $0.policy = policy }
+    }
+
+    var openSessions: Int { self.record.sessions.load(ordering: .relaxed) }
+
+    /// - Returns: how many it has now.
+    fileprivate func add() -> Int { self.record.sessions.add(1, ordering: .relaxed).newValue }
+
+    fileprivate func remove() { self.record.sessions.subtract(1, ordering: .relaxed) }
 
     var state: ServerState {
-        get { ServerState.allCases[self.said.load(ordering: .relaxed)] }
-        set { self.said.store(ServerState.allCases.firstIndex(of: newValue) ?? 0, ordering: .relaxed) }
+        get { ServerState.allCases[self.record.said.load(ordering: .relaxed)] }
+        set { self.record.said.store(ServerState.allCases.firstIndex(of: newValue) ?? 0, ordering: .relaxed) }
     }
 
     func standing(now: NIODeadline) -> ServerStanding {
         var standing = ServerStanding(
             sessions: self.openSessions, limit: self.config.maxSessions,
             takesNone: self.state != .up)
-        guard self.hasFailed.load(ordering: .relaxed) else { return standing }
-        self.ejection.withLock { ejection in
+        guard self.record.hasFailed.load(ordering: .relaxed) else { return standing }
+        self.record.ejection.withLock { ejection in
             standing.isEjected = ejection.isEjected(now: now)
             standing.share = ejection.share(now: now)
         }
@@ -48,13 +62,13 @@ final class PooledServer: Sendable {
 
     /// - Returns: for how long it is ejected from now on; nil if it is not.
     func failed(now: NIODeadline) -> TimeAmount? {
-        self.hasFailed.store(true, ordering: .relaxed)
-        return self.ejection.withLock { $0.failed(now: now) }
+        self.record.hasFailed.store(true, ordering: .relaxed)
+        return self.record.ejection.withLock { $0.failed(now: now) }
     }
 
     func succeeded() {
-        guard self.hasFailed.load(ordering: .relaxed) else { return }
-        self.ejection.withLock { $0.succeeded() }
+        guard self.record.hasFailed.load(ordering: .relaxed) else { return }
+        self.record.ejection.withLock { $0.succeeded() }
     }
 }
 
@@ -74,7 +88,7 @@ final class ServerLease: Sendable {
 
     func release() {
         guard self.isHeld.exchange(false, ordering: .relaxed) else { return }
-        self.server.sessions.subtract(1, ordering: .relaxed)
+        self.server.remove()
     }
 }
 
@@ -84,8 +98,12 @@ final class ServerPool: Sendable {
     private let balancer: Balancer
     private let turn = Atomic<Int>(0)
 
-    init(_ config: UpstreamConfig) {
-        self.servers = config.servers.map { PooledServer($0, policy: config.ejection) }
+    /// - Parameter previous: of before a reload; servers with the same URL go on.
+    init(_ config: UpstreamConfig, previous: ServerPool? = nil) {
+        self.servers = config.servers.map { server in
+            PooledServer(
+                server, policy: config.ejection, previous: previous?.servers.first { $0.config.url == server.url })
+        }
         self.balancer = Balancer(
             policy: config.balance, servers: config.servers.map { ($0.url, $0.weight) })
     }
@@ -99,9 +117,9 @@ final class ServerPool: Sendable {
             self.servers.map { $0.standing(now: now) }, turn: turn, key: key, tried: tried)
         {
             let server = self.servers[index]
-            let sessions = server.sessions.add(1, ordering: .relaxed).newValue
+            let sessions = server.add()
             if sessions <= server.config.maxSessions ?? .max { return ServerLease(server: server, index: index) }
-            server.sessions.subtract(1, ordering: .relaxed)
+            server.remove()
             turn &+= 1
         }
         return nil

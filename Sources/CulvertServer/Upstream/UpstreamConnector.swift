@@ -41,9 +41,10 @@ final class UpstreamConnector: Sendable {
     private let tls: NIOSSLContext?
     private let logger: Logger
 
-    init(config: UpstreamConfig, handshakeTimeout: TimeAmount, logger: Logger) throws {
+    /// - Parameter previous: the pool of before a reload.
+    init(config: UpstreamConfig, handshakeTimeout: TimeAmount, previous: ServerPool?, logger: Logger) throws {
         self.config = config
-        self.pool = ServerPool(config)
+        self.pool = ServerPool(config, previous: previous)
         self.logger = logger
         self.handshakeTimeout = handshakeTimeout
         if config.servers.contains(where: \.isSecure) {

@@ -79,7 +79,7 @@ struct ConfigErrorTests {
             ),
             (
                 "session:", "admin: { address: \"unix:\" }\nsession:",
-                "11:19: admin.address: expected a path of at most 107 bytes behind \"unix:\""
+                "11:19: admin.address: expected the path of a socket, of at most 107 bytes"
             ),
             (
                 "session:", "admin: { client_ca: ca.pem }\nsession:",

@@ -22,7 +22,7 @@ struct LoopStateTests {
             upstreams: { echo: { servers: [ { url: "ws://127.0.0.1:9" } ] } }
             """
         let config = try ConfigLoader.parse(yaml, file: "test", directory: "", environment: [:])
-        return try EdgeRules(config: config, verifyJWT: nil, logger: Logger(label: "test"))
+        return try EdgeRules(config: config, verifyJWT: nil, previous: nil, logger: Logger(label: "test"))
     }
 
     private static func answer(to request: PollRequest, in state: LoopState) -> String {

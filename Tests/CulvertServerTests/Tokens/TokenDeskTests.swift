@@ -26,7 +26,7 @@ private final class DeskFixture: Sendable {
     func desk(configured: [TokenEntry] = []) throws -> TokenDesk {
         let store = try TokenStore(path: self.path)
         return TokenDesk(
-            store: store, configured: configured, entries: try store.entries(),
+            store: store, configured: ConfiguredTokens(configured), entries: try store.entries(),
             publish: { [self] changes in
                 self.published.withLock { $0 += changes }
                 return {}

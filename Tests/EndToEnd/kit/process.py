@@ -21,7 +21,7 @@ def culvert(*arguments, timeout=20, **options):
 def health(edge):
     """(status, body) of the admin listener; (None, None) when nobody is there any more."""
     try:
-        answer = httpx.get(f"http://127.0.0.1:{edge.admin_port}/healthz", timeout=5)
+        answer = httpx.get(f"http://127.0.0.1:{edge.admin_port}/readyz", timeout=5)
     except httpx.TransportError:
         return None, None
     return answer.status_code, answer.json()

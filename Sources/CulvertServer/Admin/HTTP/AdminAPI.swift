@@ -4,14 +4,13 @@ import NIOHTTP1
 
 /// The admin API: who may ask, and who answers.
 package struct AdminAPI: Sendable {
-    package struct Health: Sendable {
-        package var sessions: Int
-        package var isDraining: Bool
-
-        package init(sessions: Int, isDraining: Bool) {
-            self.sessions = sessions
-            self.isDraining = isDraining
-        }
+    /// What can be done to the server as a whole.
+    struct Operations: Sendable {
+        var edge: EdgeServer
+        /// Nil where there is no configuration file.
+        var reloader: Reloader?
+        /// Has the server stopped as the plan says; false when it stops already.
+        var stop: @Sendable (DrainPlan) -> Bool
     }
 
     let desk: TokenDesk
@@ -20,20 +19,14 @@ package struct AdminAPI: Sendable {
     private let token: AdminToken
     /// Names under which the listener may be called; nil for a Unix socket, which no browser reaches.
     private let hosts: Set<String>?
-    private let health: @Sendable () -> Health
-    /// The configuration in effect, without secrets.
-    private let redactedConfig: String
+    let operations: Operations
 
-    package init(
-        config: ProxyConfig, admin: AdminConfig, desk: TokenDesk, sessions: any SessionDirectory,
-        upstreams: EdgeUpstreams, token: AdminToken, health: @escaping @Sendable () -> Health
-    ) {
+    init(admin: AdminConfig, desk: TokenDesk, token: AdminToken, operations: Operations) {
         self.desk = desk
-        self.sessions = sessions
-        self.upstreams = upstreams
+        self.sessions = operations.edge.sessions
+        self.upstreams = operations.edge.upstreams
         self.token = token
-        self.health = health
-        self.redactedConfig = config.redactedYAML()
+        self.operations = operations
         self.hosts =
             admin.socket == nil
             ? Set(
@@ -74,11 +67,15 @@ package struct AdminAPI: Sendable {
             case "sessions": return try await self.sessions(request, Array(path.dropFirst(2)))
             case "upstreams": return try await self.upstreams(request, Array(path.dropFirst(2)))
             case "jwt": return try await self.jwt(request, Array(path.dropFirst(2)))
+            case "reload" where path.count == 2: return try await self.reload(request)
+            case "drain" where path.count == 2: return try await self.drain(request)
+            case "certificates" where path.count == 2: return try await self.certificates(request)
             case "audit" where path.count == 2: return try await self.audit(request)
             case "config" where path.count == 2:
                 try Self.allow(request, [.GET, .HEAD])
                 _ = try request.parameters([])
-                return Self.json(.ok, JSONWriter.object { $0.add("yaml", self.redactedConfig) })
+                return Self.json(
+                    .ok, JSONWriter.object { $0.add("yaml", self.operations.edge.rules.config.redactedYAML()) })
             case "version" where path.count == 2:
                 try Self.allow(request, [.GET, .HEAD])
                 _ = try request.parameters([])
@@ -133,12 +130,13 @@ package struct AdminAPI: Sendable {
     }
 
     private func health(readiness: Bool) -> HTTPAnswer {
-        let health = self.health()
+        let edge = self.operations.edge
         let body = JSONWriter.object {
-            $0.add("status", health.isDraining ? "draining" : "ok")
-            $0.add("sessions", health.sessions)
+            $0.add("status", edge.isReady ? "ok" : "draining")
+            $0.add("sessions", edge.openSessions)
         }
-        return Self.json(health.isDraining ? .serviceUnavailable : .ok, body)
+        // One that drains is healthy: who restarts it for that cuts the sessions that it is taking leave of.
+        return Self.json(readiness && !edge.isReady ? .serviceUnavailable : .ok, body)
     }
 
     private func audit(_ request: AdminRequest) async throws(AdminFailure) -> HTTPAnswer {

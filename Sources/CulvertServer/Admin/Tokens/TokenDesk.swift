@@ -18,9 +18,9 @@ package actor TokenDesk {
 
     nonisolated let store: TokenStore
     /// Nil when no JWT is taken.
-    let authority: JWTAuthority?
+    private(set) var authority: JWTAuthority?
     var jwtKeysVersion = 0
-    private let configured: [String: TokenEntry]
+    private var configured: ConfiguredTokens
     let publish: Publish
     let now: @Sendable () -> Int64
     /// What was published last of each token that is stored.
@@ -33,15 +33,39 @@ package actor TokenDesk {
     ///   - entries: those of the store, as the event loops have them.
     ///   - now: Unix seconds.
     package init(
-        store: TokenStore, authority: JWTAuthority? = nil, configured: [TokenEntry], entries: [TokenEntry],
+        store: TokenStore, authority: JWTAuthority? = nil, configured: ConfiguredTokens, entries: [TokenEntry],
         publish: @escaping Publish, now: @escaping @Sendable () -> Int64
     ) {
         self.store = store
         self.authority = authority
-        self.configured = Dictionary(configured.map { ($0.token.id, $0) }) { first, _ in first }
+        self.configured = configured
         self.entries = Dictionary(entries.map { ($0.token.id, $0) }) { first, _ in first }
         self.publish = publish
         self.now = now
+    }
+
+    // MARK: - what changes elsewhere
+
+    func isMinted(_ id: String) -> Bool { self.entries[id] != nil }
+
+    func setConfigured(_ tokens: ConfiguredTokens, authority: JWTAuthority?) {
+        self.configured = tokens
+        self.authority = authority
+    }
+
+    /// - Returns: what the loops do not know of yet.
+    func replaceMinted(_ stored: [TokenEntry]) -> [TokenChange] {
+        let old = self.entries
+        self.entries = Dictionary(
+            stored.map { entry in
+                let use = old[entry.token.id]?.use ?? entry.use
+                let next = TokenEntry(
+                    token: entry.token, secrets: entry.secrets, isRevoked: entry.isRevoked, use: use)
+                return (entry.token.id, next)
+            }
+        ) { first, _ in first }
+        let gone = old.keys.filter { self.entries[$0] == nil }.map { TokenChange.remove(id: $0) }
+        return gone + self.entries.values.filter { !(old[$0.token.id]?.isSame(as: $0) ?? false) }.map { .put($0) }
     }
 
     // MARK: - tokens
@@ -61,7 +85,7 @@ package actor TokenDesk {
         let note = try TokenRules.note(request.note ?? "")
         let record = Self.record("mint \(request)", key: idempotencyKey, tokenID: token.id, generation: 1, at: now)
         if let done = try self.repeated(record) { return done }
-        if self.configured[token.id] != nil || self.entries[token.id] != nil {
+        if self.configured.entries[token.id] != nil || self.entries[token.id] != nil {
             throw .conflict("another token has the id \"\(token.id)\"")
         }
         let secret = TokenSecrets.secret()
@@ -136,7 +160,7 @@ package actor TokenDesk {
     }
 
     package func token(id: String) throws(DeskError) -> StoredToken {
-        if let entry = self.configured[id] { return StoredToken(token: entry.token, secrets: entry.secrets) }
+        if let entry = self.configured.entries[id] { return StoredToken(token: entry.token, secrets: entry.secrets) }
         guard let stored = try self.reading({ () throws(StoreError) in try self.store.token(id: id) }) else {
             throw .notFound
         }
@@ -153,7 +177,7 @@ package actor TokenDesk {
         var items = try self.reading { () throws(StoreError) in
             try self.store.page(after: after, limit: limit + 1, subject: subject, revoked: revoked)
         }
-        items += self.configured.values.filter { entry in
+        items += self.configured.entries.values.filter { entry in
             entry.token.id > after && (subject == nil || entry.token.subject == subject) && revoked != true
         }.map { StoredToken(token: $0.token, secrets: $0.secrets) }
         // As SQLite orders text: by bytes.
@@ -186,7 +210,7 @@ package actor TokenDesk {
     private static let secretLimit = 8
 
     private func changeable(_ id: String) throws(DeskError) -> StoredToken {
-        if self.configured[id] != nil { throw .readOnly }
+        if self.configured.entries[id] != nil { throw .readOnly }
         return try self.token(id: id)
     }
 

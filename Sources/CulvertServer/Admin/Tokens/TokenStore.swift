@@ -91,6 +91,16 @@ package final class TokenStore: Sendable {
         do { return try self.pool.write(body) } catch { throw Self.wrap(error, path: self.path) }
     }
 
+    /// Changes when another process has written.
+    func dataVersion() throws(StoreError) -> Int {
+        do {
+            // Of one connection always: the number means nothing to another.
+            return try self.pool.writeWithoutTransaction { try Int.fetchOne($0, sql: "PRAGMA data_version") ?? 0 }
+        } catch {
+            throw Self.wrap(error, path: self.path)
+        }
+    }
+
     // MARK: - tokens
 
     private static let columns = """

@@ -8,12 +8,10 @@ package actor JWTAuthority {
     /// Hands changes to every event loop; what it returns waits until they hold.
     package typealias Publish = @Sendable ([TokenChange]) -> @Sendable () async -> Void
 
-    nonisolated private let rules: JWTClaimRules
     nonisolated private let logger: Logger
-    nonisolated private let sources: [KeySetSource]
     /// What tokens are verified with now.
-    nonisolated private let table = Mutex(Table())
-    private let configured: [JWTKey]
+    nonisolated private let table: Mutex<Table>
+    private var configured: [JWTKey] = []
     private var stored: [JWTKey]
     private var storedVersion = 0
     private var updating: Task<Void, Never>?
@@ -24,6 +22,8 @@ package actor JWTAuthority {
         var keys: [JWTKey] = []
         /// Every set has been read once.
         var isComplete = true
+        var rules: JWTClaimRules
+        var sources: [KeySetSource] = []
     }
 
     /// Reads the files and the sets of keys.
@@ -31,20 +31,57 @@ package actor JWTAuthority {
     /// - Parameter stored: keys that were added while the proxy ran.
     /// - Throws: ``ConfiguredJWTKey/Unusable``.
     package init(config: JWTConfig, stored: [StoredJWTKey], logger: Logger) async throws {
-        self.rules = config.rules
+        self.table = Mutex(Table(rules: config.rules))
         self.logger = logger
+        self.stored = try await Self.keys(stored)
+        let prepared = try await self.prepare(config)
+        self.configured = prepared.configured
+        self.table.withLock { $0.sources = prepared.sources }
+        await self.update()
+    }
+
+    // MARK: - another configuration
+
+    /// Read and loaded, but not in force.
+    package struct Prepared: Sendable {
+        fileprivate var rules: JWTClaimRules
+        fileprivate var configured: [JWTKey]
+        fileprivate var sources: [KeySetSource]
+        /// Which keys will count, for the event loops.
+        package fileprivate(set) var change: TokenChange
+    }
+
+    /// Reads files and sets. A set that is configured as before keeps its last good keys if it cannot be read now.
+    ///
+    /// - Throws: ``ConfiguredJWTKey/Unusable``.
+    package func prepare(_ config: JWTConfig) async throws -> Prepared {
         var configured: [JWTKey] = []
         for key in config.keys {
             configured.append(try await JWTKey(try key.load(), source: .config, until: key.until))
         }
-        self.configured = configured
-        self.stored = try await Self.keys(stored)
-        self.sources = config.sets.map { KeySetSource($0, logger: logger) }
+        let present = self.table.withLock(\.sources)
+        let sources = config.sets.map { set in
+            present.first { $0.config == set } ?? KeySetSource(set, logger: self.logger)
+        }
         try await withThrowingTaskGroup(of: Void.self) { tasks in
-            for source in self.sources { tasks.addTask { try await source.load() } }
+            for source in sources { tasks.addTask { try await source.load() } }
             try await tasks.waitForAll()
         }
+        var keys = configured + self.stored
+        for source in sources { keys += await source.keys ?? [] }
+        return Prepared(
+            rules: config.rules, configured: configured, sources: sources, change: Self.change(keys))
+    }
+
+    /// From now on it is as was prepared. The event loops have been told.
+    package func commit(_ prepared: Prepared) async {
+        self.configured = prepared.configured
+        self.table.withLock {
+            $0.rules = prepared.rules
+            $0.sources = prepared.sources
+        }
         await self.update()
+        if self.publish != nil { self.readAgain() }
     }
 
     /// Which keys count, for an event loop that begins.
@@ -55,9 +92,15 @@ package actor JWTAuthority {
         // What has been read since the loops began.
         self.publish = publish
         await publish(self.changes)()
+        self.readAgain()
+    }
+
+    private func readAgain() {
+        self.schedule?.cancel()
+        let sources = self.table.withLock(\.sources)
         self.schedule = Task {
             await withTaskGroup(of: Void.self) { tasks in
-                for source in self.sources {
+                for source in sources {
                     tasks.addTask {
                         let pause = Duration.nanoseconds(source.config.refresh.nanoseconds)
                         while (try? await Task.sleep(for: pause)) != nil {
@@ -111,14 +154,19 @@ package actor JWTAuthority {
 
     /// Loops first, then the table: a token must not be found good before its key counts where it is looked up.
     private func makeTable() async {
-        var table = Table(keys: self.configured + self.stored)
-        for source in self.sources {
+        var table = self.table.withLock(\.self)
+        table.keys = self.configured + self.stored
+        table.isComplete = true
+        for source in table.sources {
             if let more = await source.keys { table.keys += more } else { table.isComplete = false }
         }
         if let publish = self.publish, Self.ends(table.keys) != Self.ends(self.keys) {
             await publish([Self.change(table.keys)])()
         }
-        self.table.withLock { $0 = table }
+        self.table.withLock {
+            $0.keys = table.keys
+            $0.isComplete = table.isComplete
+        }
     }
 
     private static func change(_ keys: [JWTKey]) -> TokenChange { .jwtKeys(self.ends(keys)) }
@@ -135,7 +183,7 @@ package actor JWTAuthority {
         do throws(JWTFault) {
             let jwt = try UnverifiedJWT(text)
             var table = self.table.withLock(\.self)
-            if !table.knows(jwt), jwt.keyID != nil || !table.isComplete, !self.sources.isEmpty {
+            if !table.knows(jwt), jwt.keyID != nil || !table.isComplete, !table.sources.isEmpty {
                 await self.refreshIfDue()
                 table = self.table.withLock(\.self)
                 if !table.knows(jwt), !table.isComplete { return .failure(.keysUnavailable) }
@@ -154,13 +202,13 @@ package actor JWTAuthority {
         guard !candidates.isEmpty else { throw .unknownKey }
         guard let key = candidates.first(where: { $0.verifies(jwt) }) else { throw .signature }
         let name = "jwt_" + Base64URL.encode(TokenDigest(of: text).bytes.prefix(12))
-        let token = try self.rules.token(from: try jwt.claims(), fallbackID: name)
+        let token = try table.rules.token(from: try jwt.claims(), fallbackID: name)
         return Credential(entry: TokenEntry(token: token, secrets: [], keyID: key.identity), generation: 0)
     }
 
     private func refreshIfDue() async {
         let changed = await withTaskGroup(of: Bool.self) { tasks in
-            for source in self.sources { tasks.addTask { await source.refreshIfDue() } }
+            for source in self.table.withLock(\.sources) { tasks.addTask { await source.refreshIfDue() } }
             var changed = false
             for await one in tasks where one { changed = true }
             return changed

@@ -1,0 +1,237 @@
+import CulvertCore
+package import Logging
+import NIOCore
+
+/// What a reload did, or would do.
+package struct ReloadReport: Sendable, Equatable {
+    package var isDryRun: Bool
+    /// Sections of the configuration that differ from those in effect.
+    package var changed: [String]
+    /// Those of them that stay as they are until the process starts again.
+    package var needsRestart: [String]
+    package var outcome: ReloadOutcome
+}
+
+/// Why a reload changed nothing.
+package enum ReloadFailure: Error, Sendable, CustomStringConvertible {
+    /// The file, or one that it names, is wrong.
+    case invalid([ConfigError])
+    /// It cannot be put into effect: an address that is in use, a token that is there already.
+    case unusable(String)
+
+    package var description: String {
+        switch self {
+        case .invalid(let errors): errors.map(\.description).joined(separator: "; ")
+        case .unusable(let why): why
+        }
+    }
+}
+
+/// Reads the configuration and all that it names anew, and puts it into effect, for everybody or for nobody.
+package actor Reloader {
+    private let path: String
+    private let environment: [String: String]
+    private let edge: EdgeServer
+    private let store: TokenStore?
+    private let logger: Logger
+    private var desk: TokenDesk?
+    private var authority: JWTAuthority?
+    private var tokens: ConfiguredTokens
+    private var running: Task<Void, Never>?
+    private var installAdmin: (@Sendable (ProxyConfig) async -> Void)?
+
+    /// - Parameters:
+    ///   - path: of the configuration.
+    ///   - tokens: those of the file, as the loops have them.
+    package init(
+        path: String, environment: [String: String], edge: EdgeServer, store: TokenStore?, authority: JWTAuthority?,
+        tokens: ConfiguredTokens, logger: Logger
+    ) {
+        self.path = path
+        self.environment = environment
+        self.edge = edge
+        self.store = store
+        self.authority = authority
+        self.tokens = tokens
+        self.logger = logger
+    }
+
+    /// - Parameter installAdmin: gives the admin listener its certificates.
+    func attach(desk: TokenDesk, installAdmin: @escaping @Sendable (ProxyConfig) async -> Void) {
+        self.desk = desk
+        self.installAdmin = installAdmin
+    }
+
+    package func stop() async {
+        await self.authority?.stop()
+    }
+
+    /// One after the other.
+    package func reload(isDryRun: Bool) async throws(ReloadFailure) -> ReloadReport {
+        let previous = self.running
+        let task = Task { () -> Result<ReloadReport, ReloadFailure> in
+            await previous?.value
+            return await self.perform(isDryRun: isDryRun)
+        }
+        self.running = Task { _ = await task.value }
+        let result = await task.value
+        switch result {
+        case .success(let report):
+            if !isDryRun { self.log(report) }
+            return report
+        case .failure(let failure):
+            if !isDryRun {
+                self.logger.error("reload refused; nothing has changed", metadata: ["reason": "\(failure)"])
+            }
+            throw failure
+        }
+    }
+
+    private func perform(isDryRun: Bool) async -> Result<ReloadReport, ReloadFailure> {
+        do throws(ReloadFailure) {
+            let old = self.edge.rules.config
+            var config = try self.read()
+            let changed = config.sections(differingFrom: old)
+            let needsRestart = config.keepFixed(from: old)
+            let authority = try await self.prepareAuthority(config)
+            let prepared: EdgeServer.Prepared
+            do {
+                prepared = try self.edge.prepare(config, verifyJWT: authority.verify)
+            } catch {
+                throw .unusable("\(error)")
+            }
+            let next = self.tokens.next(config.authentication.tokens.map(\.entry))
+            let changes = next.changes + authority.changes
+            var report = ReloadReport(
+                isDryRun: isDryRun, changed: changed, needsRestart: needsRestart, outcome: ReloadOutcome())
+            do throws(DeskError) {
+                if isDryRun {
+                    try await self.desk?.check(next.tokens)
+                } else {
+                    try await self.desk?.reconfigure(next.tokens, authority: authority.next)
+                }
+            } catch {
+                self.edge.abandon(prepared)
+                throw .unusable("\(error)")
+            }
+            if isDryRun {
+                report.outcome = await self.edge.forecast(prepared, changes: changes)
+                self.edge.abandon(prepared)
+                return .success(report)
+            }
+            self.tokens = next.tokens
+            report.outcome = await self.edge.commit(prepared, changes: changes)
+            await self.commit(authority)
+            await self.installAdmin?(config)
+            return .success(report)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func read() throws(ReloadFailure) -> ProxyConfig {
+        let config: ProxyConfig
+        do throws(ConfigErrors) {
+            config = try ConfigLoader.load(path: self.path, environment: self.environment)
+        } catch {
+            throw .invalid(error.errors)
+        }
+        let problems = config.checkFiles()
+        guard problems.isEmpty else { throw .invalid(problems) }
+        return config
+    }
+
+    // MARK: - JSON Web Tokens
+
+    private struct NextAuthority {
+        var next: JWTAuthority?
+        var prepared: JWTAuthority.Prepared?
+        var changes: [TokenChange] = []
+
+        var verify: JWTVerification? {
+            guard let next = self.next else { return nil }
+            return next.verify
+        }
+    }
+
+    private func prepareAuthority(_ config: ProxyConfig) async throws(ReloadFailure) -> NextAuthority {
+        guard let jwt = config.authentication.jwt else {
+            // No key counts, and whoever lives by one goes.
+            return NextAuthority(changes: self.authority == nil ? [] : [.jwtKeys([:])])
+        }
+        do {
+            if let authority = self.authority {
+                let prepared = try await authority.prepare(jwt)
+                return NextAuthority(next: authority, prepared: prepared, changes: [prepared.change])
+            }
+            let stored = try self.store?.jwtKeys() ?? []
+            let authority = try await JWTAuthority(config: jwt, stored: stored, logger: self.logger)
+            return NextAuthority(next: authority, changes: await authority.changes)
+        } catch {
+            throw .unusable("\(error)")
+        }
+    }
+
+    private func commit(_ authority: NextAuthority) async {
+        let old = self.authority
+        self.authority = authority.next
+        if let next = authority.next {
+            if let prepared = authority.prepared { await next.commit(prepared) }
+            let edge = self.edge
+            if old == nil { await next.start { edge.apply($0) } }
+        } else {
+            await old?.stop()
+        }
+    }
+
+    private func log(_ report: ReloadReport) {
+        self.logger.info(
+            "configuration reloaded",
+            metadata: [
+                "changed": "\(report.changed.joined(separator: " "))",
+                "sessions_kept": .stringConvertible(report.outcome.kept),
+                "sessions_closed": .stringConvertible(report.outcome.closed),
+            ])
+        if !report.needsRestart.isEmpty {
+            self.logger.warning(
+                "these stay as they are until a restart",
+                metadata: ["sections": "\(report.needsRestart.joined(separator: " "))"])
+        }
+    }
+}
+
+extension ProxyConfig {
+    /// By the names that the file has for them.
+    func sections(differingFrom old: ProxyConfig) -> [String] {
+        func differ<Value: Equatable>(_ name: String, _ path: KeyPath<ProxyConfig, Value>) -> String? {
+            self[keyPath: path] == old[keyPath: path] ? nil : name
+        }
+        return [
+            differ("listen", \.listen), differ("routes", \.routes), differ("authentication", \.authentication),
+            differ("upstreams", \.upstreams), differ("session", \.session), differ("limits", \.limits),
+            differ("admin", \.admin), differ("state", \.state), differ("trusted_proxies", \.trustedProxies),
+            differ("reload", \.reload), differ("drain", \.drain), differ("takeover", \.takeover), differ("log", \.log),
+        ].compactMap(\.self)
+    }
+
+    /// Puts back what a running process cannot change.
+    ///
+    /// - Returns: the sections that this is about.
+    mutating func keepFixed(from old: ProxyConfig) -> [String] {
+        var wanted = self.admin
+        // Certificates can be swapped; whether there are any cannot.
+        wanted?.tls = old.admin?.tls
+        var fixed: [String] = []
+        if wanted != old.admin || (self.admin?.tls == nil) != (old.admin?.tls == nil) {
+            fixed.append("admin")
+            self.admin = old.admin
+        }
+        if self.state != old.state { fixed.append("state") }
+        if self.takeover != old.takeover { fixed.append("takeover") }
+        if self.log != old.log { fixed.append("log") }
+        self.state = old.state
+        self.takeover = old.takeover
+        self.log = old.log
+        return fixed
+    }
+}

@@ -1,0 +1,36 @@
+package import CulvertCore
+import GRDB
+
+/// What changes behind the desk's back: the configuration, and the database when another process writes to it.
+extension TokenDesk {
+    /// - Throws: ``DeskError/conflict(_:)`` when a token that was minted has the id of one of them.
+    package func check(_ tokens: ConfiguredTokens) throws(DeskError) {
+        if let id = tokens.entries.keys.sorted().first(where: self.isMinted) {
+            throw .conflict("a token that was minted has the id \"\(id)\"")
+        }
+    }
+
+    /// From now on these stand in the file. Whoever asks tells the loops.
+    package func reconfigure(_ tokens: ConfiguredTokens, authority: JWTAuthority?) throws(DeskError) {
+        try self.check(tokens)
+        self.setConfigured(tokens, authority: authority)
+    }
+
+    /// What another process has written is made to hold here.
+    ///
+    /// - Parameter revocations: those of JWTs that hold now.
+    /// - Returns: those that hold then.
+    package func readAgain(revocations: [JWTRevocation]) async throws(DeskError) -> [JWTRevocation] {
+        let stored = try self.reading { () throws(StoreError) in try self.store.entries() }
+        var changes = self.replaceMinted(stored)
+        let current = try self.jwtRevocations()
+        let targets = Set(current.map(\.target))
+        changes += current.filter { !revocations.contains($0) }.map { .revokeJWT($0) }
+        changes += revocations.filter { !targets.contains($0.target) }.map { .removeJWTRevocation($0.target) }
+        if !changes.isEmpty { await self.publish(changes)() }
+        let keys = try self.reading { () throws(StoreError) in try self.store.jwtKeys() }
+        self.jwtKeysVersion += 1
+        await self.authority?.setStored(keys, version: self.jwtKeysVersion)
+        return current
+    }
+}

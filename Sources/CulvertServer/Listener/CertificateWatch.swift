@@ -1,0 +1,135 @@
+import Foundation
+import Logging
+import NIOCore
+import NIOSSL
+
+/// One certificate that is served, for operators.
+package struct CertificateInfo: Sendable, Equatable {
+    /// Address of the listener.
+    package var listener: String
+    package var file: String
+    /// DNS names that it is for.
+    package var names: [String]
+    /// Unix seconds.
+    package var notBefore: Int64
+    package var notAfter: Int64
+}
+
+/// A listener's TLS and where it goes when its files change.
+struct WatchedTLS: Sendable {
+    var listener: String
+    var config: TLSConfig
+    var clientCA: String?
+    var install: @Sendable (NIOSSLContext) -> Void
+
+    var files: [String] {
+        self.config.certificates.flatMap { [$0.certificate, $0.key] } + (self.clientCA.map { [$0] } ?? [])
+    }
+}
+
+/// Looks at the files of certificates, and swaps what is served when they have changed. Connections that are open keep
+/// what they began with.
+package actor CertificateWatch {
+    /// From this long before its end on an operator is reminded of a certificate, once a day.
+    private static let warningTime: Int64 = 14 * 86_400
+
+    private let logger: Logger
+    private var listeners: [WatchedTLS] = []
+    private var admin: WatchedTLS?
+    private var infos: [CertificateInfo] = []
+    private var period: TimeAmount?
+    private var seen: [String: FileState] = [:]
+    private var task: Task<Void, Never>?
+    private var warned: [String: Int64] = [:]
+
+    /// Changes when a file is written, replaced, or a link to it is set elsewhere.
+    private struct FileState: Equatable {
+        var modified: Date?
+        var size: Int?
+        var number: Int?
+
+        init(_ path: String) {
+            let path = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+            let attributes = try? FileManager.default.attributesOfItem(atPath: path)
+            self.modified = attributes?[.modificationDate] as? Date
+            self.size = attributes?[.size] as? Int
+            self.number = attributes?[.systemFileNumber] as? Int
+        }
+    }
+
+    init(logger: Logger) { self.logger = logger }
+
+    /// Watches these from now on; what they serve is loaded anew and installed.
+    ///
+    /// - Parameter period: nil to watch no more.
+    func begin(_ listeners: [WatchedTLS], period: TimeAmount?) {
+        self.listeners = listeners
+        self.period = period
+        self.load()
+        self.schedule()
+    }
+
+    func setAdmin(_ admin: WatchedTLS?) {
+        self.admin = admin
+        self.load()
+    }
+
+    package func stop() {
+        self.task?.cancel()
+        self.task = nil
+    }
+
+    package var certificates: [CertificateInfo] { self.infos }
+
+    private var all: [WatchedTLS] { self.listeners + (self.admin.map { [$0] } ?? []) }
+
+    private func schedule() {
+        self.task?.cancel()
+        guard let period = self.period else { return }
+        self.task = Task { [weak self] in
+            while (try? await Task.sleep(for: .nanoseconds(period.nanoseconds))) != nil {
+                guard let self else { return }
+                await self.look()
+            }
+        }
+    }
+
+    private func look() {
+        if self.states != self.seen { self.load() }
+        self.warn()
+    }
+
+    private var states: [String: FileState] {
+        Dictionary(self.all.flatMap(\.files).map { ($0, FileState($0)) }) { first, _ in first }
+    }
+
+    private func load() {
+        let isFirst = self.seen.isEmpty
+        // Before the files are read: what is written in between is seen the next time.
+        self.seen = self.states
+        do {
+            // All or none: a certificate whose key is not there yet waits for it.
+            let contexts = try self.all.map { try TLSContexts.make($0.config, clientCA: $0.clientCA) }
+            let infos = try self.all.flatMap { try TLSContexts.infos($0.config, listener: $0.listener) }
+            for (watched, context) in zip(self.all, contexts) { watched.install(context) }
+            if !isFirst, infos != self.infos {
+                self.logger.info("certificates changed", metadata: ["certificates": "\(infos.count)"])
+            }
+            self.infos = infos
+        } catch {
+            self.logger.warning("certificates not changed; those before stay", metadata: ["reason": "\(error)"])
+        }
+        self.warn()
+    }
+
+    private func warn() {
+        let now = Clock.unixSeconds()
+        for info in self.infos where info.notAfter - now < Self.warningTime {
+            guard self.warned[info.file] ?? .min < now - 86_400 || self.warned[info.file] == nil else { continue }
+            self.warned[info.file] = now
+            self.logger.warning(
+                info.notAfter <= now ? "certificate has expired" : "certificate expires soon",
+                metadata: ["file": "\(info.file)", "not_after": "\(UnixTime.text(info.notAfter))"])
+        }
+    }
+}

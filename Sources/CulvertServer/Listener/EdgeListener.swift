@@ -1,0 +1,83 @@
+import CulvertCore
+import Glibc
+import NIOCore
+import NIOPosix
+import NIOSSL
+
+/// One entry of `listen:`, open: a socket for each event loop.
+struct EdgeListener: Sendable {
+    /// By which event loops know its TLS.
+    let id: Int
+    var config: ListenConfig
+    /// Where it ended up: the port is the system's choice when 0 was asked for.
+    let address: SocketAddress
+    let channels: [any Channel]
+    /// Of `channels`; valid for as long as these are open.
+    let descriptors: [CInt]
+
+    /// A listener that could not be opened; names it.
+    struct Unusable: Error, CustomStringConvertible {
+        var description: String
+    }
+
+    /// Opens the sockets; connections wait in them until ``accept(_:)``.
+    ///
+    /// - Parameter ports: of listeners that are open in this process.
+    static func open(
+        _ config: ListenConfig, loops: Int, ports: Set<Int>, inherited: inout InheritedSockets
+    ) throws -> [CInt] {
+        do {
+            let address = try SocketAddress.makeAddressResolvingHost(config.host, port: config.port)
+            let given = inherited.take(name: config.address, address: address.host)
+            if !given.isEmpty { return try ListeningSocket.spread(given, over: loops) }
+            return try ListeningSocket.open(address, count: loops, isOurs: ports.contains(config.port))
+        } catch {
+            let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+            throw Unusable(description: "listener \(config.address): \(reason)")
+        }
+    }
+
+    static func accept(
+        _ config: ListenConfig, id: Int, on descriptors: [CInt], edge: EdgeContext
+    ) async throws -> EdgeListener {
+        var channels: [any Channel] = []
+        do {
+            for (index, descriptor) in descriptors.enumerated() {
+                let state = edge.loops[index % edge.loops.count]
+                channels.append(try await self.accept(on: descriptor, id: id, edge: edge, state: state))
+            }
+        } catch {
+            for channel in channels { channel.close(promise: nil) }
+            for descriptor in descriptors.dropFirst(channels.count) { Glibc.close(descriptor) }
+            throw error
+        }
+        guard let address = channels.first?.localAddress else {
+            throw Unusable(description: "listener \(config.address): no socket")
+        }
+        return EdgeListener(id: id, config: config, address: address, channels: channels, descriptors: descriptors)
+    }
+
+    /// One listening socket on one loop.
+    private static func accept(
+        on descriptor: CInt, id: Int, edge: EdgeContext, state: NIOLoopBound<LoopState>
+    ) async throws -> any Channel {
+        let high = max(64 * 1024, min(edge.rules.settings.buffer, 512 * 1024))
+        return try await ServerBootstrap(group: state.eventLoop, childGroup: state.eventLoop)
+            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: high / 4, high: high))
+            .childChannelOption(
+                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 2048, maximum: 65536)
+            )
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let state = state.value
+                    try ClientPipeline.configure(channel, tls: state.tls[id], edge: edge, state: state)
+                }
+            }
+            .withBoundSocket(descriptor).get()
+    }
+
+    func close() async {
+        for channel in self.channels { try? await channel.close().get() }
+    }
+}

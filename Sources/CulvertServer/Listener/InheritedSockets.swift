@@ -1,0 +1,46 @@
+import Glibc
+import NIOCore
+
+/// Listening sockets that this process did not open: from systemd, or from the process that it takes over from.
+package struct InheritedSockets: Sendable {
+    package struct Socket: Sendable, Equatable {
+        /// The listener's address as the other process has it in its configuration; nil when it has none.
+        package var name: String?
+        package var descriptor: CInt
+
+        package init(name: String?, descriptor: CInt) {
+            self.name = name
+            self.descriptor = descriptor
+        }
+    }
+
+    private var sockets: [Socket]
+
+    package init(_ sockets: [Socket] = []) { self.sockets = sockets }
+
+    /// Those of one address, by its name or by where they listen; they are the caller's from now on.
+    ///
+    /// - Parameters:
+    ///   - name: as the configuration has it.
+    ///   - address: what that resolves to.
+    package mutating func take(name: String, address: String?) -> [CInt] {
+        let found = self.sockets.filter { socket in
+            socket.name == name || (address != nil && ListeningSocket.name(of: socket.descriptor) == address)
+        }
+        self.sockets.removeAll { found.contains($0) }
+        return found.map(\.descriptor)
+    }
+
+    /// Those that nothing has a use for.
+    ///
+    /// - Returns: where they listened.
+    package mutating func closeRest() -> [String] {
+        let rest = self.sockets
+        self.sockets = []
+        return rest.map { socket in
+            let name = socket.name ?? ListeningSocket.name(of: socket.descriptor) ?? "unknown"
+            close(socket.descriptor)
+            return name
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import Glibc
+import NIOCore
+
+/// Listening sockets of TCP, made here rather than by NIO since their descriptors are handed to the next process.
+enum ListeningSocket {
+    private static let backlog: CInt = 4096
+
+    /// Opens `count` sockets on one address; the kernel spreads connections over them (SO_REUSEPORT).
+    ///
+    /// - Parameter isOurs: the port is one that this process listens on already, and need not be free.
+    /// - Throws: an `IOError`, such as EADDRINUSE.
+    static func open(_ address: SocketAddress, count: Int, isOurs: Bool) throws -> [CInt] {
+        if !isOurs { try self.probe(address) }
+        var address = address
+        var descriptors: [CInt] = []
+        do {
+            for _ in 0..<count {
+                let descriptor = try self.open(address)
+                descriptors.append(descriptor)
+                // The others share the port that the first was given.
+                if address.port == 0 { address.port = try self.port(of: descriptor) }
+            }
+        } catch {
+            for descriptor in descriptors { close(descriptor) }
+            throw error
+        }
+        return descriptors
+    }
+
+    /// As many descriptors as there are event loops, at least: fewer are doubled, and then two loops accept from one
+    /// queue.
+    static func spread(_ descriptors: [CInt], over count: Int) throws -> [CInt] {
+        var all = descriptors
+        for descriptor in descriptors {
+            let flags = fcntl(descriptor, F_GETFL)
+            guard flags >= 0, fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) == 0,
+                fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0
+            else { throw self.failure("fcntl") }
+        }
+        while all.count < count {
+            let copy = fcntl(descriptors[all.count % descriptors.count], F_DUPFD_CLOEXEC, 0)
+            guard copy >= 0 else { throw self.failure("dup") }
+            all.append(copy)
+        }
+        return all
+    }
+
+    /// Whether an address is free.
+    ///
+    /// The sockets of one listener share their port, and would share it as well with another process of the same user:
+    /// a second Culvert, started by mistake, would take half of the first one's clients without a word. A socket that
+    /// does not share is refused, and tells.
+    private static func probe(_ address: SocketAddress) throws {
+        let descriptor = try self.make(address, sharesPort: false)
+        close(descriptor)
+    }
+
+    private static func open(_ address: SocketAddress) throws -> CInt {
+        let descriptor = try self.make(address, sharesPort: true)
+        guard listen(descriptor, self.backlog) == 0 else {
+            let failure = self.failure("listen")
+            close(descriptor)
+            throw failure
+        }
+        return descriptor
+    }
+
+    private static func make(_ address: SocketAddress, sharesPort: Bool) throws -> CInt {
+        let kind = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue)
+        let descriptor = socket(address.protocol.rawValue, kind, 0)
+        guard descriptor >= 0 else { throw self.failure("socket") }
+        var yes: CInt = 1
+        let size = socklen_t(MemoryLayout<CInt>.size)
+        // A connection of before that lingers in TIME_WAIT is in nobody's way.
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, size)
+        if sharesPort { setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &yes, size) }
+        guard address.withSockAddr({ pointer, size in bind(descriptor, pointer, socklen_t(size)) }) == 0 else {
+            let failure = self.failure("bind")
+            close(descriptor)
+            throw failure
+        }
+        return descriptor
+    }
+
+    /// Where a socket listens, as `address:port`; nil for one that is of neither IPv4 nor IPv6.
+    static func name(of descriptor: CInt) -> String? {
+        var storage = sockaddr_storage()
+        var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let result = withUnsafeMutableBytes(of: &storage) { bytes in
+            bytes.withMemoryRebound(to: sockaddr.self) { getsockname(descriptor, $0.baseAddress, &size) }
+        }
+        guard result == 0 else { return nil }
+        let family = CInt(storage.ss_family)
+        return withUnsafeBytes(of: storage) { bytes -> String? in
+            switch family {
+            case AF_INET:
+                let address = bytes.loadUnaligned(as: sockaddr_in.self)
+                return SocketAddress(address).host
+            case AF_INET6:
+                let address = bytes.loadUnaligned(as: sockaddr_in6.self)
+                return SocketAddress(address).host
+            default: return nil
+            }
+        }
+    }
+
+    private static func port(of descriptor: CInt) throws -> Int {
+        guard let name = self.name(of: descriptor), let colon = name.lastIndex(of: ":"),
+            let port = Int(name[name.index(after: colon)...])
+        else { throw self.failure("getsockname") }
+        return port
+    }
+
+    private static func failure(_ what: String) -> IOError { IOError(errnoCode: errno, reason: what) }
+}
+
+extension SocketAddress {
+    /// `address:port`, IPv6 in brackets; nil for a Unix socket.
+    var host: String? {
+        guard let ip = self.ipAddress, let port = self.port else { return nil }
+        return (ip.contains(":") ? "[\(ip)]" : ip) + ":\(port)"
+    }
+}

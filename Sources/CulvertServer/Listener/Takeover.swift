@@ -1,0 +1,182 @@
+import Glibc
+package import Logging
+import Dispatch
+import Foundation
+import NIOCore
+import Synchronization
+
+/// One process taking the listening sockets of another, over a Unix socket. Messages, each way:
+///
+///     new: takeover 1
+///     old: listener NAME   with descriptors, for each listener, in more than one message if there are many
+///     old: admin           with a descriptor, if it has the admin API
+///     old: end
+///     new: ready           it accepts
+///     old: done            it does no longer, and has let go of the admin API
+///
+/// If the new process goes before it is ready, nothing has happened.
+enum Takeover {
+    static let hello = "takeover 1"
+    static let listener = "listener "
+    static let admin = "admin"
+    static let end = "end"
+    static let ready = "ready"
+    static let done = "done"
+    /// For the other process to start, and for it to let go.
+    static let patience = 60
+
+    static func setDeadline(_ socket: CInt, seconds: Int) {
+        var time = timeval(tv_sec: seconds, tv_usec: 0)
+        let size = socklen_t(MemoryLayout<timeval>.size)
+        setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &time, size)
+        setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &time, size)
+    }
+}
+
+/// Why a process could not take over; nothing has changed for the other.
+package struct TakeoverFailure: Error, CustomStringConvertible {
+    package var description: String
+}
+
+/// The side of the process that comes.
+package final class TakeoverClient: Sendable {
+    package let listeners: InheritedSockets
+    package let admin: CInt?
+    private let socket: CInt
+
+    private init(socket: CInt, listeners: InheritedSockets, admin: CInt?) {
+        self.socket = socket
+        self.listeners = listeners
+        self.admin = admin
+    }
+
+    /// - Returns: nil when no process listens at `path`.
+    package static func begin(path: String) throws -> TakeoverClient? {
+        guard let socket = try UnixSocket.connect(path, isPacket: true) else { return nil }
+        Takeover.setDeadline(socket, seconds: Takeover.patience)
+        var sockets: [InheritedSockets.Socket] = []
+        var admin: CInt?
+        do {
+            try DescriptorPassing.send(.init(text: Takeover.hello), on: socket)
+            while let message = try DescriptorPassing.receive(from: socket), message.text != Takeover.end {
+                if message.text.hasPrefix(Takeover.listener) {
+                    let name = String(message.text.dropFirst(Takeover.listener.count))
+                    sockets += message.descriptors.map { .init(name: name, descriptor: $0) }
+                } else if message.text == Takeover.admin {
+                    admin = message.descriptors.first
+                }
+            }
+        } catch {
+            close(socket)
+            throw TakeoverFailure(description: "takeover at \(path): \(error)")
+        }
+        guard !sockets.isEmpty else {
+            close(socket)
+            throw TakeoverFailure(description: "takeover at \(path): the other process gave no listener")
+        }
+        return TakeoverClient(socket: socket, listeners: InheritedSockets(sockets), admin: admin)
+    }
+
+    /// We accept; returns when the other process does no longer. Blocks.
+    package func finish() throws {
+        defer { close(self.socket) }
+        do {
+            try DescriptorPassing.send(.init(text: Takeover.ready), on: self.socket)
+            guard try DescriptorPassing.receive(from: self.socket)?.text == Takeover.done else {
+                throw TakeoverFailure(description: "takeover: the other process broke off")
+            }
+        } catch let error as IOError {
+            throw TakeoverFailure(description: "takeover: \(error)")
+        }
+    }
+}
+
+/// The side of the process that goes.
+package final class TakeoverServer: Sendable {
+    package struct Handlers: Sendable {
+        package var listeners: @Sendable () -> [(name: String, descriptors: [CInt])]
+        package var admin: CInt?
+        /// The other process accepts: called once. It calls back when this one does no longer.
+        package var handOver: @Sendable (_ done: @escaping @Sendable () -> Void) -> Void
+
+        package init(
+            listeners: @escaping @Sendable () -> [(name: String, descriptors: [CInt])], admin: CInt?,
+            handOver: @escaping @Sendable (_ done: @escaping @Sendable () -> Void) -> Void
+        ) {
+            self.listeners = listeners
+            self.admin = admin
+            self.handOver = handOver
+        }
+    }
+
+    private let path: String
+    private let socket: CInt
+    private let handlers: Handlers
+    private let logger: Logger
+    private let isStopped = Atomic<Bool>(false)
+
+    /// Listens; who may connect is the owner of the process alone.
+    package init(path: String, handlers: Handlers, logger: Logger) throws {
+        self.path = path
+        self.socket = try UnixSocket.listen(path, isPacket: true)
+        self.handlers = handlers
+        self.logger = logger
+        // Blocking calls, for which neither an event loop nor a task is the place.
+        Thread.detachNewThread { self.serve() }
+    }
+
+    package func stop() { self.isStopped.store(true, ordering: .relaxed) }
+
+    private func serve() {
+        var isHandedOver = false
+        while !isHandedOver, !self.isStopped.load(ordering: .relaxed) {
+            var waiting = pollfd(fd: self.socket, events: Int16(POLLIN), revents: 0)
+            guard poll(&waiting, 1, 200) > 0 else { continue }
+            let peer = accept(self.socket, nil, nil)
+            guard peer >= 0 else { continue }
+            isHandedOver = self.serve(peer)
+            close(peer)
+        }
+        // Before the other process makes its own: it waits for this in turn.
+        if !isHandedOver { self.leave() }
+    }
+
+    private func leave() {
+        UnixSocket.remove(self.path)
+        close(self.socket)
+    }
+
+    private func serve(_ peer: CInt) -> Bool {
+        Takeover.setDeadline(peer, seconds: Takeover.patience)
+        do {
+            guard try DescriptorPassing.receive(from: peer)?.text == Takeover.hello else { return false }
+            for listener in self.handlers.listeners() {
+                var rest = listener.descriptors[...]
+                while !rest.isEmpty {
+                    let part = rest.prefix(DescriptorPassing.mostDescriptors)
+                    rest = rest.dropFirst(part.count)
+                    try DescriptorPassing.send(
+                        .init(text: Takeover.listener + listener.name, descriptors: Array(part)), on: peer)
+                }
+            }
+            if let admin = self.handlers.admin {
+                try DescriptorPassing.send(.init(text: Takeover.admin, descriptors: [admin]), on: peer)
+            }
+            try DescriptorPassing.send(.init(text: Takeover.end), on: peer)
+            guard try DescriptorPassing.receive(from: peer)?.text == Takeover.ready else {
+                self.logger.warning("takeover broken off; nothing has changed")
+                return false
+            }
+        } catch {
+            self.logger.warning("takeover failed; nothing has changed", metadata: ["reason": "\(error)"])
+            return false
+        }
+        self.logger.info("another process takes over")
+        let done = DispatchSemaphore(value: 0)
+        self.handlers.handOver { done.signal() }
+        _ = done.wait(timeout: .now() + .seconds(Takeover.patience))
+        self.leave()
+        try? DescriptorPassing.send(.init(text: Takeover.done), on: peer)
+        return true
+    }
+}

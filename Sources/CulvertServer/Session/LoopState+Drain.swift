@@ -1,0 +1,64 @@
+import CulvertCore
+import DequeModule
+import NIOCore
+
+/// Sessions that are closed one after the other, on one timer.
+struct PendingClosings {
+    var frame: CloseFrame
+    /// When the last of them is due, and those that begin meanwhile.
+    var end: NIODeadline
+    /// For a message that is on its way.
+    var patience: TimeAmount
+    var due: Deque<(at: NIODeadline, id: SessionID)> = []
+}
+
+extension LoopState {
+    /// Closes every session over `spread`, and those that a dial which is under way still brings.
+    ///
+    /// - Returns: done when the last has ended.
+    func drain(_ frame: CloseFrame, spread: TimeAmount) -> EventLoopFuture<Void> {
+        let now = NIODeadline.now()
+        // Two clients that came one after the other are not sent away so: whoever they go to has enough to do.
+        let open = self.sessions.values.filter(\.isOpen).map(\.id).shuffled()
+        var generator = SystemRandomNumberGenerator()
+        let offsets = DrainSchedule.offsets(count: open.count, over: spread, using: &generator)
+        var closings = PendingClosings(
+            frame: frame, end: now + spread, patience: min(spread, self.rules.closeTimeout))
+        closings.due = Deque(zip(offsets, open).map { (at: now + $0, id: $1) })
+        self.closings = closings
+        let done = self.whenEnded()
+        self.closeDue()
+        return done
+    }
+
+    private func closeDue() {
+        let now = NIODeadline.now()
+        guard let closings = self.closings else { return }
+        while let next = self.closings?.due.first, next.at <= now {
+            self.closings?.due.removeFirst()
+            self.session(next.id)?.shutdown(closings.frame, patience: closings.patience)
+        }
+        guard let next = self.closings?.due.first else { return }
+        let bound = NIOLoopBound(self, eventLoop: self.loop)
+        self.loop.scheduleTask(deadline: next.at) { bound.value.closeDue() }
+    }
+
+    /// A session that was being opened when the others were told to go.
+    func closeLatecomer(_ session: Session) {
+        guard let closings = self.closings else { return }
+        let isFirst = closings.due.isEmpty
+        self.closings?.due.append((at: max(closings.end, .now()), id: session.id))
+        if isFirst { self.closeDue() }
+    }
+
+    /// Polled sessions whose next request may reach another process.
+    func closePolled(_ frame: CloseFrame) {
+        for session in self.sessions.values.filter({ $0.isPolled && $0.isOpen }) { session.shutdown(frame) }
+    }
+
+    /// Nobody is waited for any more.
+    func cut() {
+        for session in Array(self.sessions.values) { session.cut() }
+        for connection in Array(self.connections.values) { connection.cut() }
+    }
+}

@@ -1,0 +1,84 @@
+import CulvertCore
+import Logging
+import NIOCore
+
+/// How many sessions of a loop a change of the configuration leaves.
+struct Judgement: Sendable {
+    var kept = 0
+    var closed = 0
+}
+
+/// An open session under a configuration that it was not opened with.
+extension Session {
+    /// Whether nothing has begun to end it.
+    var isOpen: Bool { !self.isEnded && self.machine.closing.ending == nil }
+
+    /// The route that it has under `rules`; nil when there is no place for it: route, origin, transport or token would
+    /// not open it now, or it leads to a server that is no more.
+    func route(under rules: EdgeRules, keyring: TokenKeyring, haveJWTRulesChanged: Bool) -> Route? {
+        let token = self.credential.flatMap { keyring.current($0)?.token }
+        // Its claims were looked at once, under other rules, and are not here any more.
+        if haveJWTRulesChanged, token?.source == .jwt { return nil }
+        guard
+            let route = rules.gate.stillAdmits(
+                host: self.facts.host, path: self.facts.basePath, origins: self.facts.origins,
+                transport: self.transport, token: token),
+            route.upstream == self.facts.route.upstream
+        else { return nil }
+        let servers = rules.connectors[route.upstream]?.pool.servers ?? []
+        return servers.contains { $0.config.url == self.lease.server.config.url } ? route : nil
+    }
+
+    func adopt(_ rules: EdgeRules, haveJWTRulesChanged: Bool) {
+        self.reviewCredential()
+        guard self.isOpen else { return }
+        guard
+            let route = self.route(
+                under: rules, keyring: self.state.keyring, haveJWTRulesChanged: haveJWTRulesChanged)
+        else {
+            let reason = "configuration changed"
+            self.dismiss(CloseFrame(code: rules.config.reload.closeCode, reason: reason), upstreamReason: reason)
+            return
+        }
+        self.facts.route = route
+        self.machine.adopt(rules.settings)
+    }
+}
+
+extension LoopState {
+    /// Tables and sessions change over in one turn of the loop.
+    ///
+    /// - Parameter changes: of the tokens that stand in the configuration, and of keys.
+    func apply(rules: EdgeRules, changes: [TokenChange]) -> Judgement {
+        let haveJWTRulesChanged = Self.haveJWTRulesChanged(self.rules, rules)
+        self.setRules(rules)
+        self.keyring.expiryGrace = rules.expiryGrace
+        if haveJWTRulesChanged { self.keyring.forgetVerified() }
+        let open = self.sessions.values.filter(\.isOpen)
+        self.apply(changes)
+        for session in open { session.adopt(rules, haveJWTRulesChanged: haveJWTRulesChanged) }
+        let kept = open.count(where: \.isOpen)
+        return Judgement(kept: kept, closed: open.count - kept)
+    }
+
+    /// What ``apply(rules:changes:)`` would come to.
+    func forecast(rules: EdgeRules, changes: [TokenChange]) -> Judgement {
+        let haveJWTRulesChanged = Self.haveJWTRulesChanged(self.rules, rules)
+        var keyring = self.keyring
+        keyring.expiryGrace = rules.expiryGrace
+        for change in changes { keyring.apply(change) }
+        let now = Clock.unixSeconds()
+        let open = self.sessions.values.filter(\.isOpen)
+        let kept = open.count { session in
+            let fault = session.credential.flatMap { keyring.fault(of: $0, now: now, isOpening: false) }
+            return fault == nil
+                && session.route(under: rules, keyring: keyring, haveJWTRulesChanged: haveJWTRulesChanged) != nil
+        }
+        return Judgement(kept: kept, closed: open.count - kept)
+    }
+
+    private static func haveJWTRulesChanged(_ old: EdgeRules, _ new: EdgeRules) -> Bool {
+        let (old, new) = (old.config.authentication.jwt, new.config.authentication.jwt)
+        return old != nil && old?.rules != new?.rules
+    }
+}

@@ -1,0 +1,73 @@
+import ArgumentParser
+import Foundation
+import NIOHTTP1
+
+struct Reload: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Have a running proxy read its configuration, certificates, tokens and keys anew.")
+
+    @OptionGroup var admin: AdminOptions
+    @Flag(help: "Change nothing; say what would change.") var dryRun = false
+
+    func run() async throws {
+        try await self.reporting {
+            let client = AdminClient(options: self.admin)
+            let query = [("dry_run", self.dryRun ? "true" : nil)]
+            client.show(
+                try await client.ask(.POST, ["reload"], query: query),
+                columns: [
+                    ("CHANGED", "changed"), ("NEEDS RESTART", "needs_restart"), ("ADDED", "listeners_added"),
+                    ("REMOVED", "listeners_closed"), ("KEPT", "sessions_kept"), ("CLOSED", "sessions_closed"),
+                ])
+        }
+    }
+}
+
+struct Drain: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Have a running proxy send its sessions away and stop; or see how far it is.")
+
+    @OptionGroup var admin: AdminOptions
+    @Option(help: "How long new sessions are still taken, such as 5s.") var delay: String?
+    @Option(help: "Over how long sessions are closed, such as 30s.") var spread: String?
+    @Option(help: "After how long the rest is cut, such as 60s.") var deadline: String?
+    @Option(help: "The close code.") var code: Int?
+    @Flag(help: "Begin nothing; show how far it is.") var status = false
+
+    func run() async throws {
+        try await self.reporting {
+            let client = AdminClient(options: self.admin)
+            var body: [String: Any] = [:]
+            body["delay"] = self.delay
+            body["spread"] = self.spread
+            body["deadline"] = self.deadline
+            body["code"] = self.code
+            let answer =
+                self.status
+                ? try await client.ask(.GET, ["drain"]) : try await client.ask(.POST, ["drain"], body: body)
+            client.show(
+                answer,
+                columns: [
+                    ("PHASE", "phase"), ("SESSIONS", "sessions"), ("AT START", "sessions_at_start"),
+                    ("SINCE", "started_at"), ("SPREAD", "spread"), ("DEADLINE", "deadline"),
+                ])
+        }
+    }
+}
+
+struct Certificates: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "List the certificates in service and when they end.")
+
+    @OptionGroup var admin: AdminOptions
+
+    func run() async throws {
+        try await self.reporting {
+            let client = AdminClient(options: self.admin)
+            client.show(
+                try await client.ask(.GET, ["certificates"]),
+                columns: [
+                    ("LISTENER", "listener"), ("NAMES", "names"), ("UNTIL", "not_after"), ("FILE", "file"),
+                ])
+        }
+    }
+}

@@ -1,0 +1,433 @@
+"""The configuration is read anew while sessions are open: each of them is judged on its own."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import time
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from kit.admin import Admin
+from kit.backend import Backend
+from kit.edge import BIN, ORIGIN, OTHER_TOKEN, TOKEN, digest, free_port, make_certificate, wait_for
+from kit.knock import knock
+from kit.poll import client, open_session
+
+
+def edit(edge, *changes):
+    text = edge.config.read_text()
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    edge.config.write_text(text)
+
+
+def reload(edge, **parameters):
+    with Admin(edge) as admin:
+        return admin.post("/v1/reload", params=parameters)
+
+
+def dial(edge, path="/", token=TOKEN, origin=None):
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return connect(edge.wss + path, ssl=edge.ssl, additional_headers=headers, origin=origin, compression=None)
+
+
+async def echoes(ws):
+    async with asyncio.timeout(10):
+        await ws.send("x")
+        return await ws.recv() == "x"
+
+
+async def closing(ws):
+    """The code and reason that the session ends with."""
+    async with asyncio.timeout(10):
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await ws.recv()
+    return ws.close_code, ws.close_reason
+
+
+async def status(edge, token):
+    """What an opening is answered with."""
+    return (await asyncio.to_thread(knock, edge, "websocket", token=token)).status
+
+
+GONE = (1012, "configuration changed")
+
+
+# --- who stays and who goes ------------------------------------------------------------------------------------------
+
+def test_a_reload_without_a_change_closes_nobody(backend, make_edge):
+    edge = make_edge(backend.port)
+
+    async def run():
+        async with dial(edge) as ws:
+            assert await echoes(ws)
+            answer = reload(edge).json()
+            assert answer == {
+                "dry_run": False, "changed": [], "needs_restart": [], "listeners_added": [], "listeners_closed": [],
+                "sessions_kept": 1, "sessions_closed": 0}
+            assert await echoes(ws)
+
+    asyncio.run(run())
+
+
+def test_a_route_that_is_gone_takes_its_sessions_with_it(backend, make_edge):
+    edge = make_edge(backend.port, extra_routes="  - { path: /extra, upstream: echo, host: localhost }")
+
+    async def run():
+        async with dial(edge) as stays, dial(edge, "/native-only/a") as goes:
+            edit(edge, ("  - { path: /native-only, upstream: echo, transports: [websocket] }\n", ""),
+                 ("path: /\n", "path: /base\n"), ("path: /extra", "path: /"))
+            answer = reload(edge).json()
+            # Of the native ones one has another route now, and the other none that its transport may use.
+            assert (answer["sessions_kept"], answer["changed"]) == (2, ["routes"])
+            assert await echoes(stays) and await echoes(goes)
+            edit(edge, ("  - { path: /, upstream: echo, host: localhost }", ""))
+            assert reload(edge).json()["sessions_closed"] == 2
+            assert await closing(stays) == await closing(goes) == GONE
+
+    asyncio.run(run())
+
+
+def test_an_origin_that_is_not_allowed_any_more(backend, make_edge):
+    edge = make_edge(backend.port)
+
+    async def run():
+        async with dial(edge, origin=ORIGIN) as goes, dial(edge, origin="https://a.wild.example") as stays, \
+                dial(edge) as without:
+            edit(edge, (f'allow: ["{ORIGIN}", "https://*.wild.example"]', 'allow: ["https://*.wild.example"]'))
+            assert reload(edge).json()["sessions_closed"] == 1
+            assert await closing(goes) == GONE
+            assert await echoes(stays) and await echoes(without)
+
+    asyncio.run(run())
+
+
+def test_a_token_that_is_gone_or_has_another_secret_or_opens_less(backend, make_edge):
+    edge = make_edge(backend.port)
+
+    async def run():
+        async with dial(edge) as alice, dial(edge, token=OTHER_TOKEN) as bob, dial(edge, "/open", token=None) as anybody:
+            edit(edge, (f'id: bob, sha256: "{digest(OTHER_TOKEN)}"', f'id: bob, sha256: "{digest("another")}"'))
+            assert reload(edge).json()["sessions_closed"] == 1
+            assert await closing(bob) == (4401, "token rotated")
+            assert await echoes(alice) and await echoes(anybody)
+            assert await status(edge, "another") == 101
+            assert await status(edge, OTHER_TOKEN) == 401
+            edit(edge, ('subject: alice, routes: ["/"]', 'subject: alice, routes: ["/other"]'))
+            assert reload(edge).json()["sessions_closed"] == 1
+            assert await closing(alice) == GONE
+            assert await echoes(anybody)
+            edit(edge, (f'    - {{ id: alice, sha256: "{digest(TOKEN)}", subject: alice, routes: ["/other"] }}\n', ""))
+            assert reload(edge).json()["sessions_closed"] == 0
+            assert await status(edge, TOKEN) == 401
+
+    asyncio.run(run())
+
+
+def test_a_minted_token_is_not_the_files_business(backend, make_edge):
+    edge = make_edge(backend.port)
+    with Admin(edge) as admin:
+        token = admin.mint()
+
+    async def run():
+        async with dial(edge, token=token["secret"]) as ws:
+            edit(edge, ('subject: bob, routes: ["/"]', 'subject: bob, routes: ["/x"]'))
+            assert reload(edge).json()["sessions_kept"] == 1
+            assert await echoes(ws)
+
+    asyncio.run(run())
+    edit(edge, ("{ id: bob,", f"{{ id: {token['id']},"))
+    answer = reload(edge)
+    assert answer.status_code == 409 and token["id"] in answer.json()["detail"]
+    assert knock(edge, "websocket", token=token["secret"]).status == 101
+
+
+def test_a_server_that_is_gone_and_another_that_stays(make_edge):
+    backends = [Backend() for _ in range(2)]
+    ports = [b.port for b in backends]
+    servers = [f'{{ url: "ws://127.0.0.1:{p}" }}' for p in ports]
+    edge = make_edge(0, upstream=f"{{ servers: [ {', '.join(servers)} ] }}")
+
+    async def run():
+        async with contextlib.AsyncExitStack() as stack:
+            made = [await stack.enter_async_context(dial(edge)) for _ in range(4)]
+            at = {s["id"]: s["server"] for s in Admin(edge).sessions()}
+            assert sorted(at.values()) == sorted(f"ws://127.0.0.1:{p}" for p in ports * 2)
+            # Another weight is no reason to go, and open sessions still count.
+            edit(edge, (servers[0], f'{{ url: "ws://127.0.0.1:{ports[0]}", weight: 3 }}'))
+            assert reload(edge).json()["sessions_kept"] == 4
+            for ws in [await stack.enter_async_context(dial(edge)) for _ in range(4)]:
+                assert await echoes(ws)
+                made.append(ws)
+            assert [len(b.connections) for b in backends] == [6, 2]
+            at = {s["id"]: s["server"] for s in Admin(edge).sessions()}
+            edit(edge, (f", {servers[1]}", ""))
+            answer = reload(edge).json()
+            assert (answer["sessions_kept"], answer["sessions_closed"]) == (6, 2)
+            for ws in made:
+                if at[ws.response.headers["Culvert-Session"]].endswith(str(ports[1])):
+                    assert await closing(ws) == GONE
+                else:
+                    assert await echoes(ws)
+
+    asyncio.run(run())
+    for backend in backends:
+        backend.stop()
+
+
+def test_polled_sessions_are_judged_alike(backend, make_edge):
+    edge = make_edge(backend.port, sections="reload: { close_code: 4999 }")
+    with client(edge) as http, httpx.Client(base_url=edge.https, verify=edge.ssl) as anybody:
+        goes = open_session(http)
+        stays = open_session(anybody, "/open")
+        edit(edge, ("  - path: /\n", "  - path: /elsewhere\n"))
+        answer = reload(edge).json()
+        assert (answer["sessions_kept"], answer["sessions_closed"]) == (1, 1)
+        # The route is gone, and with it the way to hear why.
+        assert http.get(goes).status_code == 404
+        assert anybody.post(stays, json={"first": 1, "messages": [{"text": "x"}]}).status_code == 200
+        assert anybody.get(stays).json()["messages"] == [{"text": "x"}]
+
+
+def test_a_polled_session_is_told_the_code(backend, make_edge):
+    edge = make_edge(backend.port, sections="reload: { close_code: 4999 }")
+    with client(edge) as http:
+        at = open_session(http)
+        edit(edge, ('allow: ["https://app', 'allow: ["https://other'), ("missing: allow }", "missing: reject }"))
+        assert reload(edge).json()["sessions_closed"] == 1
+        edit(edge, ("missing: reject }", "missing: allow }"))
+        assert reload(edge).json()["sessions_closed"] == 0
+        assert http.get(at).json()["close"] == {"code": 4999, "reason": "configuration changed"}
+
+
+# --- all or nothing --------------------------------------------------------------------------------------------------
+
+def test_a_file_that_is_wrong_changes_nothing_and_says_why(backend, make_edge):
+    edge = make_edge(backend.port)
+
+    async def run():
+        async with dial(edge) as ws:
+            edit(edge, ("  - path: /\n", "  - path: /elsewhere\n"), ("session: { ", "session: { hold: 5, "))
+            answer = reload(edge)
+            assert answer.status_code == 422
+            assert answer.headers["content-type"] == "application/problem+json"
+            [error] = answer.json()["errors"]
+            assert error["key"] == "session.hold" and "unit" in error["detail"] and error["line"] > 1
+            assert await echoes(ws)
+            edge.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: edge.events("reload refused; nothing has changed"), what="the log to say so")
+            assert await echoes(ws)
+            assert await status(edge, TOKEN) == 101
+
+    asyncio.run(run())
+
+
+def test_an_address_in_use_or_a_certificate_that_is_none(backend, make_edge, tmp_path):
+    edge = make_edge(backend.port)
+    edit(edge, ("routes:\n", f"  - address: 127.0.0.1:{backend.port}\nroutes:\n"))
+    answer = reload(edge)
+    assert answer.status_code == 409 and "in use" in answer.json()["detail"]
+    edit(edge, (f"  - address: 127.0.0.1:{backend.port}\n", ""))
+    (edge.folder / "bad.pem").write_text("nothing")
+    edit(edge, (str(edge.cert), str(edge.folder / "bad.pem")))
+    answer = reload(edge)
+    assert answer.status_code in (409, 422) and "bad.pem" in answer.json()["detail"]
+    assert knock(edge, "websocket", token=TOKEN).status == 101
+
+
+def test_a_dry_run_says_what_would_happen(backend, make_edge):
+    edge = make_edge(backend.port)
+    port = free_port()
+
+    async def run():
+        async with dial(edge) as alice, dial(edge, "/open", token=None) as anybody:
+            edit(edge, (f'id: alice, sha256: "{digest(TOKEN)}"', f'id: alice, sha256: "{digest("another")}"'),
+                 ("routes:\n", f"  - address: 127.0.0.1:{port}\nroutes:\n"))
+            forecast = reload(edge, dry_run="true").json()
+            assert (forecast["sessions_kept"], forecast["sessions_closed"]) == (1, 1)
+            assert forecast["listeners_added"] == [f"127.0.0.1:{port}"]
+            assert await echoes(alice)
+            with pytest.raises(OSError):
+                await connect(f"ws://127.0.0.1:{port}/open")
+            done = reload(edge).json()
+            assert done == {**forecast, "dry_run": False}
+            assert await closing(alice) == (4401, "token rotated")
+            async with connect(f"ws://127.0.0.1:{port}/open") as ws:
+                assert await echoes(ws)
+            assert await echoes(anybody)
+
+    asyncio.run(run())
+
+
+def test_listeners_come_and_go_and_their_sessions_stay(backend, make_edge):
+    edge = make_edge(backend.port)
+    port = free_port()
+
+    async def run():
+        plain = connect(f"ws://127.0.0.1:{edge.plain_port}/", additional_headers=edge.auth)
+        async with plain as old, dial(edge) as secure:
+            edit(edge, (f"  - address: 127.0.0.1:{edge.plain_port}\n", f"  - address: 127.0.0.1:{port}\n"))
+            answer = reload(edge).json()
+            assert answer["listeners_added"] == [f"127.0.0.1:{port}"]
+            assert answer["listeners_closed"] == [f"127.0.0.1:{edge.plain_port}"]
+            assert await echoes(old) and await echoes(secure)
+            with pytest.raises(OSError):
+                await connect(f"ws://127.0.0.1:{edge.plain_port}/open")
+            async with connect(f"ws://127.0.0.1:{port}/open") as ws:
+                assert await echoes(ws)
+
+    asyncio.run(run())
+
+
+def test_what_needs_a_restart_is_named_and_the_rest_holds(backend, make_edge):
+    edge = make_edge(backend.port)
+    edit(edge, ("log: { format: json }", "log: { format: text }"), ("  - path: /open\n", "  - path: /opened\n"),
+         (f"127.0.0.1:{edge.admin_port}", f"127.0.0.1:{free_port()}"))
+    answer = reload(edge).json()
+    assert answer["needs_restart"] == ["admin", "log"]
+    assert answer["changed"] == ["routes", "admin", "log"]
+    with Admin(edge) as admin:
+        assert "/opened" in admin.get("/v1/config").json()["yaml"]
+        assert f"127.0.0.1:{edge.admin_port}" in admin.get("/v1/config").json()["yaml"]
+        [line] = [e for e in admin.get("/v1/audit").json()["items"] if e["action"] == "config.reload"]
+        assert line["target"] == "routes admin log"
+
+
+def test_a_signal_reloads(backend, make_edge):
+    edge = make_edge(backend.port)
+
+    async def run():
+        async with dial(edge) as ws:
+            edit(edge, ("  - path: /\n", "  - path: /elsewhere\n"))
+            edge.process.send_signal(signal.SIGHUP)
+            assert await closing(ws) == GONE
+
+    asyncio.run(run())
+    [event] = edge.events("configuration reloaded")
+    assert (event["changed"], event["sessions_closed"]) == ("routes", 1)
+
+
+def test_a_command_reloads(backend, make_edge):
+    edge = make_edge(backend.port)
+    options = ["--url", f"http://127.0.0.1:{edge.admin_port}", "--token-file", edge.folder / "culvert.admin-token"]
+    edit(edge, ("session: { ", "session: { hold: 9s"))
+    out = subprocess.run([BIN, "reload", "--json", *options], capture_output=True, text=True, timeout=20)
+    assert json.loads(out.stdout)["changed"] == ["session"]
+    edit(edge, ("hold: 9s", "hold: 9"))
+    out = subprocess.run([BIN, "reload", *options], capture_output=True, text=True, timeout=20)
+    assert out.returncode == 1 and "session.hold" in out.stderr
+
+
+def test_settings_hold_for_open_sessions_too(backend, make_edge):
+    edge = make_edge(backend.port, session="hold: 30s")
+    with client(edge) as http:
+        at = open_session(http)
+        edit(edge, ("hold: 30s", "hold: 100ms"))
+        assert reload(edge).json()["sessions_kept"] == 1
+        start = time.monotonic()
+        assert http.get(at).status_code == 204
+        assert time.monotonic() - start < 10
+
+
+# --- many ------------------------------------------------------------------------------------------------------------
+
+def test_fifty_reloads_with_a_thousand_sessions(make_edge):
+    """A token and a route change with each; those sessions go, and nobody else."""
+    backend = Backend()
+    tokens = "".join(
+        f'    - {{ id: t{n}, sha256: "{digest(f"secret-{n}-0")}", subject: s{n}, routes: ["/"] }}\n' for n in range(25))
+    routes = "".join(f"  - {{ path: /r{n}, upstream: echo, authentication: none }}\n" for n in range(25))
+    edge = make_edge(backend.port, tokens=tokens, extra_routes=routes)
+
+    async def run():
+        by_token, by_route = {n: [] for n in range(25)}, {n: [] for n in range(25)}
+        gate = asyncio.Semaphore(50)
+
+        async def open_one(n, route):
+            async with gate:
+                if route:
+                    ws = await dial(edge, f"/r{n}", token=None)
+                    by_route[n].append(ws)
+                else:
+                    ws = await dial(edge, token=f"secret-{n}-0")
+                    by_token[n].append(ws)
+
+        async with asyncio.timeout(120):
+            await asyncio.gather(*(open_one(i % 25, i % 2 == 0) for i in range(1000)))
+        everybody = {ws for group in (by_token, by_route) for list in group.values() for ws in list}
+        assert len(everybody) == 1000
+        began = time.monotonic()
+        gone = set()
+        for turn in range(50):
+            n = turn // 2
+            if turn % 2:
+                edit(edge, (f"path: /r{n},", f"path: /moved{n},"))
+                leaving, frame = by_route[n], GONE
+            else:
+                edit(edge, (digest(f"secret-{n}-0"), digest(f"secret-{n}-1")))
+                leaving, frame = by_token[n], (4401, "token rotated")
+            answer = await asyncio.to_thread(reload, edge)
+            body = answer.json()
+            assert (body["sessions_closed"], body["sessions_kept"]) == (len(leaving), 1000 - len(gone) - len(leaving))
+            for ws in leaving:
+                assert await closing(ws) == frame
+            gone.update(leaving)
+            # A few of those that stay are asked each time, and in the end all there are.
+            for group in (by_token, by_route):
+                for list in group.values():
+                    if list and list[0] not in gone:
+                        assert await echoes(list[0])
+                        break
+        assert time.monotonic() - began < 60
+        assert len(gone) == 1000
+
+    asyncio.run(run())
+    backend.stop()
+
+
+# --- certificates ----------------------------------------------------------------------------------------------------
+
+def served(edge):
+    """The certificate that a new connection gets."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", edge.tls_port), timeout=5) as plain:
+        with context.wrap_socket(plain, server_hostname="localhost") as secure:
+            return secure.getpeercert(binary_form=True)
+
+
+def test_certificates_are_swapped_by_themselves(backend, make_edge, tmp_path):
+    edge = make_edge(backend.port, sections="reload: { watch: 100ms }")
+    old = served(edge)
+    new_cert, new_key = make_certificate(tmp_path)
+
+    async def run():
+        async with dial(edge) as ws:
+            # A certificate whose key is not there yet is not served.
+            edge.cert.write_text(new_cert.read_text())
+            wait_for(lambda: edge.events("certificates not changed; those before stay"), what="the log to say so")
+            assert served(edge) == old
+            (edge.folder / "localhost.key").write_text(new_key.read_text())
+            wait_for(lambda: served(edge) == ssl.PEM_cert_to_DER_cert(new_cert.read_text()), what="the swap")
+            assert await echoes(ws)
+
+    asyncio.run(run())
+    assert knock(edge, "websocket", token=TOKEN).status == 101
+
+
+def test_expiry_is_shown_and_warned_of(backend, make_edge):
+    edge = make_edge(backend.port)
+    with Admin(edge) as admin:
+        [item] = admin.get("/v1/certificates").json()["items"]
+    assert item["file"] == str(edge.cert) and item["names"] == ["localhost"]
+    assert 86400 < item["seconds_left"] <= 2 * 86400
+    wait_for(lambda: edge.events("certificate expires soon"), what="the log to warn")
