@@ -127,6 +127,8 @@ package final class EdgeServer: Sendable {
 
     package var sessions: EdgeSessions { EdgeSessions(edge: self.edge) }
 
+    package var limits: EdgeLimits { EdgeLimits(edge: self.edge) }
+
     package var upstreams: EdgeUpstreams { EdgeUpstreams(edge: self.edge) }
 
     /// Sessions open or being opened.

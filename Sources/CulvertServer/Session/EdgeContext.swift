@@ -19,7 +19,7 @@ final class EdgeContext: Sendable {
     let log: SessionLog
     /// Tells this process from its peers in session identifiers.
     let node: UInt16
-    private let open = Atomic<Int>(0)
+    let admissions = Admissions()
     private let draining = Atomic<Bool>(false)
     private let current: Mutex<EdgeRules>
 
@@ -35,23 +35,11 @@ final class EdgeContext: Sendable {
     /// Those that were set last; for the control plane, since loops have their own.
     var rules: EdgeRules { self.current.withLock(\.self) }
 
-    func load(limit: Int) -> Gate.Load {
-        Gate.Load(open: self.openSessions, limit: limit, isDraining: self.isDraining)
-    }
+    var load: Gate.Load { Gate.Load(isDraining: self.isDraining) }
 
-    var openSessions: Int { self.open.load(ordering: .relaxed) }
+    var openSessions: Int { self.admissions.openSessions }
 
     var isDraining: Bool { self.draining.load(ordering: .relaxed) }
 
     func drain() { self.draining.store(true, ordering: .relaxed) }
-
-    func sessionOpened(_ credential: Credential?) {
-        self.open.wrappingAdd(1, ordering: .relaxed)
-        credential?.entry.use.sessionOpened()
-    }
-
-    func sessionClosed(_ credential: Credential?) {
-        self.open.wrappingSubtract(1, ordering: .relaxed)
-        credential?.entry.use.sessionClosed()
-    }
 }

@@ -17,6 +17,7 @@ package struct AdminAPI: Sendable {
     let desk: TokenDesk
     let sessions: any SessionDirectory
     let upstreams: EdgeUpstreams
+    let limits: EdgeLimits
     private let token: AdminToken
     /// Names under which the listener may be called; nil for a Unix socket, which no browser reaches.
     private let hosts: Set<String>?
@@ -26,11 +27,12 @@ package struct AdminAPI: Sendable {
 
     package init(
         config: ProxyConfig, admin: AdminConfig, desk: TokenDesk, sessions: any SessionDirectory,
-        upstreams: EdgeUpstreams, token: AdminToken, health: @escaping @Sendable () -> Health
+        upstreams: EdgeUpstreams, limits: EdgeLimits, token: AdminToken, health: @escaping @Sendable () -> Health
     ) {
         self.desk = desk
         self.sessions = sessions
         self.upstreams = upstreams
+        self.limits = limits
         self.token = token
         self.health = health
         self.redactedConfig = config.redactedYAML()
@@ -74,6 +76,7 @@ package struct AdminAPI: Sendable {
             case "sessions": return try await self.sessions(request, Array(path.dropFirst(2)))
             case "upstreams": return try await self.upstreams(request, Array(path.dropFirst(2)))
             case "jwt": return try await self.jwt(request, Array(path.dropFirst(2)))
+            case "limits" where path.count == 2: return try self.limits(request)
             case "audit" where path.count == 2: return try await self.audit(request)
             case "config" where path.count == 2:
                 try Self.allow(request, [.GET, .HEAD])
