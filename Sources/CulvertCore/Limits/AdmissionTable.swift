@@ -5,8 +5,8 @@ package import NIOCore
 ///
 /// At most `capacity` are known. One with sessions or handshakes is never forgotten. With each newcomer two are looked
 /// at in turn, and forgotten if they have nothing open and a full bucket, since nothing is lost. When the table is full
-/// nevertheless a few are looked at for such a one, or else for one that has nothing open, which loses its bucket. If all
-/// of them have sessions the newcomer is let in uncounted: there are other limits.
+/// nevertheless a few are looked at for such a one, or else for one that has nothing open, which loses its bucket. If
+/// all of them have sessions the newcomer is let in uncounted: there are other limits.
 package struct AdmissionTable<Key: Hashable & Sendable>: Sendable {
     /// How many are looked at for one to forget.
     private static var looks: Int { 16 }

@@ -217,7 +217,8 @@ package struct LimitsConfig: Sendable, Equatable {
     package init(
         connections: Int, message: Int, handshake: TimeAmount, header: Int
     ) {
-        self.process = AdmissionLimits(handshakes: connections)
+        // However few sessions there may be, clients of HTTP open several connections to see.
+        self.process = AdmissionLimits(handshakes: max(connections, 100))
         self.http = HTTPLimits(firstByte: handshake)
         self.connections = connections
         self.message = message

@@ -159,8 +159,8 @@ final class ConnectionPlace {
     }
 }
 
-/// A session's places, from before its upstream is dialled; given back once, at the latest when nobody holds it any more.
-/// Bound to the session's event loop.
+/// A session's places, from before its upstream is dialled; given back once, at the latest when nobody holds it any
+/// more. Bound to the session's event loop.
 final class SessionPlace {
     /// A place in a table, and whether it is one among the handshakes there too.
     private struct Taken<Key> {

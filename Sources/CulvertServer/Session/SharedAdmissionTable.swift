@@ -3,7 +3,7 @@ import NIOCore
 import Synchronization
 
 /// An ``AdmissionTable`` that all event loops share, in parts with a lock each. A lock is held for a look-up and an
-/// addition, at most four times in the life of a session and never for a message (docs/decisions/0006-shared-limits.md).
+/// addition, a few times in the life of a session and never for a message (docs/decisions/0006-shared-limits.md).
 final class SharedAdmissionTable<Key: Hashable & Sendable>: Sendable {
     private final class Part: Sendable {
         let table: Mutex<AdmissionTable<Key>>

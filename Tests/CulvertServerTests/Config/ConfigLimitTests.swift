@@ -14,7 +14,8 @@ struct ConfigLimitTests {
     @Test("What is left out is without limit, but for the handshakes of the process")
     func defaults() throws {
         let limits = try Self.load("  connections: 7").limits
-        #expect(limits.process == AdmissionLimits(handshakes: 7))
+        #expect(limits.process == AdmissionLimits(handshakes: 100))
+        #expect(try Self.load("  connections: 700").limits.process == AdmissionLimits(handshakes: 700))
         #expect(limits.address.isEmpty && limits.token.isEmpty && limits.route.isEmpty)
         #expect(limits.http == HTTPLimits(firstByte: .seconds(10)))
         #expect(limits.http.bodyRate == 1024 && limits.http.requests == 10_000 && limits.http.parked == nil)

@@ -15,6 +15,11 @@ class Refused(Exception):
         self.status, self.headers, self.problem = status, headers, body
 
 
+def problem(headers, body):
+    """Of the edge; None for what an upstream says."""
+    return json.loads(body) if headers.get("Content-Type") == "application/problem+json" else None
+
+
 class Held:
     """A session that stays open until `close`."""
 
@@ -27,14 +32,13 @@ class Held:
                                   open_timeout=timeout, close_timeout=5)
             except InvalidStatus as refused:
                 answer = refused.response
-                raise Refused(answer.status_code, answer.headers, json.loads(answer.body or b"null")) from None
+                raise Refused(answer.status_code, answer.headers, problem(answer.headers, answer.body)) from None
             return
         self.http = httpx.Client(base_url=edge.https, verify=edge.ssl, headers=headers, timeout=timeout)
         answer = self.http.post(path.rstrip("/") + "/_poll")
         if answer.status_code != 201:
             self.http.close()
-            is_problem = answer.headers.get("content-type") == "application/problem+json"
-            raise Refused(answer.status_code, answer.headers, answer.json() if is_problem else None)
+            raise Refused(answer.status_code, answer.headers, problem(answer.headers, answer.content))
         self.location = answer.headers["location"]
 
     def close(self):
