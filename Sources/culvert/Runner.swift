@@ -75,7 +75,8 @@ struct Runner {
                 config: self.config, tokens: configured.entries.values + minted,
                 changes: revocations + (await authority?.changes ?? []), verifyJWT: authority?.verify,
                 group: MultiThreadedEventLoopGroup.singleton, pages: self.pages,
-                inherited: other?.listeners ?? manager.sockets, logger: self.logger)
+                inherited: other?.listeners ?? manager.sockets,
+                beforeAccepting: { try await other?.finish() }, logger: self.logger)
             await authority?.start { edge.apply($0) }
             let reloader = self.path.map { path in
                 Reloader(
@@ -89,11 +90,8 @@ struct Runner {
                     reloader: reloader)
             }
             let control = try await self.startControl(parts, inherited: other?.admin, stop: stop)
-            if let other {
-                try other.finish()
-                // What operators did at the other process while this one started.
-                try await control?.catchUp()
-            }
+            // What operators did at the other process while this one started.
+            if other != nil { try await control?.catchUp() }
             let takeover = try self.awaitTakeover(edge, control, stop)
             manager.ready(isMain: other != nil)
             return EdgeService(

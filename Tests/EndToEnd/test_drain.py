@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import json
-import os
 import resource
 import signal
 import subprocess
@@ -184,9 +182,17 @@ def test_two_thousand_sessions_are_sent_away_evenly(backend, make_edge):
         ends = []
         gate = asyncio.Semaphore(50)
         connector = aiohttp.TCPConnector(limit=0, ssl=edge.ssl)
+        asked = []
+        trace = aiohttp.TraceConfig()
+
+        async def note(session, context, parameters):
+            if parameters.method == "GET":
+                asked.append(parameters.url)
+
+        trace.on_request_headers_sent.append(note)
         async with contextlib.AsyncExitStack() as stack:
             http = await stack.enter_async_context(aiohttp.ClientSession(
-                connector=connector, headers=edge.auth, timeout=aiohttp.ClientTimeout(total=60)))
+                connector=connector, headers=edge.auth, trace_configs=[trace], timeout=aiohttp.ClientTimeout(total=60)))
 
             async def native():
                 async with gate:
@@ -220,6 +226,9 @@ def test_two_thousand_sessions_are_sent_away_evenly(backend, make_edge):
             waiting += [asyncio.ensure_future(end_of_poll(at)) for at in polls]
             with Admin(edge) as admin:
                 assert (await asyncio.to_thread(admin.get, "/readyz")).json()["sessions"] == 2000
+            async with asyncio.timeout(60):
+                while len(asked) < 1000:
+                    await asyncio.sleep(0.02)
             began = time.monotonic()
             await asyncio.to_thread(drain, edge, spread=f"{spread:.0f}s", deadline="60s", code=1012)
             async with asyncio.timeout(90):

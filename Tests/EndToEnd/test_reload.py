@@ -115,7 +115,8 @@ def test_a_token_that_is_gone_or_has_another_secret_or_opens_less(backend, make_
     edge = make_edge(backend.port)
 
     async def run():
-        async with dial(edge) as alice, dial(edge, token=OTHER_TOKEN) as bob, dial(edge, "/open", token=None) as anybody:
+        nobody = dial(edge, "/open", token=None)
+        async with dial(edge) as alice, dial(edge, token=OTHER_TOKEN) as bob, nobody as anybody:
             edit(edge, (f'id: bob, sha256: "{digest(OTHER_TOKEN)}"', f'id: bob, sha256: "{digest("another")}"'))
             assert reload(edge).json()["sessions_closed"] == 1
             assert await closing(bob) == (4401, "token rotated")
@@ -312,7 +313,7 @@ def test_a_signal_reloads(backend, make_edge):
             assert await closing(ws) == GONE
 
     asyncio.run(run())
-    [event] = edge.events("configuration reloaded")
+    [event] = wait_for(lambda: edge.events("configuration reloaded"), what="the log to say so")
     assert (event["changed"], event["sessions_closed"]) == ("routes", 1)
 
 

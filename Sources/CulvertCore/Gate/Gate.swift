@@ -1,17 +1,13 @@
 /// Decides on a request before any upstream is dialled; the same for every transport.
 ///
-/// Order: path, route, transport, origin, token, limits. A request is refused by the first that fails, so that one
-/// without a valid token learns no more than which paths are served to its origin.
+/// Order: path, route, transport, origin, token, then whether the server stops. A request is refused by the first that
+/// fails, so that one without a valid token learns no more than which paths are served to its origin. What passes an
+/// opening then meets the limits, which take a place for it.
 package struct Gate: Sendable {
     package struct Load: Equatable, Sendable {
-        /// Sessions open now, and how many may be.
-        package var open: Int
-        package var limit: Int
         package var isDraining: Bool
 
-        package init(open: Int, limit: Int, isDraining: Bool) {
-            self.open = open
-            self.limit = limit
+        package init(isDraining: Bool) {
             self.isDraining = isDraining
         }
     }
@@ -69,7 +65,7 @@ package struct Gate: Sendable {
                 }
                 try self.check(credential, keyring, request, route, now: now, isOpening: load != nil)
             }
-            if let load { try self.checkLoad(load, credential) }
+            if let load { try self.checkLoad(load) }
             return .admit(
                 Admission(
                     route: route, credential: credential, allowedOrigin: origin, forwardQuery: carriers.query,
@@ -174,16 +170,9 @@ package struct Gate: Sendable {
         return Rejection(401, code, detail, headers: [("WWW-Authenticate", "Bearer realm=\"culvert\"" + attribute)])
     }
 
-    private func checkLoad(_ load: Load, _ credential: Credential?) throws(Rejection) {
+    private func checkLoad(_ load: Load) throws(Rejection) {
         if load.isDraining {
             throw Rejection(503, "draining", "This server is going away.", headers: [("Retry-After", "1")])
-        }
-        if load.open >= load.limit {
-            throw Rejection(503, "too_many_connections", "This server is full.", headers: [("Retry-After", "5")])
-        }
-        if let entry = credential?.entry, let most = entry.token.limits.sessions, entry.use.openSessions >= most {
-            throw Rejection(
-                429, "too_many_sessions", "The token has as many sessions as it may.", headers: [("Retry-After", "5")])
         }
     }
 }

@@ -17,11 +17,14 @@ package struct Route: Equatable, Sendable {
     package var transports: Set<Transport>
     /// Check the UTF-8 of uncompressed text of native WebSockets too.
     package var validateText: Bool
+    /// Of all its sessions together: `limits.route`, and what the route says of its own.
+    package var limits: AdmissionLimits
 
     package init(
         path: String, host: String?, upstream: String, origins: OriginPolicy, authenticationRequired: Bool,
-        transports: Set<Transport>, validateText: Bool
+        transports: Set<Transport>, validateText: Bool, limits: AdmissionLimits = AdmissionLimits()
     ) {
+        self.limits = limits
         self.path = path
         self.host = host
         self.upstream = upstream

@@ -15,6 +15,15 @@ package final class TokenUse: Sendable {
     package init() {}
 
     package var openSessions: Int { self.sessions.load(ordering: .relaxed) }
+
+    /// - Returns: false if there are `limit` already.
+    package func sessionOpened(limit: Int?) -> Bool {
+        let sessions = self.sessions.wrappingAdd(1, ordering: .relaxed).newValue
+        if sessions <= limit ?? .max { return true }
+        self.sessionClosed()
+        return false
+    }
+
     package func sessionOpened() { self.sessions.wrappingAdd(1, ordering: .relaxed) }
     package func sessionClosed() { self.sessions.wrappingSubtract(1, ordering: .relaxed) }
 

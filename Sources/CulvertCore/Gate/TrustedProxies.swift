@@ -16,6 +16,13 @@ package struct IPAddress: Hashable, Sendable {
             return nil
         }
     }
+
+    /// What limits count it by.
+    package var limitKey: AddressKey {
+        func number(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
+        let isMapped = self.bytes[..<10].allSatisfy { $0 == 0 } && self.bytes[10] == 0xFF && self.bytes[11] == 0xFF
+        return isMapped ? .v4(UInt32(truncatingIfNeeded: number(self.bytes[12...]))) : .v6(number(self.bytes[..<8]))
+    }
 }
 
 /// Addresses that share their first bits: CIDR (RFC 4632), or one address.
@@ -92,7 +99,7 @@ package struct TrustedProxies: Equatable, Sendable {
         return path
     }
 
-    private func trusts(_ text: String) -> Bool {
+    package func trusts(_ text: String) -> Bool {
         guard let address = IPAddress(text) else { return false }
         return self.blocks.contains { $0.contains(address) }
     }

@@ -3,12 +3,12 @@ import Foundation
 import NIOCore
 
 extension ConfigReader {
-    func routes(_ node: ConfigNode, upstreams: [String: ConfigNode]) -> [Route]? {
+    func routes(_ node: ConfigNode, upstreams: [String: ConfigNode], limits: AdmissionLimits) -> [Route]? {
         guard let entries = node.list() else { return nil }
         if entries.isEmpty { node.fail("expected at least one route") }
         var seen: Set<String> = []
         return entries.compactMap { entry in
-            guard let route = self.route(entry, upstreams: upstreams) else { return nil }
+            guard let route = self.route(entry, upstreams: upstreams, limits: limits) else { return nil }
             if !seen.insert(route.name).inserted { entry.fail("another route has the same host and path") }
             return route
         }
@@ -19,8 +19,8 @@ extension ConfigReader {
         case none
     }
 
-    private func route(_ node: ConfigNode, upstreams: [String: ConfigNode]) -> Route? {
-        let known = ["path", "host", "upstream", "origins", "authentication", "transports", "validate_text"]
+    private func route(_ node: ConfigNode, upstreams: [String: ConfigNode], limits: AdmissionLimits) -> Route? {
+        let known = ["path", "host", "upstream", "origins", "authentication", "transports", "validate_text", "limits"]
         guard let keys = node.section(known, required: ["path", "upstream"]) else { return nil }
         let path = keys["path"].flatMap(self.path)
         let upstream = keys["upstream"]?.string()
@@ -38,10 +38,12 @@ extension ConfigReader {
         let authentication = keys["authentication"]?.choice(Authentication.self) ?? .required
         let origins = self.origins(keys["origins"])
         let validateText = keys["validate_text"]?.bool() ?? false
+        let limits = self.admission(keys["limits"], over: limits)
         guard let path, let upstream else { return nil }
         return Route(
             path: path, host: host, upstream: upstream, origins: origins,
-            authenticationRequired: authentication == .required, transports: transports, validateText: validateText)
+            authenticationRequired: authentication == .required, transports: transports, validateText: validateText,
+            limits: limits)
     }
 
     private func host(_ node: ConfigNode) -> String? {

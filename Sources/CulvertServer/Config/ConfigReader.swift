@@ -16,10 +16,12 @@ struct ConfigReader {
         guard let top = root.section(Self.sections, required: ["listen", "routes", "upstreams"]) else { return nil }
         let upstreams = top["upstreams"].flatMap(self.upstreams)
         let listen = top["listen"].flatMap(self.listen)
-        let routes = top["routes"].flatMap { self.routes($0, upstreams: top["upstreams"]?.members() ?? [:]) }
         let authentication = self.authentication(top["authentication"])
         let session = self.session(top["session"])
         let limits = self.limits(top["limits"])
+        let routes = top["routes"].flatMap {
+            self.routes($0, upstreams: top["upstreams"]?.members() ?? [:], limits: limits.route)
+        }
         let admin = self.admin(top["admin"])
         let state = self.state(top["state"], isNeeded: admin != nil)
         let log = self.log(top["log"])
@@ -204,16 +206,6 @@ struct ConfigReader {
         config.resume = keys["resume"]?.time() ?? config.resume
         config.ping = keys["ping"]?.time() ?? config.ping
         config.buffer = keys["buffer"]?.size(1024...1 << 30) ?? config.buffer
-        return config
-    }
-
-    private func limits(_ node: ConfigNode?) -> LimitsConfig {
-        var config = LimitsConfig(connections: 20000, message: 1 << 20, handshake: .seconds(10), header: 16 << 10)
-        guard let keys = node?.section(["connections", "message", "handshake", "header"]) else { return config }
-        config.connections = keys["connections"]?.integer(1...10_000_000) ?? config.connections
-        config.message = keys["message"]?.size(1...1 << 30) ?? config.message
-        config.handshake = keys["handshake"]?.time() ?? config.handshake
-        config.header = keys["header"]?.size(512...1 << 20) ?? config.header
         return config
     }
 

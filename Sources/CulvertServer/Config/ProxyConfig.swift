@@ -203,7 +203,7 @@ package struct SessionConfig: Sendable, Equatable {
 }
 
 package struct LimitsConfig: Sendable, Equatable {
-    /// Open sessions.
+    /// Sessions of the process, open or being opened.
     package var connections: Int
     /// Bytes of one message.
     package var message: Int
@@ -211,10 +211,22 @@ package struct LimitsConfig: Sendable, Equatable {
     package var handshake: TimeAmount
     /// Bytes of a request's header section.
     package var header: Int
+    /// Of all openings together; has no limit of sessions, which is ``connections``.
+    package var process: AdmissionLimits
+    /// Of each client address, an IPv6 one by its first 64 bits.
+    package var address = AdmissionLimits()
+    /// Of each token, beside its own.
+    package var token = AdmissionLimits()
+    /// Of each route that does not say otherwise.
+    package var route = AdmissionLimits()
+    package var http: HTTPLimits
 
     package init(
         connections: Int, message: Int, handshake: TimeAmount, header: Int
     ) {
+        // However few sessions there may be, clients of HTTP open several connections to see.
+        self.process = AdmissionLimits(handshakes: max(connections, 100))
+        self.http = HTTPLimits(firstByte: handshake)
         self.connections = connections
         self.message = message
         self.handshake = handshake
@@ -239,6 +251,23 @@ package struct DrainPlan: Sendable, Equatable {
     /// From the end of `delay` on; what is there then is cut.
     package var deadline = TimeAmount.seconds(30)
     package var code = CloseCode.goingAway
+}
+
+package struct HTTPLimits: Sendable, Equatable {
+    /// From a connection's beginning, TLS included, until the first byte of a request.
+    package var firstByte: TimeAmount
+    /// Bytes of a body for each second that it takes, once it takes longer than ``LimitsConfig/handshake``.
+    package var bodyRate = 1024
+    /// Of one connection.
+    package var requests = 10_000
+    /// Between two requests of a connection.
+    package var idle = TimeAmount.seconds(60)
+    /// Polls of the process that wait for messages; nil for no limit.
+    package var parked: Int?
+
+    package init(firstByte: TimeAmount) {
+        self.firstByte = firstByte
+    }
 }
 
 package struct AdminConfig: Sendable, Equatable {

@@ -24,6 +24,7 @@ extension ProxyConfig {
             let transports = Transport.allCases.filter(route.transports.contains).map(\.rawValue)
             out += "    transports: [\(transports.joined(separator: ", "))]\n"
             out += "    validate_text: \(route.validateText)\n"
+            if !route.limits.isEmpty { out += "    limits: \(self.yaml(route.limits))\n" }
         }
         out += self.redactedAuthentication()
         out += "upstreams:\n"
@@ -46,10 +47,7 @@ extension ProxyConfig {
         out += "session:\n  hold: \(ConfigUnits.text(self.session.hold))\n"
         out += "  resume: \(ConfigUnits.text(self.session.resume))\n  ping: \(ConfigUnits.text(self.session.ping))\n"
         out += "  buffer: \(ConfigUnits.text(size: self.session.buffer))\n"
-        out += "limits:\n  connections: \(self.limits.connections)\n"
-        out += "  message: \(ConfigUnits.text(size: self.limits.message))\n"
-        out += "  handshake: \(ConfigUnits.text(self.limits.handshake))\n"
-        out += "  header: \(ConfigUnits.text(size: self.limits.header))\n"
+        out += self.redactedLimits()
         out += self.redactedAdmin()
         out += "state: \(quote(self.state ?? "none"))\n"
         out += "trusted_proxies: [\(self.trustedProxies.map { quote($0.description) }.joined(separator: ", "))]\n"
@@ -60,6 +58,31 @@ extension ProxyConfig {
         if let takeover = self.takeover { out += "takeover: \(quote(takeover))\n" }
         out += "log:\n  format: \(self.log.format.rawValue)\n  level: \(self.log.level.rawValue)\n"
         return out
+    }
+
+    private func redactedLimits() -> String {
+        var out = "limits:\n  connections: \(self.limits.connections)\n"
+        out += "  message: \(ConfigUnits.text(size: self.limits.message))\n"
+        out += "  handshake: \(ConfigUnits.text(self.limits.handshake))\n"
+        out += "  header: \(ConfigUnits.text(size: self.limits.header))\n"
+        let scopes = [
+            ("process", self.limits.process), ("address", self.limits.address), ("token", self.limits.token),
+            ("route", self.limits.route),
+        ]
+        for (name, limits) in scopes where !limits.isEmpty { out += "  \(name): \(self.yaml(limits))\n" }
+        let http = self.limits.http
+        out += "  http:\n    first_byte: \(ConfigUnits.text(http.firstByte))\n"
+        out += "    body_rate: \(ConfigUnits.text(size: http.bodyRate))\n    requests: \(http.requests)\n"
+        out += "    idle: \(ConfigUnits.text(http.idle))\n"
+        if let parked = http.parked { out += "    parked: \(parked)\n" }
+        return out
+    }
+
+    private func yaml(_ limits: AdmissionLimits) -> String {
+        var members = limits.sessions.map { ["sessions: \($0)"] } ?? []
+        if let rate = limits.rate { members += ["rate: \(rate.rate)", "burst: \(rate.burst)"] }
+        if let handshakes = limits.handshakes { members.append("handshakes: \(handshakes)") }
+        return "{ " + members.joined(separator: ", ") + " }"
     }
 
     private func yaml(_ balance: BalancePolicy) -> String {

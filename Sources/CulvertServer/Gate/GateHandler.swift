@@ -10,16 +10,21 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
-    /// How long a connection may idle between requests.
-    private static let idleTimeout = TimeAmount.seconds(60)
-
     let edge: EdgeContext
     let state: LoopState
     let isSecure: Bool
     private(set) var context: ChannelHandlerContext?
     private var head: HTTPRequestHead?
     private var body = ByteBuffer()
+    /// Since when the body may come, and what of it has, up to where it is too large.
+    private var bodyBegan = NIODeadline.now()
+    private var bodyBytes = 0
     private var isOverLimit = false
+    /// The first byte of a request has come.
+    private var hasBegun = false
+    private var requests = 0
+    /// Among the handshakes, until a request has been answered or a session has taken it over.
+    private var place: ConnectionPlace?
     /// A request is being answered.
     private var isBusy = false
     /// No request is read any more: the answer says so.
@@ -29,7 +34,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var lastAnswer: EventLoopFuture<Void>?
     /// The session loop that holds this connection's poll, to be told when the connection is gone.
     var pendingPoll: PendingPoll?
-    private var isGone = false
+    private(set) var isGone = false
     /// Nothing has been answered on this connection yet.
     private(set) var isFresh = true
 
@@ -38,7 +43,8 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         var ticket: UInt64
     }
 
-    init(edge: EdgeContext, state: LoopState, isSecure: Bool) {
+    init(edge: EdgeContext, state: LoopState, isSecure: Bool, place: ConnectionPlace) {
+        self.place = place
         self.edge = edge
         self.state = state
         self.isSecure = isSecure
@@ -49,12 +55,13 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.state.connections[ObjectIdentifier(self)] = self
-        self.startDeadline(self.state.rules.config.limits.handshake)
+        self.startDeadline(self.state.rules.config.limits.http.firstByte)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.deadline?.cancel()
         self.context = nil
+        self.place = nil
         self.state.connectionClosed(self)
     }
 
@@ -113,9 +120,30 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         guard !self.isBusy else { return }
         if self.head == nil {
             self.context?.close(promise: nil)
+        } else if self.isOverLimit {
+            self.refuse(Self.bodyTooLarge)
+        } else if let left = self.timeForBody() {
+            self.startDeadline(left)
         } else {
             self.refuse(.problem(408, "request_timeout", "The request took too long to arrive."))
         }
+    }
+
+    /// How long a body that keeps the rate may still take before that is looked at again; nil when it does not keep it.
+    private func timeForBody() -> TimeAmount? {
+        let rate = Int64(self.state.rules.config.limits.http.bodyRate)
+        let (product, overflow) = Int64(self.bodyBytes).multipliedReportingOverflow(by: 1_000_000_000)
+        let earned = TimeAmount.nanoseconds((overflow ? .max : product) / max(1, rate))
+        let left = self.bodyBegan + earned - .now()
+        // Not at each byte of one that is just fast enough.
+        return left > .zero ? max(left, .seconds(1)) : nil
+    }
+
+    /// The first bytes of something, before the decoder makes anything of them.
+    func bytesArrived() {
+        guard !self.hasBegun, !self.isBusy, self.head == nil else { return }
+        self.hasBegun = true
+        self.startDeadline(self.state.rules.config.limits.handshake)
     }
 
     /// Answers and closes: what follows on this connection cannot be made sense of.
@@ -134,6 +162,8 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
             self.head = head
             self.body.clear()
             self.isOverLimit = false
+            self.bodyBegan = .now()
+            self.bodyBytes = 0
             self.startDeadline(self.state.rules.config.limits.handshake)
             if head.headers.contains(name: "expect") {
                 context.writeAndFlush(
@@ -141,25 +171,36 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
             }
         case .body(let part):
             if self.body.readableBytes + part.readableBytes > self.state.rules.bodyLimit {
+                if !self.isOverLimit {
+                    // What else comes has no more time than any request.
+                    self.startDeadline(self.bodyBegan + self.state.rules.config.limits.handshake - .now())
+                }
                 self.isOverLimit = true
                 self.body = ByteBuffer()
             } else if !self.isOverLimit {
+                self.bodyBytes += part.readableBytes
                 self.body.writeImmutableBuffer(part)
             }
         case .end:
             guard let head = self.head, !self.isBusy else { return }
             self.deadline?.cancel()
             self.isBusy = true
+            self.hasBegun = false
+            self.requests += 1
+            if self.requests >= self.state.rules.config.limits.http.requests { self.isLast = true }
             if !head.isKeepAlive { self.isLast = true }
             let body = self.body
             self.body = ByteBuffer()
             if self.isOverLimit {
-                self.respond(.problem(413, "body_too_large", "The body is larger than max_batch allows."))
+                self.respond(Self.bodyTooLarge)
             } else {
                 self.handle(head, body)
             }
         }
     }
+
+    private static let bodyTooLarge = HTTPAnswer.problem(
+        413, "body_too_large", "The body is larger than max_batch allows.")
 
     private func handle(_ head: HTTPRequestHead, _ body: ByteBuffer) {
         let hosts = head.headers["host"]
@@ -212,7 +253,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func decide(_ request: GateRequest, _ arrival: Arrival) {
-        let load = arrival.opens ? self.edge.load(limit: self.state.rules.config.limits.connections) : nil
+        let load = arrival.opens ? self.edge.load : nil
         let now = Clock.unixSeconds()
         switch self.state.rules.gate.decide(request, keyring: &self.state.keyring, now: now, load: load) {
         case .reject(let rejection): self.reject(rejection)
@@ -246,6 +287,20 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
+    /// For a session that the gate would let in; answers if there is none.
+    func takePlace(_ admission: Admission, address: String) -> SessionPlace? {
+        do throws(AdmissionDenial) {
+            let place = try self.edge.admissions.open(
+                admission, address: address, connection: self.place, limits: self.state.rules.config.limits,
+                now: .now())
+            self.place = nil
+            return place
+        } catch {
+            self.respond(.denial(error).allowing(origin: admission.allowedOrigin))
+            return nil
+        }
+    }
+
     func reject(_ rejection: Rejection) {
         self.respond(.rejection(rejection, closeCode: self.state.rules.config.authentication.closeCode))
     }
@@ -263,6 +318,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         // A session that is open has its requests here, as long as it lasts.
         if self.edge.isStopping || (self.edge.isHandedOver && self.pendingPoll == nil) { self.isLast = true }
         self.pendingPoll = nil
+        self.place = nil
         var headers = answer.headers
         if answer.status.mayHaveResponseBody {
             headers.replaceOrAdd(name: "Content-Length", value: "\(answer.body.readableBytes)")
@@ -282,7 +338,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         } else {
             self.head = nil
             self.isBusy = false
-            self.startDeadline(Self.idleTimeout)
+            self.startDeadline(self.state.rules.config.limits.http.idle)
         }
         context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: done)
     }

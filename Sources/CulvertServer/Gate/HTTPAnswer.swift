@@ -36,6 +36,12 @@ struct HTTPAnswer: Sendable {
             .allowing(origin: rejection.allowedOrigin)
     }
 
+    static func denial(_ denial: AdmissionDenial) -> HTTPAnswer {
+        .problem(
+            denial.status, denial.code, denial.detail, extra: [("scope", Problem.quote(denial.scope.rawValue))],
+            headers: ["Retry-After": "\(denial.retryAfter)"])
+    }
+
     static func failure(_ failure: PollFailure) -> HTTPAnswer {
         var headers = HTTPHeaders()
         if let seconds = failure.retryAfter { headers.add(name: "Retry-After", value: "\(seconds)") }

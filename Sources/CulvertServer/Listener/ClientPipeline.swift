@@ -6,14 +6,24 @@ import NIOSSL
 enum ClientPipeline {
     static let encoder = "culvert.client.encoder"
     static let decoder = "culvert.client.decoder"
+    static let arrival = "culvert.client.arrival"
     static let order = "culvert.client.order"
 
+    /// There are as many handshakes under way as there may be: the connection is closed at once.
+    struct TooManyHandshakes: Error {}
+
     static func configure(_ channel: any Channel, tls: NIOSSLContext?, edge: EdgeContext, state: LoopState) throws {
+        let peer = channel.remoteAddress
+        guard let place = edge.admissions.accept(peer: peer?.ipAddress, rules: state.rules) else {
+            throw TooManyHandshakes()
+        }
+        let gate = GateHandler(edge: edge, state: state, isSecure: tls != nil, place: place)
         let pipeline = channel.pipeline.syncOperations
         if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderListSize = state.rules.config.limits.header
         limits.maxHeaderFieldSize = state.rules.config.limits.header
+        try pipeline.addHandler(ArrivalHandler(gate: gate), name: self.arrival)
         try pipeline.addHandler(HTTPResponseEncoder(), name: self.encoder)
         try pipeline.addHandler(
             ByteToMessageHandler(
@@ -21,6 +31,6 @@ enum ClientPipeline {
             name: self.decoder)
         // One request at a time: the next is read when the last is answered (RFC 9112 9.3.2).
         try pipeline.addHandler(HTTPServerPipelineHandler(), name: self.order)
-        try pipeline.addHandler(GateHandler(edge: edge, state: state, isSecure: tls != nil))
+        try pipeline.addHandler(gate)
     }
 }

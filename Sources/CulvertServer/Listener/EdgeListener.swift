@@ -29,7 +29,7 @@ struct EdgeListener: Sendable {
         do {
             let address = try SocketAddress.makeAddressResolvingHost(config.host, port: config.port)
             let given = inherited.take(name: config.address, address: address.host)
-            if !given.isEmpty { return try ListeningSocket.spread(given, over: loops) }
+            if !given.isEmpty { return try ListeningSocket.adopt(given) }
             return try ListeningSocket.open(address, count: loops, isOurs: ports.contains(config.port))
         } catch {
             let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
@@ -43,12 +43,14 @@ struct EdgeListener: Sendable {
         var channels: [any Channel] = []
         do {
             for (index, descriptor) in descriptors.enumerated() {
-                let state = edge.loops[index % edge.loops.count]
-                channels.append(try await self.accept(on: descriptor, id: id, edge: edge, state: state))
+                let loop = edge.loops[index % edge.loops.count].eventLoop
+                // One that was handed over may be the only one. Two loops must not accept from it: the kernel wakes
+                // both for one connection, and NIO takes the second's finding none for a fault.
+                let children: any EventLoopGroup = descriptors.count < edge.loops.count ? edge.group : loop
+                channels.append(try await self.accept(on: descriptor, id: id, edge: edge, loop, children))
             }
         } catch {
             for channel in channels { channel.close(promise: nil) }
-            for descriptor in descriptors.dropFirst(channels.count) { Glibc.close(descriptor) }
             throw error
         }
         guard let address = channels.first?.localAddress else {
@@ -57,12 +59,12 @@ struct EdgeListener: Sendable {
         return EdgeListener(id: id, config: config, address: address, channels: channels, descriptors: descriptors)
     }
 
-    /// One listening socket on one loop.
+    /// One listening socket on `loop`, with its connections on those of `children`.
     private static func accept(
-        on descriptor: CInt, id: Int, edge: EdgeContext, state: NIOLoopBound<LoopState>
+        on descriptor: CInt, id: Int, edge: EdgeContext, _ loop: any EventLoop, _ children: any EventLoopGroup
     ) async throws -> any Channel {
         let high = max(64 * 1024, min(edge.rules.settings.buffer, 512 * 1024))
-        return try await ServerBootstrap(group: state.eventLoop, childGroup: state.eventLoop)
+        return try await ServerBootstrap(group: loop, childGroup: children)
             .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: high / 4, high: high))
             .childChannelOption(
@@ -70,7 +72,9 @@ struct EdgeListener: Sendable {
             )
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let state = state.value
+                    guard let state = edge.state(of: channel.eventLoop) else {
+                        throw ChannelError.inappropriateOperationForState
+                    }
                     try ClientPipeline.configure(channel, tls: state.tls[id], edge: edge, state: state)
                 }
             }

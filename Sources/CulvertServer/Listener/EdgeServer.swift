@@ -28,11 +28,12 @@ package final class EdgeServer: Sendable {
     ///   - tokens: those in force at the start; ``apply(_:)`` changes them.
     ///   - changes: what else holds from the start, such as the keys and revocations of JWTs.
     ///   - inherited: sockets that are open already; those that no listener has a use for are closed.
+    ///   - beforeAccepting: called when nothing is left to do but that.
     /// - Throws: an unusable certificate, an address that cannot be bound.
     package static func start(
         config: ProxyConfig, tokens: [TokenEntry], changes: [TokenChange] = [], verifyJWT: JWTVerification? = nil,
         group: MultiThreadedEventLoopGroup, pages: StaticPages? = nil, inherited: InheritedSockets = InheritedSockets(),
-        logger: Logger
+        beforeAccepting: @Sendable () async throws -> Void = {}, logger: Logger
     ) async throws -> EdgeServer {
         let needed = FileDescriptors.needed(sessions: config.limits.connections)
         if let limit = FileDescriptors.raiseLimit(), limit < needed {
@@ -56,8 +57,9 @@ package final class EdgeServer: Sendable {
                     return NIOLoopBound(state, eventLoop: loop)
                 }.get())
         }
-        let edge = EdgeContext(rules: rules, loops: states, pages: pages, logger: logger)
-        let listeners = try await self.open(config.listen, inherited: inherited, edge: edge)
+        let edge = EdgeContext(rules: rules, group: group, loops: states, pages: pages, logger: logger)
+        let listeners = try await self.open(
+            config.listen, inherited: inherited, edge: edge, beforeAccepting: beforeAccepting)
         let server = EdgeServer(edge: edge, listeners: listeners, certificates: CertificateWatch(logger: logger))
         await server.watchCertificates()
         rules.start()
@@ -85,22 +87,27 @@ package final class EdgeServer: Sendable {
     }
 
     private static func open(
-        _ configs: [ListenConfig], inherited: InheritedSockets, edge: EdgeContext
+        _ configs: [ListenConfig], inherited: InheritedSockets, edge: EdgeContext,
+        beforeAccepting: @Sendable () async throws -> Void
     ) async throws -> [EdgeListener] {
         var inherited = inherited
+        var sockets: [[CInt]] = []
         var listeners: [EdgeListener] = []
         do {
+            for config in configs {
+                sockets.append(
+                    try EdgeListener.open(config, loops: edge.loops.count, ports: [], inherited: &inherited))
+            }
+            try await beforeAccepting()
             for (id, config) in configs.enumerated() {
-                let sockets = try EdgeListener.open(
-                    config, loops: edge.loops.count, ports: [], inherited: &inherited)
-                let listener = try await EdgeListener.accept(config, id: id, on: sockets, edge: edge)
-                listeners.append(listener)
-                self.log(listener, edge.logger)
+                listeners.append(try await EdgeListener.accept(config, id: id, on: sockets[id], edge: edge))
             }
         } catch {
             for listener in listeners { await listener.close() }
+            for descriptor in sockets.dropFirst(listeners.count).joined() { close(descriptor) }
             throw error
         }
+        for listener in listeners { self.log(listener, edge.logger) }
         for name in inherited.closeRest() {
             edge.logger.warning("no listener for a socket that was handed over", metadata: ["address": "\(name)"])
         }
@@ -132,6 +139,8 @@ package final class EdgeServer: Sendable {
     var rules: EdgeRules { self.edge.rules }
 
     package var sessions: EdgeSessions { EdgeSessions(edge: self.edge) }
+
+    package var limits: EdgeLimits { EdgeLimits(edge: self.edge) }
 
     package var upstreams: EdgeUpstreams { EdgeUpstreams(edge: self.edge) }
 

@@ -27,22 +27,15 @@ enum ListeningSocket {
         return descriptors
     }
 
-    /// As many descriptors as there are event loops, at least: fewer are doubled, and then two loops accept from one
-    /// queue.
-    static func spread(_ descriptors: [CInt], over count: Int) throws -> [CInt] {
-        var all = descriptors
+    /// Makes sockets that somebody else has opened like ours.
+    static func adopt(_ descriptors: [CInt]) throws -> [CInt] {
         for descriptor in descriptors {
             let flags = fcntl(descriptor, F_GETFL)
             guard flags >= 0, fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) == 0,
                 fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0
             else { throw self.failure("fcntl") }
         }
-        while all.count < count {
-            let copy = fcntl(descriptors[all.count % descriptors.count], F_DUPFD_CLOEXEC, 0)
-            guard copy >= 0 else { throw self.failure("dup") }
-            all.append(copy)
-        }
-        return all
+        return descriptors
     }
 
     /// Whether an address is free.

@@ -11,8 +11,10 @@ import Synchronization
 ///     old: listener NAME   with descriptors, for each listener, in more than one message if there are many
 ///     old: admin           with a descriptor, if it has the admin API
 ///     old: end
-///     new: ready           it accepts
-///     old: done            it does no longer, and has let go of the admin API
+///     new: ready           all that may fail is done
+///     old: done            it accepts no longer, and has let go of the admin API
+///
+/// In between connections wait in the sockets, for there is never a moment in which both accept.
 ///
 /// If the new process goes before it is ready, nothing has happened.
 enum Takeover {
@@ -77,8 +79,15 @@ package final class TakeoverClient: Sendable {
         return TakeoverClient(socket: socket, listeners: InheritedSockets(sockets), admin: admin)
     }
 
-    /// We accept; returns when the other process does no longer. Blocks.
-    package func finish() throws {
+    /// We are ready to accept; returns when the other process does so no longer.
+    package func finish() async throws {
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            // Blocking calls, for which no task is the place.
+            Thread.detachNewThread { continuation.resume(with: Result { try self.awaitDone() }) }
+        }
+    }
+
+    private func awaitDone() throws {
         defer { close(self.socket) }
         do {
             try DescriptorPassing.send(.init(text: Takeover.ready), on: self.socket)
@@ -96,7 +105,7 @@ package final class TakeoverServer: Sendable {
     package struct Handlers: Sendable {
         package var listeners: @Sendable () -> [(name: String, descriptors: [CInt])]
         package var admin: CInt?
-        /// The other process accepts: called once. It calls back when this one does no longer.
+        /// The other process is ready: called once. It calls back when this one does no longer.
         package var handOver: @Sendable (_ done: @escaping @Sendable () -> Void) -> Void
 
         package init(
@@ -125,7 +134,11 @@ package final class TakeoverServer: Sendable {
         Thread.detachNewThread { self.serve() }
     }
 
-    package func stop() { self.isStopped.store(true, ordering: .relaxed) }
+    package func stop() {
+        self.isStopped.store(true, ordering: .relaxed)
+        // At once: the process may be gone before the thread looks.
+        UnixSocket.remove(self.path)
+    }
 
     private func serve() {
         var isHandedOver = false
@@ -137,12 +150,6 @@ package final class TakeoverServer: Sendable {
             isHandedOver = self.serve(peer)
             close(peer)
         }
-        // Before the other process makes its own: it waits for this in turn.
-        if !isHandedOver { self.leave() }
-    }
-
-    private func leave() {
-        UnixSocket.remove(self.path)
         close(self.socket)
     }
 
@@ -175,7 +182,8 @@ package final class TakeoverServer: Sendable {
         let done = DispatchSemaphore(value: 0)
         self.handlers.handOver { done.signal() }
         _ = done.wait(timeout: .now() + .seconds(Takeover.patience))
-        self.leave()
+        // Before the other process makes its own: it waits for this in turn.
+        UnixSocket.remove(self.path)
         try? DescriptorPassing.send(.init(text: Takeover.done), on: peer)
         return true
     }

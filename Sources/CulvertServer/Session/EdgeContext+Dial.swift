@@ -4,17 +4,17 @@ import NIOCore
 import NIOHTTP1
 
 extension EdgeContext {
-    /// Dials the route's upstream. From here on the session is counted; whoever gives it up says
-    /// `sessionClosed`.
+    /// Dials the route's upstream. `place` is the session's from here on; whoever gives the session up releases it.
     func dial(
-        _ request: HTTPRequestHead, admission: Admission, address: String, state: LoopState
+        _ request: HTTPRequestHead, admission: Admission, address: String, place: SessionPlace, state: LoopState
     ) -> EventLoopFuture<UpstreamConnector.Outcome> {
-        self.sessionOpened(admission.credential)
         guard let connector = state.rules.connectors[admission.route.upstream] else {
             return state.loop.makeFailedFuture(UpstreamFailure(isTimeout: false, reason: "no such upstream"))
         }
         let key = connector.key(of: request, subject: admission.token?.subject, address: address)
-        return connector.connect(request, key: key, on: state.loop)
+        let outcome = connector.connect(request, key: key, on: state.loop)
+        outcome.assumeIsolated().whenComplete { _ in place.answered() }
+        return outcome
     }
 
     func answer(to error: any Error, route: Route) -> HTTPAnswer {

@@ -13,13 +13,15 @@ package typealias JWTVerification = @Sendable (_ jwt: String) async -> Result<Cr
 /// What every connection of one edge shares for as long as the process runs. What the configuration says is in
 /// ``EdgeRules``, which each loop has for itself.
 final class EdgeContext: Sendable {
+    /// Of `loops`, and of no other.
+    let group: any EventLoopGroup
     let loops: [NIOLoopBound<LoopState>]
     let pages: StaticPages?
     let logger: Logger
     let log: SessionLog
     /// Tells this process from its peers in session identifiers.
     let node: UInt16
-    private let open = Atomic<Int>(0)
+    let admissions = Admissions()
     private let stage = Atomic<Int>(0)
     private let handedOver = Atomic<Bool>(false)
     private let current: Mutex<EdgeRules>
@@ -32,13 +34,22 @@ final class EdgeContext: Sendable {
         case stopping
     }
 
-    init(rules: EdgeRules, loops: [NIOLoopBound<LoopState>], pages: StaticPages?, logger: Logger) {
+    init(
+        rules: EdgeRules, group: any EventLoopGroup, loops: [NIOLoopBound<LoopState>], pages: StaticPages?,
+        logger: Logger
+    ) {
         self.current = Mutex(rules)
+        self.group = group
         self.loops = loops
         self.pages = pages
         self.logger = logger
         self.log = SessionLog(logger: logger)
         self.node = .random(in: .min ... .max)
+    }
+
+    /// To be called on that loop.
+    func state(of loop: any EventLoop) -> LoopState? {
+        self.loops.first { $0.eventLoop === loop }?.value
     }
 
     /// Those that were set last; for the control plane, since loops have their own.
@@ -53,11 +64,9 @@ final class EdgeContext: Sendable {
         }
     }
 
-    func load(limit: Int) -> Gate.Load {
-        Gate.Load(open: self.openSessions, limit: limit, isDraining: self.isDraining)
-    }
+    var load: Gate.Load { Gate.Load(isDraining: self.isDraining) }
 
-    var openSessions: Int { self.open.load(ordering: .relaxed) }
+    var openSessions: Int { self.admissions.openSessions }
 
     /// False from the moment on that balancers should look elsewhere; new sessions may still be taken.
     var isReady: Bool { self.stage.load(ordering: .relaxed) == Stage.ready.rawValue }
@@ -74,14 +83,4 @@ final class EdgeContext: Sendable {
     func handOver() { self.handedOver.store(true, ordering: .relaxed) }
 
     func enter(_ stage: Stage) { self.stage.store(stage.rawValue, ordering: .relaxed) }
-
-    func sessionOpened(_ credential: Credential?) {
-        self.open.wrappingAdd(1, ordering: .relaxed)
-        credential?.entry.use.sessionOpened()
-    }
-
-    func sessionClosed(_ credential: Credential?) {
-        self.open.wrappingSubtract(1, ordering: .relaxed)
-        credential?.entry.use.sessionClosed()
-    }
 }

@@ -66,6 +66,9 @@ struct PollFailure: Sendable {
             retryAfter: Int(clamping: wait.nanoseconds / 1_000_000_000 + 1))
     }
 
+    static let tooManyParked = PollFailure(
+        status: 503, code: "too_many_polls", detail: "As many polls wait as may; ask again.", retryAfter: 1)
+
     static let busy = PollFailure(
         status: 503, code: "upstream_busy", detail: "The upstream does not keep up; nothing was taken.", retryAfter: 1)
 }

@@ -69,8 +69,7 @@ extension Session {
     func adopt(_ credential: Credential?) -> Bool {
         guard let credential, let old = self.credential else { return true }
         if credential.isNewer(than: old) {
-            old.entry.use.sessionClosed()
-            credential.entry.use.sessionOpened()
+            self.place.move(to: credential, limits: self.state.rules.config.limits)
             self.credential = credential
             self.reviewCredential()
             return true

@@ -36,6 +36,14 @@ extension Session {
         case .reply(let batch):
             respond(.batch(batch))
         case .park:
+            guard self.edge.admissions.mayPark(limit: self.state.rules.config.limits.http.parked) else {
+                // What it acknowledged holds.
+                if let parked = self.machine.parked {
+                    self.machine.laneLost(generation: parked.generation, now: .now())
+                }
+                respond(.problem(.tooManyParked))
+                return
+            }
             self.parkedRespond = respond
             self.parkedTicket = ticket
             // Acknowledging may have made room for what was held back.

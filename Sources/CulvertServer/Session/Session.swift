@@ -23,6 +23,7 @@ final class Session: LegDelegate {
     let clientLeg: WebSocketLeg?
     let upstreamLeg: WebSocketLeg
     let lease: ServerLease
+    let place: SessionPlace
     var machine: SessionStateMachine
     /// What the client has shown last; nil where the route asks for none.
     var credential: Credential?
@@ -37,7 +38,12 @@ final class Session: LegDelegate {
     private(set) var isEnded = false
 
     // The parked poll's way back, and which request it is.
-    var parkedRespond: ((PollAnswer) -> Void)?
+    var parkedRespond: ((PollAnswer) -> Void)? {
+        didSet {
+            if oldValue == nil, self.parkedRespond != nil { self.edge.admissions.parked() }
+            if oldValue != nil, self.parkedRespond == nil { self.edge.admissions.unparked() }
+        }
+    }
     var parkedTicket: UInt64?
     /// A polled client has said Close: its requests are answered 410 from then on.
     var hasClientClosed = false
@@ -79,7 +85,7 @@ final class Session: LegDelegate {
 
     init(
         facts: SessionFacts, credential: Credential?, edge: EdgeContext, state: LoopState, clientLeg: WebSocketLeg?,
-        upstreamLeg: WebSocketLeg, lease: ServerLease
+        upstreamLeg: WebSocketLeg, lease: ServerLease, place: SessionPlace
     ) {
         self.facts = facts
         self.credential = credential
@@ -88,6 +94,7 @@ final class Session: LegDelegate {
         self.clientLeg = clientLeg
         self.upstreamLeg = upstreamLeg
         self.lease = lease
+        self.place = place
         let now = NIODeadline.now()
         self.machine = SessionStateMachine(settings: state.rules.settings, isResumable: clientLeg == nil, now: now)
         self.nextTick = now + state.rules.settings.ping
@@ -277,7 +284,7 @@ final class Session: LegDelegate {
             self.timer?.cancel()
             self.timer = nil
         }
-        self.edge.sessionClosed(self.credential)
+        self.place.release()
         self.lease.release()
         self.edge.log.ended(self, ending: self.machine.closing.ending, duration: .now() - self.openedAt)
         self.state.ended(self)

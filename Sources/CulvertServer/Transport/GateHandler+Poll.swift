@@ -66,18 +66,20 @@ extension GateHandler {
         let request = ForwardedHeaders.request(
             client: head, admission: admission, basePath: base, key: key, extensions: [],
             identityHeader: self.state.rules.config.authentication.identityHeader, facts: client)
+        guard let place = self.takePlace(admission, address: client.address) else { return }
         self.edge.dial(
-            request, admission: admission, address: client.address, state: self.state
+            request, admission: admission, address: client.address, place: place, state: self.state
         ).assumeIsolated().whenComplete { result in
             switch result {
             case .success(.connected(let connection)):
                 self.opened(
-                    connection, head: head, key: key, base: base, address: client.address, admission: admission)
+                    connection, head: head, key: key, base: base, address: client.address, admission: admission,
+                    place: place)
             case .success(.refused(let head, let body)):
-                self.edge.sessionClosed(admission.credential)
+                place.release()
                 self.answer(.refusal(head, body), admission)
             case .failure(let error):
-                self.edge.sessionClosed(admission.credential)
+                place.release()
                 self.answer(self.edge.answer(to: error, route: admission.route), admission)
             }
         }
@@ -85,7 +87,7 @@ extension GateHandler {
 
     private func opened(
         _ connection: UpstreamConnector.Connection, head: HTTPRequestHead, key: String, base: String, address: String,
-        admission: Admission
+        admission: Admission, place: SessionPlace
     ) {
         let headers = connection.headers
         let fault = Handshake.checkResponse(
@@ -100,13 +102,15 @@ extension GateHandler {
         let session = Session(
             facts: self.edge.facts(admission, head: head, path: base, address: address, state: self.state),
             credential: admission.credential, edge: self.edge, state: self.state, clientLeg: nil, upstreamLeg: leg,
-            lease: connection.lease)
+            lease: connection.lease, place: place)
         do {
             if let fault { throw UpstreamFailure(isTimeout: false, reason: fault) }
+            // Nobody would learn what the session is called.
+            if self.isGone { throw UpstreamFailure(isTimeout: false, reason: "client gone") }
             try UpstreamConnector.install(leg, on: connection.channel)
         } catch {
             connection.channel.close(promise: nil)
-            self.edge.sessionClosed(admission.credential)
+            place.release()
             self.answer(self.edge.answer(to: error, route: admission.route), admission)
             return
         }

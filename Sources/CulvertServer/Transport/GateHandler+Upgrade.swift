@@ -24,19 +24,20 @@ extension GateHandler {
         let request = ForwardedHeaders.request(
             client: head, admission: admission, basePath: path, key: key, extensions: offered,
             identityHeader: self.state.rules.config.authentication.identityHeader, facts: client)
+        guard let place = self.takePlace(admission, address: client.address) else { return }
         self.edge.dial(
-            request, admission: admission, address: client.address, state: self.state
+            request, admission: admission, address: client.address, place: place, state: self.state
         ).assumeIsolated().whenComplete { result in
             switch result {
             case .success(.connected(let connection)):
                 self.complete(
                     connection, head: head, key: key, offered: offered, path: path, address: client.address,
-                    admission: admission)
+                    admission: admission, place: place)
             case .success(.refused(let head, let body)):
-                self.edge.sessionClosed(admission.credential)
+                place.release()
                 self.respond(.refusal(head, body))
             case .failure(let error):
-                self.edge.sessionClosed(admission.credential)
+                place.release()
                 self.respond(self.edge.answer(to: error, route: admission.route))
             }
         }
@@ -44,7 +45,7 @@ extension GateHandler {
 
     private func complete(
         _ connection: UpstreamConnector.Connection, head: HTTPRequestHead, key: String, offered: [String],
-        path: String, address: String, admission: Admission
+        path: String, address: String, admission: Admission, place: SessionPlace
     ) {
         let headers = connection.headers
         let fault = Handshake.checkResponse(
@@ -53,7 +54,7 @@ extension GateHandler {
             offeredProtocols: admission.forwardProtocols, offeredExtensions: offered)
         guard fault == nil, let context = self.context, context.channel.isActive else {
             connection.channel.close(promise: nil)
-            self.edge.sessionClosed(admission.credential)
+            place.release()
             let failure = UpstreamFailure(isTimeout: false, reason: fault ?? "client gone")
             self.respond(self.edge.answer(to: failure, route: admission.route))
             return
@@ -80,7 +81,7 @@ extension GateHandler {
         let session = Session(
             facts: self.edge.facts(admission, head: head, path: path, address: address, state: self.state),
             credential: admission.credential, edge: self.edge, state: self.state, clientLeg: leg(.client),
-            upstreamLeg: leg(.server), lease: connection.lease)
+            upstreamLeg: leg(.server), lease: connection.lease, place: place)
         do {
             try UpstreamConnector.install(session.upstreamLeg, on: connection.channel)
             // What the client may give a newer token to.
@@ -93,7 +94,7 @@ extension GateHandler {
         } catch {
             connection.channel.close(promise: nil)
             context.close(promise: nil)
-            self.edge.sessionClosed(admission.credential)
+            place.release()
         }
     }
 
@@ -102,6 +103,7 @@ extension GateHandler {
         let pipeline = context.pipeline.syncOperations
         try pipeline.addHandler(leg)
         pipeline.removeHandler(self, promise: nil)
+        pipeline.removeHandler(name: ClientPipeline.arrival, promise: nil)
         pipeline.removeHandler(name: ClientPipeline.order, promise: nil)
         pipeline.removeHandler(name: ClientPipeline.encoder, promise: nil)
         return pipeline.removeHandler(name: ClientPipeline.decoder)

@@ -61,7 +61,7 @@ struct GateCase {
         keyring.remember(
             Credential(entry: TokenEntry(token: token, secrets: [], keyID: "k"), generation: 0), for: Self.jwt)
         let gate = Self.gate
-        let load = Gate.Load(open: 10, limit: 1000, isDraining: false)
+        let load = Gate.Load(isDraining: false)
         var requests: [GateRequest] = []
         for index in 0..<Self.clients {
             var request = self.request

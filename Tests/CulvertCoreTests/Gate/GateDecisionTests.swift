@@ -4,7 +4,7 @@ import Testing
 /// One way to be refused, or none.
 enum Denial: String, CaseIterable, Sendable {
     case nothing, dotSegment, noRoute, transportNotServed, foreignOrigin, twoOrigins, malformedOrigin, missingOrigin
-    case tokenMissing, tokenUnknown, tokenExpired, tokenForElsewhere, tokenForNothing, tokensDiffer, draining, full
+    case tokenMissing, tokenUnknown, tokenExpired, tokenForElsewhere, tokenForNothing, tokensDiffer, draining
 
     /// Status, code and the `WWW-Authenticate` that goes with it.
     var expected: (status: Int, code: String, challenge: String?)? {
@@ -20,7 +20,6 @@ enum Denial: String, CaseIterable, Sendable {
             (403, "insufficient_scope", bearer + #", error="insufficient_scope""#)
         case .tokensDiffer: (400, "conflicting_tokens", bearer + #", error="invalid_request""#)
         case .draining: (503, "draining", nil)
-        case .full: (503, "too_many_connections", nil)
         }
     }
 
@@ -38,7 +37,6 @@ enum Denial: String, CaseIterable, Sendable {
     var load: Gate.Load {
         switch self {
         case .draining: GateFixture.draining
-        case .full: GateFixture.full
         default: GateFixture.idle
         }
     }
@@ -147,14 +145,12 @@ enum Denial: String, CaseIterable, Sendable {
         ask()
         request.authorization = ["Bearer " + GateFixture.good]
         ask()
-        load = GateFixture.full
-        ask()
         load = GateFixture.idle
         ask()
         #expect(
             codes == [
                 "bad_path", "no_route", "no_route", "origin_not_allowed", "token_missing", "conflicting_tokens",
-                "invalid_token", "insufficient_scope", "draining", "too_many_connections", nil,
+                "invalid_token", "insufficient_scope", "draining", nil,
             ])
     }
 

@@ -4,9 +4,8 @@ import CulvertCore
 enum GateFixture {
     static let now: Int64 = 1_800_000_000
     static let origin = "https://app.example.com"
-    static let idle = Gate.Load(open: 0, limit: 10, isDraining: false)
-    static let full = Gate.Load(open: 10, limit: 10, isDraining: false)
-    static let draining = Gate.Load(open: 0, limit: 10, isDraining: true)
+    static let idle = Gate.Load(isDraining: false)
+    static let draining = Gate.Load(isDraining: true)
 
     static let good = "good-token"
     static let expired = "expired-token"

@@ -121,6 +121,19 @@ struct ConfigErrorTests {
                 "message: 1MiB", "connections: many",
                 "14:16: limits.connections: expected a whole number from 1 to 10000000"
             ),
+            (
+                "message: 1MiB", "address: { rate: 0 }",
+                "14:20: limits.address.rate: expected a whole number from 1 to 1000000"
+            ),
+            ("message: 1MiB", "token: { burst: 3 }", "14:19: limits.token.burst: of no use without \"rate\""),
+            (
+                "message: 1MiB", "process: { sessions: 3 }",
+                "14:14: limits.process.sessions: unknown key, expected one of rate, burst, handshakes"
+            ),
+            (
+                "message: 1MiB", "http: { body_rate: 10 }",
+                "14:22: limits.http.body_rate: expected a size with its unit, such as 512B, 16KiB or 1MiB"
+            ),
             ("25s", "[25s]", "12:9: session.hold: expected a single value"),
             ("  hold: 25s", "  - hold", "12:3: session: expected a mapping"),
             ("25s", "${HOLD}", "12:9: session.hold: environment variable HOLD is not set"),
@@ -135,7 +148,7 @@ struct ConfigErrorTests {
         arguments: [
             (
                 "session:", "sesion:",
-                "11:1: sesion: unknown key, expected one of listen, routes, authentication, upstreams, session, limits, admin, state, log, trusted_proxies (did you mean \"session\"?)"
+                "11:1: sesion: unknown key, expected one of listen, routes, authentication, upstreams, session, limits, admin, state, log, trusted_proxies, reload, drain, takeover (did you mean \"session\"?)"
             ),
             (
                 "  hold: 25s", "  hould: 25s",
@@ -147,7 +160,7 @@ struct ConfigErrorTests {
             ),
             (
                 "upstream: echo", "upstream: echo\n    auth: none",
-                "6:5: routes[0].auth: unknown key, expected one of path, host, upstream, origins, authentication, transports, validate_text (did you mean \"authentication\"?)"
+                "6:5: routes[0].auth: unknown key, expected one of path, host, upstream, origins, authentication, transports, validate_text, limits (did you mean \"authentication\"?)"
             ),
         ])
     func unknownKeys(old: String, new: String, error: String) {

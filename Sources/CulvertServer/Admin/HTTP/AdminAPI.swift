@@ -16,6 +16,7 @@ package struct AdminAPI: Sendable {
     let desk: TokenDesk
     let sessions: any SessionDirectory
     let upstreams: EdgeUpstreams
+    let limits: EdgeLimits
     private let token: AdminToken
     /// Names under which the listener may be called; nil for a Unix socket, which no browser reaches.
     private let hosts: Set<String>?
@@ -25,6 +26,7 @@ package struct AdminAPI: Sendable {
         self.desk = desk
         self.sessions = operations.edge.sessions
         self.upstreams = operations.edge.upstreams
+        self.limits = operations.edge.limits
         self.token = token
         self.operations = operations
         self.hosts =
@@ -70,6 +72,7 @@ package struct AdminAPI: Sendable {
             case "reload" where path.count == 2: return try await self.reload(request)
             case "drain" where path.count == 2: return try await self.drain(request)
             case "certificates" where path.count == 2: return try await self.certificates(request)
+            case "limits" where path.count == 2: return try self.limits(request)
             case "audit" where path.count == 2: return try await self.audit(request)
             case "config" where path.count == 2:
                 try Self.allow(request, [.GET, .HEAD])

@@ -51,7 +51,7 @@ package struct AdminServer: Sendable {
             }
         let descriptor: CInt
         if let inherited {
-            descriptor = try ListeningSocket.spread([inherited], over: 1)[0]
+            descriptor = try ListeningSocket.adopt([inherited])[0]
         } else if let socket = config.socket {
             descriptor = try UnixSocket.listen(socket)
         } else {

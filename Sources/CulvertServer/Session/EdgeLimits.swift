@@ -1,0 +1,28 @@
+package import CulvertCore
+
+/// What the admin API sees of the limits that are applied before a session exists.
+package struct EdgeLimits: Sendable {
+    let edge: EdgeContext
+
+    /// In force.
+    package var config: LimitsConfig { self.edge.rules.config.limits }
+    /// Those of routes that have any.
+    package var routes: [(name: String, limits: AdmissionLimits)] {
+        self.edge.rules.config.routes.filter { !$0.limits.isEmpty }.map { ($0.name, $0.limits) }
+    }
+
+    /// Open, or being opened.
+    package var sessions: Int { self.edge.openSessions }
+    package var handshakes: Int { self.edge.admissions.handshakes }
+    package var parkedPolls: Int { self.edge.admissions.parkedPolls }
+    /// Known at the moment, for they have something open or opened something lately.
+    package var addresses: Int { self.edge.admissions.trackedAddresses }
+    package var tokens: Int { self.edge.admissions.trackedTokens }
+
+    /// How often that limit has refused since the process began.
+    package func denied(_ scope: AdmissionScope, _ limit: AdmissionLimit) -> Int {
+        self.edge.admissions.denied(scope, limit)
+    }
+
+    package var deniedPolls: Int { self.edge.admissions.deniedPolls }
+}

@@ -1,0 +1,230 @@
+"""A new process takes the listening sockets of the one that runs: nobody is refused."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import threading
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from kit.admin import Admin, bearer
+from kit.edge import BIN, TOKEN, wait_for
+from kit.knock import knock
+from kit.poll import client, open_session
+
+
+class Successor:
+    """`culvert serve --takeover` with the configuration of an edge."""
+
+    def __init__(self, edge):
+        self.edge, self.lines = edge, []
+        self.process = subprocess.Popen(
+            [BIN, "serve", "--takeover", "--config", str(edge.config)], stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL, env={**os.environ, "SWIFT_BACKTRACE": "enable=no"}, text=True)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stderr:
+            self.lines.append(line)
+
+    @property
+    def text(self):
+        return "".join(self.lines)
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            return self.process.wait(20)
+        finally:
+            self.process.kill()
+
+
+@pytest.fixture
+def pair(backend, make_edge):
+    """An edge that may be taken over, and how; whoever came is stopped."""
+    edge = make_edge(backend.port, sections="takeover: culvert.takeover\ndrain: { spread: 2s, deadline: 20s }")
+    made = []
+
+    def take():
+        made.append(Successor(edge))
+        return made[-1]
+
+    yield edge, take
+    for successor in made:
+        successor.stop()
+        assert "Fatal error" not in successor.text
+
+
+def dial(edge, token=TOKEN, path="/"):
+    return connect(
+        edge.wss + path, ssl=edge.ssl, additional_headers={"Authorization": f"Bearer {token}"}, compression=None,
+        ping_interval=None)
+
+
+async def closing(ws):
+    async with asyncio.timeout(30):
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await ws.recv()
+    return ws.close_code
+
+
+def test_under_a_connect_storm_nobody_is_refused(pair):
+    edge, take = pair
+
+    async def run():
+        finished, done, failures = asyncio.Event(), [], []
+
+        async def storm(n):
+            while not finished.is_set():
+                try:
+                    async with asyncio.timeout(20):
+                        async with dial(edge) as ws:
+                            await ws.send(str(n))
+                            try:
+                                assert await ws.recv() == str(n)
+                            except ConnectionClosed as closed:
+                                # Told to go by the process that goes: it was let in.
+                                assert closed.rcvd and closed.rcvd.code == 1001, closed
+                    done.append(n)
+                except Exception as error:
+                    failures.append(repr(error))
+
+        async def count(more):
+            target = len(done) + more
+            async with asyncio.timeout(60):
+                while len(done) < target:
+                    await asyncio.sleep(0.02)
+
+        clients = [asyncio.ensure_future(storm(n)) for n in range(20)]
+        await count(100)
+        successor = await asyncio.to_thread(take)
+        assert await asyncio.to_thread(edge.process.wait, 60) == 0
+        await count(200)
+        finished.set()
+        await asyncio.gather(*clients)
+        assert failures == [], failures[:5]
+        assert successor.process.poll() is None
+        return len(done)
+
+    assert asyncio.run(run()) >= 300
+    assert "another process takes over" in edge.text
+
+
+def test_open_sessions_stay_with_the_old_process_until_their_turn(pair):
+    edge, take = pair
+
+    async def run():
+        async with contextlib.AsyncExitStack() as stack:
+            sockets = [await stack.enter_async_context(dial(edge)) for _ in range(5)]
+            await asyncio.to_thread(take)
+            await asyncio.to_thread(wait_for, lambda: "another process takes over" in edge.text, 20, "the takeover")
+            echoes = 0
+            for ws in sockets:
+                with contextlib.suppress(ConnectionClosed):
+                    async with asyncio.timeout(10):
+                        await ws.send("still here")
+                        echoes += await ws.recv() == "still here"
+            # The last of them has its turn at the end of the spread.
+            assert echoes > 0
+            assert {await closing(ws) for ws in sockets} == {1001}
+        assert await asyncio.to_thread(edge.process.wait, 30) == 0
+        async with dial(edge) as ws:
+            await ws.send("new")
+            assert await ws.recv() == "new"
+
+    asyncio.run(run())
+
+
+def test_polled_sessions_are_told_to_come_back(pair):
+    edge, take = pair
+    with client(edge) as http:
+        at = open_session(http)
+        take()
+        answer = http.get(at)
+        assert answer.status_code == 200 and answer.json()["close"]["code"] == 1001
+        # This connection ends with it, and the next finds the new process.
+        wait_for(lambda: edge.process.poll() is not None, 30, "the old process to end")
+        open_session(http)
+
+
+def test_the_admin_api_moves_too_and_what_it_does_holds_for_sessions_that_are_left(backend, make_edge):
+    edge = make_edge(
+        backend.port, sections="takeover: culvert.takeover\ndrain: { spread: 60s, deadline: 60s }")
+    with Admin(edge) as admin:
+        token = admin.mint()
+    successor = None
+
+    async def run():
+        nonlocal successor
+        sockets = [await dial(edge, token=token["secret"]) for _ in range(10)]
+        successor = await asyncio.to_thread(Successor, edge)
+        await asyncio.to_thread(wait_for, lambda: edge.events("draining"), 20, "the takeover")
+        await asyncio.to_thread(
+            wait_for, lambda: '"admin listening"' in successor.text, 20, "the new process to be there")
+        with Admin(edge) as admin:
+            answer = await asyncio.to_thread(admin.get, f"/v1/tokens/{token['id']}")
+            assert answer.status_code == 200
+            assert (await asyncio.to_thread(knock, edge, "websocket", token=token["secret"])).status == 101
+            # Of the sessions that are left in the old process some have been sent away; the rest end by the revocation.
+            await asyncio.to_thread(admin.revoke, token)
+        async with asyncio.timeout(5):
+            codes = [await closing(ws) for ws in sockets]
+        assert set(codes) <= {1001, 4401} and 4401 in codes
+        assert (await asyncio.to_thread(knock, edge, "websocket", token=token["secret"])).status == 401
+
+    try:
+        asyncio.run(run())
+        assert edge.process.wait(30) == 0
+    finally:
+        if successor:
+            successor.stop()
+
+
+def test_one_takeover_after_the_other(pair):
+    edge, take = pair
+    first = take()
+    assert edge.process.wait(30) == 0
+    wait_for(lambda: '"listening"' in first.text, what="the first to listen")
+    second = take()
+    assert first.process.wait(30) == 0
+    assert knock(edge, "websocket", token=TOKEN).status == 101
+    assert second.process.poll() is None
+
+
+def test_a_newcomer_that_cannot_start_changes_nothing(pair):
+    edge, take = pair
+    text = edge.config.read_text()
+    edge.config.write_text(text.replace(str(edge.cert), "nothing.pem"))
+    assert take().process.wait(20) == 1
+    # One that fails when it has the sockets already.
+    edge.config.write_text(text.replace("state: ", "state: ") + "state: /nowhere/culvert.db\n")
+    failed = take()
+    assert failed.process.wait(20) == 1 and "/nowhere" in failed.text
+    wait_for(lambda: "takeover broken off; nothing has changed" in edge.text, what="the log to say so")
+    assert knock(edge, "websocket", token=TOKEN).status == 101
+    edge.config.write_text(text)
+    take()
+    assert edge.process.wait(30) == 0
+
+
+def test_with_nobody_to_take_over_from_it_starts(backend, make_edge):
+    edge = make_edge(backend.port, sections="takeover: culvert.takeover")
+    edge.stop()
+    successor = Successor(edge)
+    try:
+        wait_for(lambda: '"listening"' in successor.text, what="it to listen")
+        assert "no process to take over from" in successor.text
+    finally:
+        assert successor.stop() == 0
+
+
+def test_the_socket_is_its_owners_alone(pair):
+    edge, _ = pair
+    path = edge.folder / "culvert.takeover"
+    assert path.stat().st_mode & 0o777 == 0o600
+    edge.stop()
+    assert not path.exists()
