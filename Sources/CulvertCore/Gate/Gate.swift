@@ -8,8 +8,11 @@ package struct Gate: Sendable {
         package var open: Int
         package var limit: Int
         package var isDraining: Bool
+        /// Sessions hold as much memory as they may.
+        package var isMemoryFull: Bool
 
-        package init(open: Int, limit: Int, isDraining: Bool) {
+        package init(open: Int, limit: Int, isDraining: Bool, isMemoryFull: Bool = false) {
+            self.isMemoryFull = isMemoryFull
             self.open = open
             self.limit = limit
             self.isDraining = isDraining
@@ -163,6 +166,9 @@ package struct Gate: Sendable {
         }
         if load.open >= load.limit {
             throw Rejection(503, "too_many_connections", "This server is full.", headers: [("Retry-After", "5")])
+        }
+        if load.isMemoryFull {
+            throw Rejection(503, "memory_full", "This server is short of memory.", headers: [("Retry-After", "5")])
         }
         if let entry = credential?.entry, let most = entry.token.limits.sessions, entry.use.openSessions >= most {
             throw Rejection(

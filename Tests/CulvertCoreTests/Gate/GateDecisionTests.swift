@@ -4,7 +4,8 @@ import Testing
 /// One way to be refused, or none.
 enum Denial: String, CaseIterable, Sendable {
     case nothing, dotSegment, noRoute, transportNotServed, foreignOrigin, twoOrigins, malformedOrigin, missingOrigin
-    case tokenMissing, tokenUnknown, tokenExpired, tokenForElsewhere, tokenForNothing, tokensDiffer, draining, full
+    case tokenMissing, tokenUnknown, tokenExpired, tokenForElsewhere, tokenForNothing, tokensDiffer, draining, full,
+        memoryFull
 
     /// Status, code and the `WWW-Authenticate` that goes with it.
     var expected: (status: Int, code: String, challenge: String?)? {
@@ -21,6 +22,7 @@ enum Denial: String, CaseIterable, Sendable {
         case .tokensDiffer: (400, "conflicting_tokens", bearer + #", error="invalid_request""#)
         case .draining: (503, "draining", nil)
         case .full: (503, "too_many_connections", nil)
+        case .memoryFull: (503, "memory_full", nil)
         }
     }
 
@@ -39,6 +41,7 @@ enum Denial: String, CaseIterable, Sendable {
         switch self {
         case .draining: GateFixture.draining
         case .full: GateFixture.full
+        case .memoryFull: GateFixture.memoryFull
         default: GateFixture.idle
         }
     }
@@ -149,12 +152,15 @@ enum Denial: String, CaseIterable, Sendable {
         ask()
         load = GateFixture.full
         ask()
+        load = GateFixture.memoryFull
+        ask()
         load = GateFixture.idle
         ask()
         #expect(
             codes == [
                 "bad_path", "no_route", "no_route", "origin_not_allowed", "token_missing", "conflicting_tokens",
-                "invalid_token", "insufficient_scope", "draining", "too_many_connections", nil,
+                "invalid_token", "insufficient_scope", "draining", "too_many_connections",
+                "memory_full", nil,
             ])
     }
 

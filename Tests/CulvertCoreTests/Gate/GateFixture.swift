@@ -6,6 +6,7 @@ enum GateFixture {
     static let origin = "https://app.example.com"
     static let idle = Gate.Load(open: 0, limit: 10, isDraining: false)
     static let full = Gate.Load(open: 10, limit: 10, isDraining: false)
+    static let memoryFull = Gate.Load(open: 0, limit: 10, isDraining: false, isMemoryFull: true)
     static let draining = Gate.Load(open: 0, limit: 10, isDraining: true)
 
     static let good = "good-token"
