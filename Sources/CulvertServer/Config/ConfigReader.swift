@@ -187,21 +187,28 @@ struct ConfigReader {
 
     private func session(_ node: ConfigNode?) -> SessionConfig {
         var config = SessionConfig(hold: .seconds(25), resume: .seconds(60), ping: .seconds(25), buffer: 1 << 20)
-        guard let keys = node?.section(["hold", "resume", "ping", "buffer"]) else { return config }
+        guard let keys = node?.section(["hold", "resume", "ping", "buffer", "stall"]) else { return config }
         config.hold = keys["hold"]?.time() ?? config.hold
         config.resume = keys["resume"]?.time() ?? config.resume
         config.ping = keys["ping"]?.time() ?? config.ping
         config.buffer = keys["buffer"]?.size(1024...1 << 30) ?? config.buffer
+        if let stall = keys["stall"], let text = stall.string() {
+            let time = text == "none" ? .zero : stall.time(.zero ... .hours(24 * 365)) ?? .zero
+            config.stall = time == .zero ? nil : time
+        }
         return config
     }
 
     private func limits(_ node: ConfigNode?) -> LimitsConfig {
         var config = LimitsConfig(connections: 20000, message: 1 << 20, handshake: .seconds(10), header: 16 << 10)
-        guard let keys = node?.section(["connections", "message", "handshake", "header"]) else { return config }
+        let known = ["connections", "message", "handshake", "header", "session", "memory"]
+        guard let keys = node?.section(known) else { return config }
         config.connections = keys["connections"]?.integer(1...10_000_000) ?? config.connections
         config.message = keys["message"]?.size(1...1 << 30) ?? config.message
         config.handshake = keys["handshake"]?.time() ?? config.handshake
         config.header = keys["header"]?.size(512...1 << 20) ?? config.header
+        config.session = keys["session"].map(self.sessionLimits) ?? config.session
+        config.memory = keys["memory"]?.size(64 << 10...1 << 44)
         return config
     }
 

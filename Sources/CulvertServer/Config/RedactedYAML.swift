@@ -40,15 +40,19 @@ extension ProxyConfig {
             out += ", longest: \(ConfigUnits.text(eject.longest))"
             out += ", slow_start: \(ConfigUnits.text(eject.slowStart)) }\n"
             out += "    connect_timeout: \(ConfigUnits.text(upstream.connectTimeout))\n"
+            if let idle = upstream.idleTimeout { out += "    idle_timeout: \(ConfigUnits.text(idle))\n" }
             if let ca = upstream.ca { out += "    ca: \(quote(ca))\n" }
         }
         out += "session:\n  hold: \(ConfigUnits.text(self.session.hold))\n"
         out += "  resume: \(ConfigUnits.text(self.session.resume))\n  ping: \(ConfigUnits.text(self.session.ping))\n"
         out += "  buffer: \(ConfigUnits.text(size: self.session.buffer))\n"
+        out += "  stall: \(self.session.stall.map(ConfigUnits.text) ?? "none")\n"
         out += "limits:\n  connections: \(self.limits.connections)\n"
         out += "  message: \(ConfigUnits.text(size: self.limits.message))\n"
         out += "  handshake: \(ConfigUnits.text(self.limits.handshake))\n"
         out += "  header: \(ConfigUnits.text(size: self.limits.header))\n"
+        if let memory = self.limits.memory { out += "  memory: \(ConfigUnits.text(size: memory))\n" }
+        out += self.limits.session.yaml
         out += self.redactedAdmin()
         out += "state: \(quote(self.state ?? "none"))\n"
         out += "trusted_proxies: [\(self.trustedProxies.map { quote($0.description) }.joined(separator: ", "))]\n"
