@@ -18,7 +18,8 @@ package struct ControlPlane: Sendable {
             publish: { edge.apply($0) }, now: Clock.unixSeconds)
         let api = AdminAPI(
             config: config, admin: admin, desk: desk, sessions: edge.sessions, upstreams: edge.upstreams,
-            token: token, health: { AdminAPI.Health(sessions: edge.openSessions, isDraining: edge.isDraining) })
+            token: token, memory: { edge.memory },
+            health: { AdminAPI.Health(sessions: edge.openSessions, isDraining: edge.isDraining) })
         let server = try await AdminServer.start(admin, group: group, api: api)
         logger.info("admin listening", metadata: ["address": "\(admin.address)"])
         let housekeeping = Task {

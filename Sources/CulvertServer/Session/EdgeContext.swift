@@ -19,6 +19,7 @@ final class EdgeContext: Sendable {
     let log: SessionLog
     /// Tells this process from its peers in session identifiers.
     let node: UInt16
+    let memory = SessionMemory()
     private let open = Atomic<Int>(0)
     private let draining = Atomic<Bool>(false)
     private let current: Mutex<EdgeRules>
@@ -35,8 +36,10 @@ final class EdgeContext: Sendable {
     /// Those that were set last; for the control plane, since loops have their own.
     var rules: EdgeRules { self.current.withLock(\.self) }
 
-    func load(limit: Int) -> Gate.Load {
-        Gate.Load(open: self.openSessions, limit: limit, isDraining: self.isDraining)
+    func load(_ limits: LimitsConfig) -> Gate.Load {
+        Gate.Load(
+            open: self.openSessions, limit: limits.connections, isDraining: self.isDraining,
+            isMemoryFull: limits.memory.map { self.memory.used > $0 } ?? false)
     }
 
     var openSessions: Int { self.open.load(ordering: .relaxed) }

@@ -54,6 +54,12 @@ final class Session: LegDelegate {
         var bytesOut: UInt64 = 0
     }
 
+    var limits: SessionLimitState
+    /// Bytes counted in ``SessionMemory``.
+    var held = 0
+    /// Ended for what it held, which is free now.
+    var isRelieved = false
+
     var closingDeadline: NIODeadline?
     /// Whose peer broke the protocol.
     private weak var violator: WebSocketLeg?
@@ -88,11 +94,13 @@ final class Session: LegDelegate {
         let now = NIODeadline.now()
         self.machine = SessionStateMachine(settings: state.rules.settings, isResumable: clientLeg == nil, now: now)
         self.nextTick = now + state.rules.settings.ping
+        self.limits = SessionLimitState(state.rules.config.limits.session, now: now)
     }
 
     func start() {
         self.state.add(self)
         self.edge.log.opened(self)
+        self.lookForIdleness(now: self.openedAt)
         self.arm()
         self.upstreamLeg.start(delegate: self)
         self.clientLeg?.start(delegate: self)
@@ -125,7 +133,10 @@ final class Session: LegDelegate {
         self.polledCounts.bytesOut += UInt64(message.payload.readableBytes)
         guard self.machine.finalFrame == nil else { return }
         self.machine.enqueue(message)
-        if self.machine.isSendWindowFull { leg.pause(.windowFull) }
+        if self.machine.isSendWindowFull {
+            leg.pause(.windowFull)
+            self.noteWindow()
+        }
     }
 
     func leg(_ leg: WebSocketLeg, control opcode: Opcode, frame: ByteBuffer) {
@@ -174,26 +185,35 @@ final class Session: LegDelegate {
             other.flush()
         } else {
             self.deliverReady()
+            self.accountMemory()
         }
+        if self.state.rules.hasSessionRates { self.charge(leg) }
     }
 
     func legLost(_ leg: WebSocketLeg) {
         self.giveUpFrame(of: leg)
         self.apply(self.machine.close(.lost(leg.sender)))
+        // Nobody is to be spared any more: read on, for the other side's Close.
+        self.other(than: leg)?.resume(.peerNotWritable)
+        self.accountMemory()
     }
 
     func leg(_ leg: WebSocketLeg, isWritable: Bool) {
+        self.noteWritability(of: leg, isWritable: isWritable)
         guard let other = self.other(than: leg) else { return }
         if isWritable { other.resume(.peerNotWritable) } else { other.pause(.peerNotWritable) }
     }
 
-    func legWantsMessages(_ leg: WebSocketLeg) -> Bool { !self.machine.isSendWindowFull }
+    func legWantsMessages(_ leg: WebSocketLeg) -> Bool {
+        !self.machine.isSendWindowFull && self.limits.upstreamPause == nil
+    }
 
     // MARK: - closing
 
     func apply(_ actions: CloseNegotiation.Actions) {
         if actions.began {
             self.closingDeadline = .now() + self.state.rules.closeTimeout
+            self.liftPauses()
             self.arm()
         }
         if let frame = actions.toUpstream { self.sendClose(frame, to: self.upstreamLeg, from: self.clientLeg) }
@@ -204,6 +224,7 @@ final class Session: LegDelegate {
                 // A poll answers Close by fetching it; towards the upstream that is as good as a Close frame.
                 self.machine.finish(frame, now: .now())
                 self.deliverReady()
+                self.resumeUpstream()
                 self.apply(self.machine.close(.close(from: .client, frame)))
             }
         }
@@ -244,6 +265,7 @@ final class Session: LegDelegate {
         }
         self.edge.sessionClosed(self.credential)
         self.lease.release()
+        self.accountMemory()
         self.edge.log.ended(self, ending: self.machine.closing.ending, duration: .now() - self.openedAt)
         self.state.ended(self)
         self.buryIfDone()
@@ -261,6 +283,7 @@ final class Session: LegDelegate {
                 if let deadline { earliest = min(earliest, deadline) }
             }
         }
+        earliest = min(earliest, self.limitDeadline)
         if let parked = self.machine.parked {
             earliest = min(earliest, parked.deadline)
         } else if self.isPolled, self.isEnded || self.machine.closing.ending == nil {
@@ -289,8 +312,10 @@ final class Session: LegDelegate {
             self.nextTick = now + self.state.rules.settings.ping
             // The clock on the wall may have been set since.
             self.reviewCredential()
+            self.watch(now: now)
             self.keepAlive()
         }
+        self.limitTimerFired(now: now)
         if self.isPolled { self.pollTimerFired(now: now) }
         self.arm()
     }

@@ -20,18 +20,21 @@ package struct AdminAPI: Sendable {
     private let token: AdminToken
     /// Names under which the listener may be called; nil for a Unix socket, which no browser reaches.
     private let hosts: Set<String>?
+    private let memory: @Sendable () -> MemoryInfo
     private let health: @Sendable () -> Health
     /// The configuration in effect, without secrets.
     private let redactedConfig: String
 
     package init(
         config: ProxyConfig, admin: AdminConfig, desk: TokenDesk, sessions: any SessionDirectory,
-        upstreams: EdgeUpstreams, token: AdminToken, health: @escaping @Sendable () -> Health
+        upstreams: EdgeUpstreams, token: AdminToken, memory: @escaping @Sendable () -> MemoryInfo,
+        health: @escaping @Sendable () -> Health
     ) {
         self.desk = desk
         self.sessions = sessions
         self.upstreams = upstreams
         self.token = token
+        self.memory = memory
         self.health = health
         self.redactedConfig = config.redactedYAML()
         self.hosts =
@@ -79,6 +82,10 @@ package struct AdminAPI: Sendable {
                 try Self.allow(request, [.GET, .HEAD])
                 _ = try request.parameters([])
                 return Self.json(.ok, JSONWriter.object { $0.add("yaml", self.redactedConfig) })
+            case "memory" where path.count == 2:
+                try Self.allow(request, [.GET, .HEAD])
+                _ = try request.parameters([])
+                return self.memoryAnswer()
             case "version" where path.count == 2:
                 try Self.allow(request, [.GET, .HEAD])
                 _ = try request.parameters([])
@@ -139,6 +146,16 @@ package struct AdminAPI: Sendable {
             $0.add("sessions", health.sessions)
         }
         return Self.json(health.isDraining ? .serviceUnavailable : .ok, body)
+    }
+
+    private func memoryAnswer() -> HTTPAnswer {
+        let memory = self.memory()
+        let body = JSONWriter.object {
+            $0.add("used", memory.used)
+            $0.add("ceiling", memory.ceiling)
+            $0.add("closed", memory.closed)
+        }
+        return Self.json(.ok, body)
     }
 
     private func audit(_ request: AdminRequest) async throws(AdminFailure) -> HTTPAnswer {
