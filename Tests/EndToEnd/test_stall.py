@@ -159,7 +159,7 @@ def test_who_is_slow_but_takes_something_stays(fresh_backend, make_edge, transpo
 
 @pytest.mark.parametrize("stall", ["none", "0s"])
 def test_without_a_stall_nobody_is_let_go(fresh_backend, make_edge, stall):
-    edge = make_edge(fresh_backend.port, session=f"stall: {stall}, buffer: 64KiB, ping: 200ms", limits="handshake: 1s")
+    edge = make_edge(fresh_backend.port, session=f"stall: {stall}, buffer: 64KiB", limits="handshake: 1s")
     raw = flooded(edge)
     wait_for(lambda: fresh_backend.sent > 0, what="the flood")
     time.sleep(2)  # There is nothing else that nothing happens in.
