@@ -6,8 +6,11 @@
 package struct Gate: Sendable {
     package struct Load: Equatable, Sendable {
         package var isDraining: Bool
+        /// Sessions hold as much memory as they may.
+        package var isMemoryFull: Bool
 
-        package init(isDraining: Bool) {
+        package init(isDraining: Bool, isMemoryFull: Bool = false) {
+            self.isMemoryFull = isMemoryFull
             self.isDraining = isDraining
         }
     }
@@ -173,6 +176,9 @@ package struct Gate: Sendable {
     private func checkLoad(_ load: Load) throws(Rejection) {
         if load.isDraining {
             throw Rejection(503, "draining", "This server is going away.", headers: [("Retry-After", "1")])
+        }
+        if load.isMemoryFull {
+            throw Rejection(503, "memory_full", "This server is short of memory.", headers: [("Retry-After", "5")])
         }
     }
 }

@@ -49,6 +49,13 @@ package struct SendWindow: Sendable {
         return .ok
     }
 
+    /// Drops everything, acknowledged or not; the numbers stay used.
+    package mutating func drop() {
+        self.acknowledged = self.lastSequence
+        self.messages = []
+        self.bytes = 0
+    }
+
     /// Messages behind `sequence` up to `maxBytes` of payload, but at least one if there is any; `first` is the number
     /// of the first, or of the next to come.
     package func batch(after sequence: UInt64, maxBytes: Int) -> (first: UInt64, messages: [PollMessage]) {

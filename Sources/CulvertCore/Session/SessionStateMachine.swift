@@ -71,8 +71,12 @@ package struct SessionStateMachine: Sendable {
     /// Sequence number that the next message to the client will have.
     package var nextSequence: UInt64 { self.sendWindow.lastSequence &+ 1 }
 
-    /// Reading from the upstream pauses while this is true.
-    package var isSendWindowFull: Bool { self.sendWindow.isFull }
+    /// Reading from the upstream pauses while this is true. Behind the last message nothing is kept, and what the
+    /// upstream still sends is to be read for its Close.
+    package var isSendWindowFull: Bool { self.finalFrame == nil && self.sendWindow.isFull }
+
+    /// Bytes that wait to be acknowledged.
+    package var unacknowledgedBytes: Int { self.sendWindow.bytes }
 
     // MARK: - closing
 
@@ -115,6 +119,12 @@ package struct SessionStateMachine: Sendable {
         guard self.finalFrame == nil else { return }
         self.finalFrame = frame
         self.touch(now: now)
+    }
+
+    /// The client is not to have the rest: what waits for it is dropped, and `frame` says why.
+    package mutating func forfeit(_ frame: CloseFrame) {
+        self.finalFrame = frame
+        self.sendWindow.drop()
     }
 
     /// The parked poll and its answer, once there is something to say.

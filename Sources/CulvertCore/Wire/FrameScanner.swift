@@ -27,6 +27,7 @@ package struct FrameScanner: Sendable {
     private let masked: Bool
     private let messageLimit: Int
     private let allowedRSV: UInt8
+    private let fragmentLimit: Int
     private let validateText: Bool
 
     /// Payload bytes still to come of the current data frame.
@@ -37,6 +38,8 @@ package struct FrameScanner: Sendable {
     private var isInMessage = false
     /// Payload bytes of the current message, as announced by the headers so far.
     private var messageBytes = 0
+    /// Frames of the current message.
+    private var fragments = 0
     private var isValidating = false
     private var mask: UInt32 = 0
     private var validator = UTF8Validator()
@@ -50,7 +53,11 @@ package struct FrameScanner: Sendable {
     ///   - messageLimit: bytes of payload, over all fragments of a message.
     ///   - allowedRSV: bits that a negotiated extension uses, as in ``FrameHeader/rsv``.
     ///   - validateText: check the UTF-8 of text that is not compressed.
-    package init(sender: Endpoint, messageLimit: Int, allowedRSV: UInt8, validateText: Bool) {
+    ///   - fragmentLimit: most frames of one message; nil for no limit.
+    package init(
+        sender: Endpoint, messageLimit: Int, allowedRSV: UInt8, validateText: Bool, fragmentLimit: Int? = nil
+    ) {
+        self.fragmentLimit = fragmentLimit ?? .max
         self.masked = sender == .client
         self.messageLimit = messageLimit
         self.allowedRSV = allowedRSV
@@ -200,6 +207,7 @@ package struct FrameScanner: Sendable {
     private mutating func beginFrame(_ header: FrameHeader) -> Stop? {
         if header.opcode != .continuation {
             self.messageBytes = 0
+            self.fragments = 0
             // A reserved bit says that an extension has changed the bytes: they are not text (RFC 7692 section 6).
             self.isValidating = self.validateText && header.opcode == .text && header.rsv == 0
         }
@@ -207,6 +215,8 @@ package struct FrameScanner: Sendable {
             return .violation(.messageTooBig, "message over the limit")
         }
         self.messageBytes += header.payloadLength
+        self.fragments &+= 1
+        if self.fragments > self.fragmentLimit { return .violation(.policyViolation, "too many fragments") }
         self.isInMessage = true
         self.isFinal = header.fin
         self.remaining = header.payloadLength

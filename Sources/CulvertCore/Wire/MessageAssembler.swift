@@ -28,10 +28,15 @@ package struct MessageAssembler: Sendable {
     /// Whether a message may come in fragments.
     private let allowsFragments: Bool
 
-    package init(sender: Endpoint, messageLimit: Int, allowsFragments: Bool = true) {
+    package init(sender: Endpoint, messageLimit: Int, allowsFragments: Bool = true, fragmentLimit: Int? = nil) {
         self.allowsFragments = allowsFragments
-        self.scanner = FrameScanner(sender: sender, messageLimit: messageLimit, allowedRSV: 0, validateText: false)
+        self.scanner = FrameScanner(
+            sender: sender, messageLimit: messageLimit, allowedRSV: 0, validateText: false,
+            fragmentLimit: fragmentLimit)
     }
+
+    /// Bytes of what has not been given out yet.
+    package var heldBytes: Int { self.input.readableBytes + self.message.readableBytes }
 
     /// Nothing is left of a frame or message that has begun.
     package var isIdle: Bool { self.input.readableBytes == 0 && self.remaining == 0 && self.scanner.isBetweenMessages }

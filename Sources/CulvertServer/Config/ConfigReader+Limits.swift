@@ -6,6 +6,7 @@ extension ConfigReader {
         var config = LimitsConfig(connections: 20000, message: 1 << 20, handshake: .seconds(10), header: 16 << 10)
         let known = [
             "connections", "message", "handshake", "header", "process", "address", "token", "route", "http",
+            "session", "memory",
         ]
         guard let keys = node?.section(known) else { return config }
         let connections = keys["connections"]?.integer(1...10_000_000) ?? config.connections
@@ -18,6 +19,8 @@ extension ConfigReader {
         config.token = self.admission(keys["token"], over: config.token)
         config.route = self.admission(keys["route"], over: config.route)
         config.http = self.http(keys["http"], config.http)
+        config.session = keys["session"].map(self.sessionLimits) ?? config.session
+        config.memory = keys["memory"]?.size(64 << 10...1 << 44)
         return config
     }
 

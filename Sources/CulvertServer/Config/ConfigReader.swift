@@ -201,11 +201,15 @@ struct ConfigReader {
 
     private func session(_ node: ConfigNode?) -> SessionConfig {
         var config = SessionConfig(hold: .seconds(25), resume: .seconds(60), ping: .seconds(25), buffer: 1 << 20)
-        guard let keys = node?.section(["hold", "resume", "ping", "buffer"]) else { return config }
+        guard let keys = node?.section(["hold", "resume", "ping", "buffer", "stall"]) else { return config }
         config.hold = keys["hold"]?.time() ?? config.hold
         config.resume = keys["resume"]?.time() ?? config.resume
         config.ping = keys["ping"]?.time() ?? config.ping
         config.buffer = keys["buffer"]?.size(1024...1 << 30) ?? config.buffer
+        if let stall = keys["stall"], let text = stall.string() {
+            let time = text == "none" ? .zero : stall.time(.zero ... .hours(24 * 365)) ?? .zero
+            config.stall = time == .zero ? nil : time
+        }
         return config
     }
 

@@ -141,11 +141,15 @@ package struct UpstreamConfig: Sendable, Equatable {
     /// How many servers more are tried when one cannot be reached.
     package var retries: Int
     package var ejection: EjectionPolicy
+    /// Longest time that its sessions may be without a message; nil for what ``SessionLimits/idle`` says.
+    package var idleTimeout: TimeAmount?
 
     package init(
         name: String, servers: [UpstreamServer], connectTimeout: TimeAmount, ca: String?,
-        balance: BalancePolicy = .leastSessions, retries: Int = 2, ejection: EjectionPolicy = EjectionPolicy()
+        balance: BalancePolicy = .leastSessions, retries: Int = 2, ejection: EjectionPolicy = EjectionPolicy(),
+        idleTimeout: TimeAmount? = nil
     ) {
+        self.idleTimeout = idleTimeout
         self.balance = balance
         self.retries = retries
         self.ejection = ejection
@@ -191,10 +195,13 @@ package struct SessionConfig: Sendable, Equatable {
     package var ping: TimeAmount
     /// Bytes.
     package var buffer: Int
+    /// How long a side may take nothing; nil for any time.
+    package var stall: TimeAmount?
 
     package init(
-        hold: TimeAmount, resume: TimeAmount, ping: TimeAmount, buffer: Int
+        hold: TimeAmount, resume: TimeAmount, ping: TimeAmount, buffer: Int, stall: TimeAmount? = .seconds(60)
     ) {
+        self.stall = stall
         self.hold = hold
         self.resume = resume
         self.ping = ping
@@ -220,13 +227,19 @@ package struct LimitsConfig: Sendable, Equatable {
     /// Of each route that does not say otherwise.
     package var route = AdmissionLimits()
     package var http: HTTPLimits
+    package var session: SessionLimits
+    /// Bytes that all sessions may hold together; nil for no limit.
+    package var memory: Int?
 
     package init(
-        connections: Int, message: Int, handshake: TimeAmount, header: Int
+        connections: Int, message: Int, handshake: TimeAmount, header: Int, session: SessionLimits = SessionLimits(),
+        memory: Int? = nil
     ) {
         // However few sessions there may be, clients of HTTP open several connections to see.
         self.process = AdmissionLimits(handshakes: max(connections, 100))
         self.http = HTTPLimits(firstByte: handshake)
+        self.session = session
+        self.memory = memory
         self.connections = connections
         self.message = message
         self.handshake = handshake

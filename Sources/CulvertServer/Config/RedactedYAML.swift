@@ -42,11 +42,13 @@ extension ProxyConfig {
             out += ", longest: \(ConfigUnits.text(eject.longest))"
             out += ", slow_start: \(ConfigUnits.text(eject.slowStart)) }\n"
             out += "    connect_timeout: \(ConfigUnits.text(upstream.connectTimeout))\n"
+            if let idle = upstream.idleTimeout { out += "    idle_timeout: \(ConfigUnits.text(idle))\n" }
             if let ca = upstream.ca { out += "    ca: \(quote(ca))\n" }
         }
         out += "session:\n  hold: \(ConfigUnits.text(self.session.hold))\n"
         out += "  resume: \(ConfigUnits.text(self.session.resume))\n  ping: \(ConfigUnits.text(self.session.ping))\n"
         out += "  buffer: \(ConfigUnits.text(size: self.session.buffer))\n"
+        out += "  stall: \(self.session.stall.map(ConfigUnits.text) ?? "none")\n"
         out += self.redactedLimits()
         out += self.redactedAdmin()
         out += "state: \(quote(self.state ?? "none"))\n"
@@ -75,7 +77,8 @@ extension ProxyConfig {
         out += "    body_rate: \(ConfigUnits.text(size: http.bodyRate))\n    requests: \(http.requests)\n"
         out += "    idle: \(ConfigUnits.text(http.idle))\n"
         if let parked = http.parked { out += "    parked: \(parked)\n" }
-        return out
+        if let memory = self.limits.memory { out += "  memory: \(ConfigUnits.text(size: memory))\n" }
+        return out + self.limits.session.yaml
     }
 
     private func yaml(_ limits: AdmissionLimits) -> String {

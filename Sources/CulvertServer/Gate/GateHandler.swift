@@ -253,7 +253,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func decide(_ request: GateRequest, _ arrival: Arrival) {
-        let load = arrival.opens ? self.edge.load : nil
+        let load = arrival.opens ? self.edge.load(self.state.rules.config.limits) : nil
         let now = Clock.unixSeconds()
         switch self.state.rules.gate.decide(request, keyring: &self.state.keyring, now: now, load: load) {
         case .reject(let rejection): self.reject(rejection)

@@ -144,6 +144,8 @@ package final class EdgeServer: Sendable {
 
     package var upstreams: EdgeUpstreams { EdgeUpstreams(edge: self.edge) }
 
+    package var memory: MemoryInfo { self.edge.memoryInfo }
+
     /// Sessions open or being opened.
     package var openSessions: Int { self.edge.openSessions }
 

@@ -22,6 +22,7 @@ final class EdgeContext: Sendable {
     /// Tells this process from its peers in session identifiers.
     let node: UInt16
     let admissions = Admissions()
+    let memory = SessionMemory()
     private let stage = Atomic<Int>(0)
     private let handedOver = Atomic<Bool>(false)
     private let current: Mutex<EdgeRules>
@@ -64,7 +65,10 @@ final class EdgeContext: Sendable {
         }
     }
 
-    var load: Gate.Load { Gate.Load(isDraining: self.isDraining) }
+    func load(_ limits: LimitsConfig) -> Gate.Load {
+        Gate.Load(
+            isDraining: self.isDraining, isMemoryFull: limits.memory.map { self.memory.used > $0 } ?? false)
+    }
 
     var openSessions: Int { self.admissions.openSessions }
 

@@ -9,6 +9,8 @@ final class EdgeRules: Sendable {
     let trustedProxies: TrustedProxies
     let settings: SessionSettings
     let connectors: [String: UpstreamConnector]
+    /// Whether reads are to be charged at all.
+    let hasSessionRates: Bool
     /// Nil when no JWT is taken.
     let verifyJWT: JWTVerification?
 
@@ -29,6 +31,7 @@ final class EdgeRules: Sendable {
                 config: $0, handshakeTimeout: config.limits.handshake, previous: previous?.connectors[$0.name]?.pool,
                 logger: logger)
         }
+        self.hasSessionRates = config.limits.session.fromClient != nil || config.limits.session.toClient != nil
         self.verifyJWT = verifyJWT
     }
 

@@ -60,9 +60,9 @@ struct PollFailure: Sendable {
     static let notNewer = PollFailure(
         status: 409, code: "token_not_newer", detail: "The session has a token that is as new or newer.")
 
-    static func rateLimited(_ wait: TimeAmount) -> PollFailure {
+    static func rateLimited(_ wait: TimeAmount, who: String) -> PollFailure {
         PollFailure(
-            status: 429, code: "rate_limited", detail: "The token's messages come too fast; nothing was taken.",
+            status: 429, code: "rate_limited", detail: "The \(who)'s messages come too fast; nothing was taken.",
             retryAfter: Int(clamping: wait.nanoseconds / 1_000_000_000 + 1))
     }
 

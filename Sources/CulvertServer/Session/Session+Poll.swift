@@ -19,6 +19,7 @@ extension Session {
             break
         }
         self.resumeUpstream()
+        self.accountMemory()
         self.buryIfDone()
         self.arm()
     }
@@ -64,7 +65,11 @@ extension Session {
             return
         }
         if self.messageRate != nil, let wait = self.credential?.entry.use.wait(now: .now()), wait > .zero {
-            respond(.problem(.rateLimited(wait)))
+            respond(.problem(.rateLimited(wait, who: "token")))
+            return
+        }
+        if let wait = self.waitToSend() {
+            respond(.problem(.rateLimited(wait, who: "session")))
             return
         }
         if batch.close != nil, batch.messages.isEmpty, batch.first > self.machine.received &+ 1 {
@@ -87,6 +92,7 @@ extension Session {
             }
             self.upstreamLeg.write(bytes)
             self.upstreamLeg.flush()
+            self.chargePosted()
         case .duplicate:
             break
         case .gap(let expected):
@@ -130,9 +136,13 @@ extension Session {
         respond?(answer)
     }
 
-    private func resumeUpstream() {
+    /// The window may have room again: takes what was held back, then reads on.
+    func resumeUpstream() {
+        guard self.isPolled else { return }
+        self.noteWindow()
         guard !self.machine.isSendWindowFull else { return }
         self.upstreamLeg.drainMessages()
+        if self.state.rules.hasSessionRates { self.charge(self.upstreamLeg) }
         guard !self.machine.isSendWindowFull else { return }
         self.upstreamLeg.resume(.windowFull)
     }
@@ -155,6 +165,7 @@ extension Session {
             return
         }
         self.isBuried = true
+        self.accountMemory()
         self.state.bury(self, frame: self.endFrame, until: .now() + self.state.rules.settings.resume)
     }
 }

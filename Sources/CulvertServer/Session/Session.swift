@@ -60,6 +60,12 @@ final class Session: LegDelegate {
         var bytesOut: UInt64 = 0
     }
 
+    var limits: SessionLimitState
+    /// Bytes counted in ``SessionMemory``.
+    var held = 0
+    /// Ended for what it held, which is free now.
+    var isRelieved = false
+
     var closingDeadline: NIODeadline?
     /// A Close of ours waits for the end of the message that is passing.
     private var waitsForMessageEnd = false
@@ -98,11 +104,13 @@ final class Session: LegDelegate {
         let now = NIODeadline.now()
         self.machine = SessionStateMachine(settings: state.rules.settings, isResumable: clientLeg == nil, now: now)
         self.nextTick = now + state.rules.settings.ping
+        self.limits = SessionLimitState(state.rules.config.limits.session, now: now)
     }
 
     func start() {
         self.state.add(self)
         self.edge.log.opened(self)
+        self.lookForIdleness(now: self.openedAt)
         self.arm()
         self.upstreamLeg.start(delegate: self)
         self.clientLeg?.start(delegate: self)
@@ -159,7 +167,10 @@ final class Session: LegDelegate {
         self.polledCounts.bytesOut += UInt64(message.payload.readableBytes)
         guard self.machine.finalFrame == nil else { return }
         self.machine.enqueue(message)
-        if self.machine.isSendWindowFull { leg.pause(.windowFull) }
+        if self.machine.isSendWindowFull {
+            leg.pause(.windowFull)
+            self.noteWindow()
+        }
     }
 
     func leg(_ leg: WebSocketLeg, control opcode: Opcode, frame: ByteBuffer) {
@@ -183,11 +194,7 @@ final class Session: LegDelegate {
 
     func leg(_ leg: WebSocketLeg, close frame: CloseFrame) {
         leg.turnDeaf()
-        // The message that a Close of ours waits for will not be ended.
-        if let other = self.other(than: leg), other.wantsBoundary {
-            other.flushWaiting()
-            other.flush()
-        }
+        self.giveUpMessage(of: leg)
         self.apply(self.machine.close(.close(from: leg.sender, frame)))
     }
 
@@ -200,7 +207,18 @@ final class Session: LegDelegate {
 
     /// `leg` brings no more. What waits for the end of its frame waits in vain.
     private func giveUpFrame(of leg: WebSocketLeg) {
-        if let other = self.other(than: leg), other.wantsBoundary { other.abort() }
+        guard leg.scanner.isAtFrameBoundary else {
+            if let other = self.other(than: leg), other.wantsBoundary { other.abort() }
+            return
+        }
+        self.giveUpMessage(of: leg)
+    }
+
+    /// At a frame's end: the message that a Close of ours waits for will not be ended.
+    private func giveUpMessage(of leg: WebSocketLeg) {
+        guard let other = self.other(than: leg), other.wantsBoundary else { return }
+        other.flushWaiting()
+        other.flush()
     }
 
     func legReadComplete(_ leg: WebSocketLeg) {
@@ -213,27 +231,36 @@ final class Session: LegDelegate {
             other.flush()
         } else {
             self.deliverReady()
+            self.accountMemory()
         }
+        if self.state.rules.hasSessionRates { self.charge(leg) }
         if let pending = self.pendingShutdown, !self.isAmidMessage { self.shutdown(pending.frame) }
     }
 
     func legLost(_ leg: WebSocketLeg) {
         self.giveUpFrame(of: leg)
         self.apply(self.machine.close(.lost(leg.sender)))
+        // Nobody is to be spared any more: read on, for the other side's Close.
+        self.other(than: leg)?.resume(.peerNotWritable)
+        self.accountMemory()
     }
 
     func leg(_ leg: WebSocketLeg, isWritable: Bool) {
+        self.noteWritability(of: leg, isWritable: isWritable)
         guard let other = self.other(than: leg) else { return }
         if isWritable { other.resume(.peerNotWritable) } else { other.pause(.peerNotWritable) }
     }
 
-    func legWantsMessages(_ leg: WebSocketLeg) -> Bool { !self.machine.isSendWindowFull }
+    func legWantsMessages(_ leg: WebSocketLeg) -> Bool {
+        !self.machine.isSendWindowFull && self.limits.upstreamPause == nil
+    }
 
     // MARK: - closing
 
     func apply(_ actions: CloseNegotiation.Actions) {
         if actions.began {
             self.closingDeadline = .now() + self.state.rules.closeTimeout
+            self.liftPauses()
             self.arm()
         }
         if let frame = actions.toUpstream { self.sendClose(frame, to: self.upstreamLeg, from: self.clientLeg) }
@@ -244,6 +271,7 @@ final class Session: LegDelegate {
                 // A poll answers Close by fetching it; towards the upstream that is as good as a Close frame.
                 self.machine.finish(frame, now: .now())
                 self.deliverReady()
+                self.resumeUpstream()
                 self.apply(self.machine.close(.close(from: .client, frame)))
             }
         }
@@ -286,6 +314,7 @@ final class Session: LegDelegate {
         }
         self.place.release()
         self.lease.release()
+        self.accountMemory()
         self.edge.log.ended(self, ending: self.machine.closing.ending, duration: .now() - self.openedAt)
         self.state.ended(self)
         self.buryIfDone()
@@ -305,6 +334,7 @@ final class Session: LegDelegate {
                 if let deadline { earliest = min(earliest, deadline) }
             }
         }
+        earliest = min(earliest, self.limitDeadline)
         if let parked = self.machine.parked {
             earliest = min(earliest, parked.deadline)
         } else if self.isPolled, self.isEnded || self.machine.closing.ending == nil {
@@ -330,8 +360,10 @@ final class Session: LegDelegate {
             self.nextTick = now + self.state.rules.settings.ping
             // The clock on the wall may have been set since.
             self.reviewCredential()
+            self.watch(now: now)
             self.keepAlive()
         }
+        self.limitTimerFired(now: now)
         if self.isPolled { self.pollTimerFired(now: now) }
         self.arm()
     }

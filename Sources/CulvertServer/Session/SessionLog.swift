@@ -20,6 +20,10 @@ struct SessionLog: Sendable {
         metadata["bytes_out"] = .stringConvertible(counts.bytesOut)
         metadata["close_code"] = .stringConvertible((ending?.frame.code ?? .noStatus).rawValue)
         metadata["closed_by"] = "\((ending?.closer ?? .culvert).rawValue)"
+        // A peer's own words may be anything.
+        if let ending, ending.closer == .culvert, !ending.frame.reason.isEmpty {
+            metadata["close_reason"] = "\(ending.frame.reason)"
+        }
         self.logger.info("session ended", metadata: metadata)
     }
 

@@ -98,7 +98,9 @@ extension GateHandler {
         let leg = WebSocketLeg(
             sender: .server,
             scanner: FrameScanner(sender: .server, messageLimit: limit, allowedRSV: 0, validateText: true),
-            assembler: MessageAssembler(sender: .server, messageLimit: limit))
+            assembler: MessageAssembler(
+                sender: .server, messageLimit: limit,
+                fragmentLimit: self.state.rules.config.limits.session.fragments))
         let session = Session(
             facts: self.edge.facts(admission, head: head, path: base, address: address, state: self.state),
             credential: admission.credential, edge: self.edge, state: self.state, clientLeg: nil, upstreamLeg: leg,

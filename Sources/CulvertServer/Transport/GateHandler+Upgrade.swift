@@ -76,7 +76,8 @@ extension GateHandler {
                 sender: sender,
                 scanner: FrameScanner(
                     sender: sender, messageLimit: self.state.rules.config.limits.message, allowedRSV: reserved,
-                    validateText: admission.route.validateText))
+                    validateText: admission.route.validateText,
+                    fragmentLimit: self.state.rules.config.limits.session.fragments))
         }
         let session = Session(
             facts: self.edge.facts(admission, head: head, path: path, address: address, state: self.state),

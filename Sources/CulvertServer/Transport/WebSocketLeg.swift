@@ -56,6 +56,7 @@ final class WebSocketLeg: ChannelDuplexHandler {
         case peerNotWritable
         case windowFull
         case rateLimited
+        case sessionRate
     }
 
     init(sender: Endpoint, scanner: FrameScanner, assembler: MessageAssembler? = nil) {
@@ -86,6 +87,16 @@ final class WebSocketLeg: ChannelDuplexHandler {
     var isPaused: Bool { !self.pauses.isEmpty }
 
     var isWritable: Bool { self.context?.channel.isWritable ?? false }
+
+    /// Bytes that wait to be written, by and large: while the queue is full its high watermark, otherwise less than
+    /// that and not counted.
+    var queuedBytes: Int {
+        guard let channel = self.context?.channel, channel.isActive, !channel.isWritable else { return 0 }
+        return (try? channel.syncOptions?.getOption(.writeBufferWaterMark).high) ?? 0
+    }
+
+    /// Bytes of messages that are not whole, or not wanted yet.
+    var assembledBytes: Int { self.assembler?.heldBytes ?? 0 }
 
     func write(_ bytes: ByteBuffer) {
         self.needsFlush = true

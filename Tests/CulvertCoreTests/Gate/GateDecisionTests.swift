@@ -4,7 +4,8 @@ import Testing
 /// One way to be refused, or none.
 enum Denial: String, CaseIterable, Sendable {
     case nothing, dotSegment, noRoute, transportNotServed, foreignOrigin, twoOrigins, malformedOrigin, missingOrigin
-    case tokenMissing, tokenUnknown, tokenExpired, tokenForElsewhere, tokenForNothing, tokensDiffer, draining
+    case tokenMissing, tokenUnknown, tokenExpired, tokenForElsewhere, tokenForNothing, tokensDiffer, draining,
+        memoryFull
 
     /// Status, code and the `WWW-Authenticate` that goes with it.
     var expected: (status: Int, code: String, challenge: String?)? {
@@ -20,6 +21,7 @@ enum Denial: String, CaseIterable, Sendable {
             (403, "insufficient_scope", bearer + #", error="insufficient_scope""#)
         case .tokensDiffer: (400, "conflicting_tokens", bearer + #", error="invalid_request""#)
         case .draining: (503, "draining", nil)
+        case .memoryFull: (503, "memory_full", nil)
         }
     }
 
@@ -37,6 +39,7 @@ enum Denial: String, CaseIterable, Sendable {
     var load: Gate.Load {
         switch self {
         case .draining: GateFixture.draining
+        case .memoryFull: GateFixture.memoryFull
         default: GateFixture.idle
         }
     }
@@ -145,12 +148,14 @@ enum Denial: String, CaseIterable, Sendable {
         ask()
         request.authorization = ["Bearer " + GateFixture.good]
         ask()
+        load = GateFixture.memoryFull
+        ask()
         load = GateFixture.idle
         ask()
         #expect(
             codes == [
                 "bad_path", "no_route", "no_route", "origin_not_allowed", "token_missing", "conflicting_tokens",
-                "invalid_token", "insufficient_scope", "draining", nil,
+                "invalid_token", "insufficient_scope", "draining", "memory_full", nil,
             ])
     }
 

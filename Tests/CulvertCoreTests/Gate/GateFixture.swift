@@ -6,6 +6,7 @@ enum GateFixture {
     static let origin = "https://app.example.com"
     static let idle = Gate.Load(isDraining: false)
     static let draining = Gate.Load(isDraining: true)
+    static let memoryFull = Gate.Load(isDraining: false, isMemoryFull: true)
 
     static let good = "good-token"
     static let expired = "expired-token"

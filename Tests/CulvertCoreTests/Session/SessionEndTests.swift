@@ -86,4 +86,28 @@ struct SessionEndTests {
         // Message 1 is in a request that is late; the Close behind it would be number 2.
         #expect(fixture.machine.receive(first: 2, count: 0, ack: 0, now: fixture.now) == .gap(expected: 1))
     }
+
+    @Test("What is forfeited is gone, whether or not an end was on its way, and its numbers are not used again")
+    func forfeited() {
+        let why = CloseFrame(code: .tryAgainLater, reason: "no room")
+        for endsBefore in [false, true] {
+            var fixture = MachineFixture(buffer: 40)
+            for _ in 0..<3 { fixture.machine.enqueue(textMessage("a")) }
+            #expect(fixture.machine.isSendWindowFull && fixture.machine.unacknowledgedBytes > 40)
+            if endsBefore { fixture.machine.finish(Self.bye, now: fixture.now) }
+            fixture.machine.forfeit(why)
+            #expect(!fixture.machine.isSendWindowFull && fixture.machine.unacknowledgedBytes == 0)
+            #expect(fixture.reply(ack: 1) == PollBatch(ack: 0, first: 4, close: why))
+        }
+    }
+
+    @Test("Behind the last message no window is full: the upstream is read on for its Close")
+    func nothingIsHeldBack() {
+        var fixture = MachineFixture(buffer: 10)
+        fixture.machine.enqueue(textMessage("a"))
+        #expect(fixture.machine.isSendWindowFull)
+        fixture.machine.finish(Self.bye, now: fixture.now)
+        #expect(!fixture.machine.isSendWindowFull)
+        #expect(fixture.reply(ack: 0)?.messages == [textMessage("a")])
+    }
 }

@@ -152,11 +152,11 @@ struct ConfigErrorTests {
             ),
             (
                 "  hold: 25s", "  hould: 25s",
-                "12:3: session.hould: unknown key, expected one of hold, resume, ping, buffer (did you mean \"hold\"?)"
+                "12:3: session.hould: unknown key, expected one of hold, resume, ping, buffer, stall (did you mean \"hold\"?)"
             ),
             (
                 "  hold: 25s", "  colour: red",
-                "12:3: session.colour: unknown key, expected one of hold, resume, ping, buffer"
+                "12:3: session.colour: unknown key, expected one of hold, resume, ping, buffer, stall"
             ),
             (
                 "upstream: echo", "upstream: echo\n    auth: none",

@@ -79,6 +79,10 @@ package struct AdminAPI: Sendable {
                 _ = try request.parameters([])
                 return Self.json(
                     .ok, JSONWriter.object { $0.add("yaml", self.operations.edge.rules.config.redactedYAML()) })
+            case "memory" where path.count == 2:
+                try Self.allow(request, [.GET, .HEAD])
+                _ = try request.parameters([])
+                return self.memoryAnswer()
             case "version" where path.count == 2:
                 try Self.allow(request, [.GET, .HEAD])
                 _ = try request.parameters([])
@@ -140,6 +144,16 @@ package struct AdminAPI: Sendable {
         }
         // One that drains is healthy: who restarts it for that cuts the sessions that it is taking leave of.
         return Self.json(readiness && !edge.isReady ? .serviceUnavailable : .ok, body)
+    }
+
+    private func memoryAnswer() -> HTTPAnswer {
+        let memory = self.operations.edge.memory
+        let body = JSONWriter.object {
+            $0.add("used", memory.used)
+            $0.add("ceiling", memory.ceiling)
+            $0.add("closed", memory.closed)
+        }
+        return Self.json(.ok, body)
     }
 
     private func audit(_ request: AdminRequest) async throws(AdminFailure) -> HTTPAnswer {

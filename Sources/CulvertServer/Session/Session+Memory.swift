@@ -1,0 +1,56 @@
+import CulvertCore
+import NIOCore
+
+/// What a session holds, as a part of what all of them may.
+extension Session {
+    /// How long a leg that was full may still stay, for its Close.
+    private static let reliefTime = TimeAmount.milliseconds(500)
+
+    /// Counts what the session holds now in place of what it held. Called when a window, a partly assembled message or
+    /// a leg's writability has changed; never for a message that a native session forwards.
+    func accountMemory() {
+        let now = self.heldNow
+        let change = now - self.held
+        guard change != 0 else { return }
+        self.held = now
+        let used = self.edge.memory.add(change)
+        guard change > 0, let ceiling = self.state.rules.config.limits.memory, used > ceiling else { return }
+        self.edge.relieveMemory()
+    }
+
+    private var heldNow: Int {
+        if self.isRelieved || self.isBuried { return 0 }
+        if self.isPolled {
+            let window = self.machine.unacknowledgedBytes
+            return self.isEnded ? window : window + self.upstreamLeg.assembledBytes + self.upstreamLeg.queuedBytes
+        }
+        return self.isEnded ? 0 : self.upstreamLeg.queuedBytes + (self.clientLeg?.queuedBytes ?? 0)
+    }
+
+    /// Ends the session for what it holds. That counts as free at once, and is: a polled client's messages are dropped,
+    /// a leg that does not take its Close is cut.
+    ///
+    /// - Returns: bytes that it held.
+    func relieve() -> Int {
+        let freed = self.held
+        guard !self.isRelieved, freed > 0 else { return 0 }
+        self.isRelieved = true
+        let frame = CloseFrame(code: .tryAgainLater, reason: "server out of memory")
+        if self.isPolled {
+            self.hasClientClosed = true
+            self.machine.forfeit(frame)
+            self.answerParked(.problem(.gone(frame)))
+        }
+        self.dismiss(frame, upstreamReason: frame.reason)
+        if self.isPolled { self.resumeUpstream() }
+        self.clientLeg?.resume(.peerNotWritable)
+        self.upstreamLeg.resume(.peerNotWritable)
+        if !self.isEnded {
+            self.closingDeadline = min(self.closingDeadline ?? .distantFuture, .now() + Self.reliefTime)
+            self.arm()
+        }
+        self.accountMemory()
+        self.buryIfDone()
+        return freed
+    }
+}

@@ -1,0 +1,157 @@
+"""What all sessions hold together has a ceiling: past it those that hold most go, and nobody else does."""
+
+import asyncio
+
+import pytest
+from websockets.asyncio.client import connect
+
+from kit.admin import Admin
+from kit.edge import TOKEN, wait_for
+from kit.knock import TRANSPORTS, knock
+from kit.poll import BATCH, client, open_session, unframe
+from kit.raw import Raw, masked
+
+KIB, MIB = 1 << 10, 1 << 20
+SIZE = 64 * KIB
+
+
+def memory(edge):
+    with Admin(edge) as admin:
+        answer = admin.get("/v1/memory")
+        assert answer.status_code == 200
+        return answer.json()
+
+
+def used(edge):
+    return memory(edge)["used"]
+
+
+def flood(http, kib):
+    """A session whose backend sends so much, and whose client fetches none of it."""
+    def opened():
+        answer = http.post("/flood/_poll")
+        if answer.status_code == 503:
+            # Past the ceiling, for as long as the relief takes.
+            assert answer.json()["type"] == "urn:culvert:problem:memory_full"
+            assert int(answer.headers["retry-after"]) >= 1
+            return None
+        assert answer.status_code == 201, answer.text
+        return answer.headers["location"]
+
+    at = wait_for(opened, what="room for a session")
+    http.post(at, json={"first": 1, "messages": [{"text": f"{kib * KIB // SIZE} {SIZE}"}]})
+    return at
+
+
+def fetch(http, at, kib):
+    got = 0
+    while got < kib * KIB // SIZE:
+        answer = http.get(at, params={"ack": got}, headers={"Accept": BATCH})
+        assert answer.status_code == 200, answer.text
+        _, first, messages, _ = unframe(answer.content)
+        for message in messages:
+            assert int.from_bytes(message[:8], "big") == got and len(message) == SIZE
+            got += 1
+    http.get(at, params={"ack": got}, headers={"Accept": BATCH}, timeout=5)
+
+
+def test_the_largest_goes_first_and_the_others_live_on(fresh_backend, make_edge):
+    edge = make_edge(fresh_backend.port, session="buffer: 8MiB, hold: 300ms", limits="memory: 6MiB")
+    with client(edge) as http:
+        sessions = {}
+        for kib in (1024, 2560, 1536):
+            before = used(edge)
+            sessions[kib] = flood(http, kib)
+            wait_for(lambda: used(edge) >= before + kib * KIB, what="the window to fill")
+        assert memory(edge) == {"used": used(edge), "ceiling": 6 * MIB, "closed": 0}
+        sessions[1280] = flood(http, 1280)
+        wait_for(lambda: memory(edge)["closed"] == 1, what="the relief")
+        answer = http.get(sessions.pop(2560))
+        assert (answer.status_code, answer.json()["code"], answer.json()["reason"]) == (
+            410, 1013, "server out of memory")
+        assert wait_for(lambda: fresh_backend.closed, what="the backend to be told") == [
+            ("/flood", 1001, "server out of memory")]
+        [event] = wait_for(lambda: edge.events("session ended"), what="the end")
+        assert (event["close_code"], event["closed_by"], event["close_reason"]) == (
+            1013, "culvert", "server out of memory")
+        [relief] = edge.events("memory relief")
+        assert relief["id"] == event["id"] and relief["bytes"] >= 2560 * KIB and relief["ceiling"] == 6 * MIB
+        # The rest of them lose nothing, and there is room again.
+        wait_for(lambda: used(edge) >= (1024 + 1536 + 1280) * KIB, what="the rest to arrive")
+        for transport in TRANSPORTS:
+            assert knock(edge, transport, token=TOKEN).status in (101, 201)
+        for kib, at in sessions.items():
+            fetch(http, at, kib)
+        wait_for(lambda: used(edge) == 0, what="nothing to be held")
+        assert memory(edge)["closed"] == 1
+
+
+def test_a_parked_poll_of_another_session_is_not_disturbed_and_many_floods_stay_below(fresh_backend, make_edge):
+    edge = make_edge(fresh_backend.port, session="buffer: 1MiB", limits="memory: 4MiB")
+    with client(edge) as http, client(edge) as other:
+        quiet = open_session(other)
+        floods = [flood(http, 2048) for _ in range(10)]
+        wait_for(lambda: memory(edge)["closed"] >= 6 and used(edge) <= 4 * MIB, what="the relief")
+        gone = [at for at in floods if http.get(at, headers={"Accept": BATCH}).status_code == 410]
+        assert 6 <= len(gone) < 10
+        other.post(quiet, json={"first": 1, "messages": [{"text": "still here"}]})
+        assert other.get(quiet).json()["messages"] == [{"text": "still here"}]
+        assert len(edge.events("memory relief")) == memory(edge)["closed"] == len(gone)
+
+
+def test_a_polled_session_that_has_ended_may_go_too(fresh_backend, make_edge):
+    edge = make_edge(fresh_backend.port, session="buffer: 8MiB", limits="memory: 4MiB")
+    with client(edge) as http:
+        kept = flood(http, 3072)
+        wait_for(lambda: used(edge) >= 3072 * KIB, what="the window to fill")
+        [connection] = fresh_backend.connections
+        fresh_backend.call(connection.close())
+        wait_for(lambda: edge.events("session ended"), what="the end")
+        assert used(edge) >= 3072 * KIB
+        flood(http, 2048)
+        wait_for(lambda: memory(edge)["closed"] == 1, what="the relief")
+        answer = http.get(kept)
+        assert (answer.status_code, answer.json()["code"]) == (410, 1013)
+
+
+def test_websockets_that_take_nothing_go_too(fresh_backend, make_edge):
+    # A leg counts what may wait for it, 64 KiB: three of them are too many, two are not.
+    edge = make_edge(fresh_backend.port, session="buffer: 64KiB", limits="memory: 150KiB, handshake: 2s")
+    stuck = []
+    for count in (1, 2):
+        stuck.append(Raw(edge, "/flood", receive_buffer=4096))
+        stuck[-1].send(masked(1, f"2048 {SIZE}".encode()))
+        wait_for(lambda: used(edge) == count * 64 * KIB, what="it to be stuck")
+    assert memory(edge)["closed"] == 0
+
+    async def talk():
+        async with connect(edge.wss, ssl=edge.ssl, additional_headers=edge.auth) as ws:
+            stuck.append(Raw(edge, "/flood", receive_buffer=4096))
+            stuck[-1].send(masked(1, f"2048 {SIZE}".encode()))
+            await asyncio.to_thread(wait_for, lambda: memory(edge)["closed"] == 1, 10, "the relief")
+            await ws.send("still here")
+            assert await asyncio.wait_for(ws.recv(), 5) == "still here"
+
+    asyncio.run(talk())
+    assert wait_for(lambda: fresh_backend.closed, what="the backend to be told")[0][1:] == (
+        1001, "server out of memory")
+    event = wait_for(lambda: [e for e in edge.events("session ended") if e["close_code"] == 1013], what="its end")[0]
+    assert event["close_reason"] == "server out of memory"
+    assert used(edge) == 128 * KIB
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_what_ends_is_not_counted_any_more(fresh_backend, make_edge, transport):
+    edge = make_edge(fresh_backend.port, session="buffer: 64KiB, resume: 1s, stall: 60s")
+    assert memory(edge) == {"used": 0, "ceiling": None, "closed": 0}
+    if transport == "long-poll":
+        with client(edge) as http:
+            at = flood(http, 1024)
+            wait_for(lambda: used(edge) >= 64 * KIB, what="something to be held")
+            http.delete(at)
+    else:
+        raw = Raw(edge, "/flood", receive_buffer=4096)
+        raw.send(masked(1, f"2048 {SIZE}".encode()))
+        wait_for(lambda: used(edge) >= 64 * KIB, what="something to be held")
+        raw.s.close()
+    wait_for(lambda: used(edge) == 0, what="nothing to be held")
