@@ -12,7 +12,7 @@ extension ConfigReader {
     }
 
     private func upstream(_ name: String, _ node: ConfigNode) -> UpstreamConfig? {
-        let known = ["servers", "connect_timeout", "ca", "balance", "hash_by", "retries", "eject"]
+        let known = ["servers", "connect_timeout", "ca", "balance", "hash_by", "retries", "eject", "proxy_protocol"]
         guard let keys = node.section(known, required: ["servers"]), let list = keys["servers"]?.list() else {
             return nil
         }
@@ -30,7 +30,8 @@ extension ConfigReader {
         return UpstreamConfig(
             name: name, servers: servers, connectTimeout: keys["connect_timeout"]?.time() ?? .seconds(5),
             ca: keys["ca"]?.string().map(self.resolve), balance: self.balance(keys),
-            retries: keys["retries"]?.integer(0...10) ?? 2, ejection: self.ejection(keys["eject"]))
+            retries: keys["retries"]?.integer(0...10) ?? 2, ejection: self.ejection(keys["eject"]),
+            proxyProtocol: keys["proxy_protocol"]?.choice(ProxyHeader.Version.self))
     }
 
     private enum Balance: String, CaseIterable {

@@ -15,7 +15,8 @@ struct ConfigReader {
     func read(_ root: ConfigNode) -> ProxyConfig? {
         guard let top = root.section(Self.sections, required: ["listen", "routes", "upstreams"]) else { return nil }
         let upstreams = top["upstreams"].flatMap(self.upstreams)
-        let listen = top["listen"].flatMap(self.listen)
+        let trusted = top["trusted_proxies"]?.list()?.compactMap(self.block) ?? []
+        let listen = top["listen"].flatMap { self.listen($0, trustsProxies: !trusted.isEmpty) }
         let routes = top["routes"].flatMap { self.routes($0, upstreams: top["upstreams"]?.members() ?? [:]) }
         let authentication = self.authentication(top["authentication"])
         let session = self.session(top["session"])
@@ -23,7 +24,6 @@ struct ConfigReader {
         let admin = self.admin(top["admin"])
         let state = self.state(top["state"], isNeeded: admin != nil)
         let log = self.log(top["log"])
-        let trusted = top["trusted_proxies"]?.list()?.compactMap(self.block) ?? []
         guard let upstreams, let listen, let routes else { return nil }
         return ProxyConfig(
             listen: listen, routes: routes, authentication: authentication, upstreams: upstreams, session: session,
@@ -43,14 +43,20 @@ struct ConfigReader {
 
     // MARK: - listen
 
-    private func listen(_ node: ConfigNode) -> [ListenConfig]? {
+    private func listen(_ node: ConfigNode, trustsProxies: Bool) -> [ListenConfig]? {
         guard let entries = node.list() else { return nil }
         if entries.isEmpty { node.fail("expected at least one listener") }
         return entries.compactMap { entry in
-            guard let keys = entry.section(["address", "tls"], required: ["address"]),
+            guard let keys = entry.section(["address", "tls", "proxy_protocol"], required: ["address"]),
                 let address = keys["address"].flatMap(self.address)
             else { return nil }
-            return ListenConfig(host: address.host, port: address.port, tls: keys["tls"].flatMap(self.tls))
+            let proxyProtocol = keys["proxy_protocol"]?.bool() ?? false
+            if proxyProtocol, !trustsProxies {
+                keys["proxy_protocol"]?.fail("of no use without \"trusted_proxies\": nobody could connect")
+            }
+            return ListenConfig(
+                host: address.host, port: address.port, tls: keys["tls"].flatMap(self.tls),
+                proxyProtocol: proxyProtocol)
         }
     }
 

@@ -41,10 +41,13 @@ package struct ListenConfig: Sendable, Equatable {
     /// 0 lets the system choose.
     package var port: Int
     package var tls: TLSConfig?
+    /// Each connection begins with a header of the PROXY protocol, and comes from one of `trustedProxies`.
+    package var proxyProtocol: Bool
 
     package init(
-        host: String, port: Int, tls: TLSConfig?
+        host: String, port: Int, tls: TLSConfig?, proxyProtocol: Bool = false
     ) {
+        self.proxyProtocol = proxyProtocol
         self.host = host
         self.port = port
         self.tls = tls
@@ -134,11 +137,15 @@ package struct UpstreamConfig: Sendable, Equatable {
     /// How many servers more are tried when one cannot be reached.
     package var retries: Int
     package var ejection: EjectionPolicy
+    /// The header that connections to its servers begin with; nil for none.
+    package var proxyProtocol: ProxyHeader.Version?
 
     package init(
         name: String, servers: [UpstreamServer], connectTimeout: TimeAmount, ca: String?,
-        balance: BalancePolicy = .leastSessions, retries: Int = 2, ejection: EjectionPolicy = EjectionPolicy()
+        balance: BalancePolicy = .leastSessions, retries: Int = 2, ejection: EjectionPolicy = EjectionPolicy(),
+        proxyProtocol: ProxyHeader.Version? = nil
     ) {
+        self.proxyProtocol = proxyProtocol
         self.balance = balance
         self.retries = retries
         self.ejection = ejection

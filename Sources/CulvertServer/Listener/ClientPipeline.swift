@@ -8,8 +8,11 @@ enum ClientPipeline {
     static let decoder = "culvert.client.decoder"
     static let order = "culvert.client.order"
 
-    static func configure(_ channel: any Channel, tls: NIOSSLContext?, edge: EdgeContext, state: LoopState) throws {
+    static func configure(
+        _ channel: any Channel, tls: NIOSSLContext?, proxyProtocol: Bool, edge: EdgeContext, state: LoopState
+    ) throws {
         let pipeline = channel.pipeline.syncOperations
+        if proxyProtocol { try pipeline.addHandler(ProxyHeaderReader(edge: edge, state: state)) }
         if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderListSize = state.rules.config.limits.header

@@ -59,7 +59,9 @@ package final class EdgeServer: Sendable {
                 try Self.probe(listen)
                 var port = listen.port
                 for (index, state) in states.enumerated() {
-                    let channel = try await Self.bind(host: listen.host, port: port, tls: tls, edge: edge, state: state)
+                    let channel = try await Self.bind(
+                        host: listen.host, port: port, tls: tls, proxyProtocol: listen.proxyProtocol, edge: edge,
+                        state: state)
                     listeners.append(channel)
                     guard let address = channel.localAddress else { continue }
                     // The other loops' sockets share the port that the first was given.
@@ -95,7 +97,8 @@ package final class EdgeServer: Sendable {
 
     /// One listening socket on one loop; the kernel spreads connections over those of the same port.
     private static func bind(
-        host: String, port: Int, tls: NIOSSLContext?, edge: EdgeContext, state: NIOLoopBound<LoopState>
+        host: String, port: Int, tls: NIOSSLContext?, proxyProtocol: Bool, edge: EdgeContext,
+        state: NIOLoopBound<LoopState>
     ) async throws -> any Channel {
         let high = max(64 * 1024, min(edge.rules.settings.buffer, 512 * 1024))
         return try await ServerBootstrap(group: state.eventLoop, childGroup: state.eventLoop)
@@ -109,7 +112,8 @@ package final class EdgeServer: Sendable {
             )
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try ClientPipeline.configure(channel, tls: tls, edge: edge, state: state.value)
+                    try ClientPipeline.configure(
+                        channel, tls: tls, proxyProtocol: proxyProtocol, edge: edge, state: state.value)
                 }
             }
             .bind(host: host, port: port).get()
