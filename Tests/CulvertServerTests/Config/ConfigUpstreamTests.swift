@@ -23,7 +23,8 @@ struct ConfigUpstreamTests {
     func values() throws {
         let text = """
             { servers: [ { url: "wss://[::1]:9/a/", weight: 5, max_sessions: 7 }, { url: ws://b } ], retries: 0,
-                balance: round_robin, eject: { failures: 0, time: 1s, longest: 2s, slow_start: 0s }, proxy_protocol: v2 }
+                balance: round_robin, eject: { failures: 0, time: 1s, longest: 2s, slow_start: 0s },
+                proxy_protocol: v2 }
             """
         let upstream = try Self.upstream(text)
         #expect(upstream.balance == .roundRobin && upstream.retries == 0 && upstream.proxyProtocol == .v2)
