@@ -95,8 +95,9 @@ def test_the_schema_and_the_parser_know_the_same_keys(tmp_path):
     def keys(tables):
         return {f"{path}.{key}".lstrip(".") for path, names in tables.items() for key in names}
 
-    assert not keys(found) - keys(named), "keys that docs/proxy.schema.json lacks"
-    assert not keys(named) - keys(found), "keys that the parser does not know, or sections that were not reached"
+    missing, unknown = (sorted(a - b) for a, b in ((keys(found), keys(named)), (keys(named), keys(found))))
+    assert not missing, f"docs/proxy.schema.json lacks {missing}"
+    assert not unknown, f"the parser does not know, or was not asked for, {unknown}"
 
 
 def test_every_key_is_described():
