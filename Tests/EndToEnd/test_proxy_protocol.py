@@ -169,6 +169,19 @@ def test_header_and_tls_may_come_at_once_or_byte_by_byte(backend, make_edge, ver
             assert forwarded_for(backend) == SOURCES[0]
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_listener_without_tls_takes_headers_too(backend, make_edge, version):
+    edge = make_edge(backend.port, sections="trusted_proxies: [127.0.0.1]")
+    listener = f"  - address: 127.0.0.1:{edge.plain_port}\n"
+    restart(edge, (listener, listener + "    proxy_protocol: true\n"))
+    request = b"POST /open/_poll HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with tcp(edge, header(version, SOURCES[1]) + request, port=edge.plain_port) as s:
+        assert s.recv(100).startswith(b"HTTP/1.1 201")
+    assert forwarded_for(backend) == SOURCES[1]
+    with opened(edge, "long-poll", tcp(edge)):
+        assert forwarded_for(backend) == "127.0.0.1"
+
+
 def test_who_is_no_trusted_proxy_is_refused_at_once(backend, make_edge):
     edge = accepting(make_edge, backend.port, log=", level: debug")
     begin = time.monotonic()
