@@ -2,7 +2,7 @@ import Glibc
 
 /// An IPv4 or IPv6 address; an IPv4 one is the same as its mapped form (RFC 4291 2.5.5.2).
 package struct IPAddress: Hashable, Sendable {
-    fileprivate let bytes: [UInt8]
+    let bytes: [UInt8]
 
     /// Nil for anything but an address alone: no port, no brackets, no zone.
     package init?(_ text: some StringProtocol) {

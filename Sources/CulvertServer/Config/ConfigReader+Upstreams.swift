@@ -12,7 +12,10 @@ extension ConfigReader {
     }
 
     private func upstream(_ name: String, _ node: ConfigNode) -> UpstreamConfig? {
-        let known = ["servers", "connect_timeout", "ca", "balance", "hash_by", "retries", "eject", "idle_timeout"]
+        let known = [
+            "servers", "connect_timeout", "ca", "balance", "hash_by", "retries", "eject", "idle_timeout",
+            "proxy_protocol",
+        ]
         guard let keys = node.section(known, required: ["servers"]), let list = keys["servers"]?.list() else {
             return nil
         }
@@ -31,7 +34,8 @@ extension ConfigReader {
             name: name, servers: servers, connectTimeout: keys["connect_timeout"]?.time() ?? .seconds(5),
             ca: keys["ca"]?.string().map(self.resolve), balance: self.balance(keys),
             retries: keys["retries"]?.integer(0...10) ?? 2, ejection: self.ejection(keys["eject"]),
-            idleTimeout: keys["idle_timeout"]?.time())
+            idleTimeout: keys["idle_timeout"]?.time(),
+            proxyProtocol: keys["proxy_protocol"]?.choice(ProxyHeader.Version.self))
     }
 
     private enum Balance: String, CaseIterable {

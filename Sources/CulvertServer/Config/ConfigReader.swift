@@ -15,7 +15,8 @@ struct ConfigReader {
     func read(_ root: ConfigNode) -> ProxyConfig? {
         guard let top = root.section(Self.sections, required: ["listen", "routes", "upstreams"]) else { return nil }
         let upstreams = top["upstreams"].flatMap(self.upstreams)
-        let listen = top["listen"].flatMap(self.listen)
+        let trusted = top["trusted_proxies"]?.list()?.compactMap(self.block) ?? []
+        let listen = top["listen"].flatMap { self.listen($0, trustsProxies: !trusted.isEmpty) }
         let authentication = self.authentication(top["authentication"])
         let session = self.session(top["session"])
         let limits = self.limits(top["limits"])
@@ -25,7 +26,6 @@ struct ConfigReader {
         let admin = self.admin(top["admin"])
         let state = self.state(top["state"], isNeeded: admin != nil)
         let log = self.log(top["log"])
-        let trusted = top["trusted_proxies"]?.list()?.compactMap(self.block) ?? []
         let reload = self.reload(top["reload"])
         let drain = self.drain(top["drain"])
         let takeover = top["takeover"].flatMap(self.socketPath)
@@ -52,15 +52,21 @@ struct ConfigReader {
 
     // MARK: - listen
 
-    private func listen(_ node: ConfigNode) -> [ListenConfig]? {
+    private func listen(_ node: ConfigNode, trustsProxies: Bool) -> [ListenConfig]? {
         guard let entries = node.list() else { return nil }
         if entries.isEmpty { node.fail("expected at least one listener") }
         var seen: Set<String> = []
         return entries.compactMap { entry in
-            guard let keys = entry.section(["address", "tls"], required: ["address"]),
+            guard let keys = entry.section(["address", "tls", "proxy_protocol"], required: ["address"]),
                 let address = keys["address"].flatMap(self.address)
             else { return nil }
-            let listen = ListenConfig(host: address.host, port: address.port, tls: keys["tls"].flatMap(self.tls))
+            let proxyProtocol = keys["proxy_protocol"]?.bool() ?? false
+            if proxyProtocol, !trustsProxies {
+                keys["proxy_protocol"]?.fail("of no use without \"trusted_proxies\": nobody could connect")
+            }
+            let listen = ListenConfig(
+                host: address.host, port: address.port, tls: keys["tls"].flatMap(self.tls),
+                proxyProtocol: proxyProtocol)
             if listen.port != 0, !seen.insert(listen.address).inserted {
                 entry.fail("another listener has the same address")
             }

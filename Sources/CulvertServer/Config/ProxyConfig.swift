@@ -45,13 +45,16 @@ package struct ListenConfig: Sendable, Equatable {
     /// 0 lets the system choose.
     package var port: Int
     package var tls: TLSConfig?
+    /// Each connection begins with a header of the PROXY protocol, and comes from one of `trustedProxies`.
+    package var proxyProtocol: Bool
 
     /// As it is written in the configuration.
     package var address: String { (self.host.contains(":") ? "[\(self.host)]" : self.host) + ":\(self.port)" }
 
     package init(
-        host: String, port: Int, tls: TLSConfig?
+        host: String, port: Int, tls: TLSConfig?, proxyProtocol: Bool = false
     ) {
+        self.proxyProtocol = proxyProtocol
         self.host = host
         self.port = port
         self.tls = tls
@@ -143,13 +146,16 @@ package struct UpstreamConfig: Sendable, Equatable {
     package var ejection: EjectionPolicy
     /// Longest time that its sessions may be without a message; nil for what ``SessionLimits/idle`` says.
     package var idleTimeout: TimeAmount?
+    /// The header that connections to its servers begin with; nil for none.
+    package var proxyProtocol: ProxyHeader.Version?
 
     package init(
         name: String, servers: [UpstreamServer], connectTimeout: TimeAmount, ca: String?,
         balance: BalancePolicy = .leastSessions, retries: Int = 2, ejection: EjectionPolicy = EjectionPolicy(),
-        idleTimeout: TimeAmount? = nil
+        idleTimeout: TimeAmount? = nil, proxyProtocol: ProxyHeader.Version? = nil
     ) {
         self.idleTimeout = idleTimeout
+        self.proxyProtocol = proxyProtocol
         self.balance = balance
         self.retries = retries
         self.ejection = ejection

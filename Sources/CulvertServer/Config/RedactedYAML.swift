@@ -12,6 +12,7 @@ extension ProxyConfig {
             let host = listen.host.contains(":") ? "[\(listen.host)]" : listen.host
             out += "  - address: \(quote("\(host):\(listen.port)"))\n"
             if let tls = listen.tls { out += self.yaml(tls, indent: "    ") }
+            out += "    proxy_protocol: \(listen.proxyProtocol)\n"
         }
         out += "routes:\n"
         for route in self.routes {
@@ -44,6 +45,7 @@ extension ProxyConfig {
             out += "    connect_timeout: \(ConfigUnits.text(upstream.connectTimeout))\n"
             if let idle = upstream.idleTimeout { out += "    idle_timeout: \(ConfigUnits.text(idle))\n" }
             if let ca = upstream.ca { out += "    ca: \(quote(ca))\n" }
+            if let version = upstream.proxyProtocol { out += "    proxy_protocol: \(version.rawValue)\n" }
         }
         out += "session:\n  hold: \(ConfigUnits.text(self.session.hold))\n"
         out += "  resume: \(ConfigUnits.text(self.session.resume))\n  ping: \(ConfigUnits.text(self.session.ping))\n"

@@ -37,6 +37,8 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     private(set) var isGone = false
     /// Nothing has been answered on this connection yet.
     private(set) var isFresh = true
+    /// Whom a PROXY header in front of the connection named; nil when there was none, or one of the peer's own.
+    private(set) var proxied: ProxyHeader.Node?
 
     struct PendingPoll {
         var id: SessionID
@@ -72,6 +74,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .proxied(let source, _)? = event as? ProxyHeader { self.proxied = source }
         // A client that has shut its sending side down reads no answer worth waiting for, says every HTTP server.
         if case ChannelEvent.inputClosed? = event as? ChannelEvent { context.close(promise: nil) }
         context.fireUserInboundEventTriggered(event)
@@ -351,10 +354,19 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func clientFacts(_ head: HTTPRequestHead) -> ClientFacts {
+        let peer = self.peer
         let path = self.state.rules.trustedProxies.path(
-            peer: self.context?.channel.remoteAddress?.ipAddress ?? "unknown",
-            forwardedFor: head.headers["x-forwarded-for"], forwarded: head.headers["forwarded"])
-        return ClientFacts(address: path.client, proxies: path.hops, isSecure: self.isSecure)
+            peer: peer.address, forwardedFor: head.headers["x-forwarded-for"], forwarded: head.headers["forwarded"])
+        return ClientFacts(
+            address: path.client, port: path.hops.isEmpty ? peer.port : 0, proxies: path.hops, isSecure: self.isSecure,
+            edge: self.context?.channel.localAddress)
+    }
+
+    /// Whose connection this is, before anything in a request is believed.
+    var peer: (address: String, port: UInt16) {
+        if let proxied = self.proxied { return (proxied.address.description, proxied.port) }
+        let remote = self.context?.channel.remoteAddress
+        return (remote?.ipAddress ?? "unknown", UInt16(clamping: remote?.port ?? 0))
     }
 }
 

@@ -2,6 +2,13 @@ import NIOCore
 import NIOHTTP1
 import NIOSSL
 
+/// What connections of a listener begin with.
+struct ListenerMode: Sendable {
+    /// Nil for plain.
+    var tls: NIOSSLContext?
+    var proxyProtocol = false
+}
+
 /// The handlers of a client's connection before it says what it wants.
 enum ClientPipeline {
     static let encoder = "culvert.client.encoder"
@@ -12,13 +19,17 @@ enum ClientPipeline {
     /// There are as many handshakes under way as there may be: the connection is closed at once.
     struct TooManyHandshakes: Error {}
 
-    static func configure(_ channel: any Channel, tls: NIOSSLContext?, edge: EdgeContext, state: LoopState) throws {
+    static func configure(
+        _ channel: any Channel, mode: ListenerMode, edge: EdgeContext, state: LoopState
+    ) throws {
         let peer = channel.remoteAddress
         guard let place = edge.admissions.accept(peer: peer?.ipAddress, rules: state.rules) else {
             throw TooManyHandshakes()
         }
+        let tls = mode.tls
         let gate = GateHandler(edge: edge, state: state, isSecure: tls != nil, place: place)
         let pipeline = channel.pipeline.syncOperations
+        if mode.proxyProtocol { try pipeline.addHandler(ProxyHeaderReader(edge: edge, state: state)) }
         if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderListSize = state.rules.config.limits.header

@@ -72,10 +72,11 @@ struct EdgeListener: Sendable {
             )
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    guard let state = edge.state(of: channel.eventLoop) else {
+                    // None is known of a listener that a reload is closing.
+                    guard let state = edge.state(of: channel.eventLoop), let mode = state.listeners[id] else {
                         throw ChannelError.inappropriateOperationForState
                     }
-                    try ClientPipeline.configure(channel, tls: state.tls[id], edge: edge, state: state)
+                    try ClientPipeline.configure(channel, mode: mode, edge: edge, state: state)
                 }
             }
             .withBoundSocket(descriptor).get()

@@ -1,7 +1,6 @@
 package import CulvertCore
 import Glibc
 import NIOCore
-import NIOSSL
 import Logging
 import Synchronization
 
@@ -19,7 +18,7 @@ extension EdgeServer {
     /// Everything that may fail has been done: sockets are open, certificates loaded, upstreams set up.
     package struct Prepared: Sendable {
         let rules: EdgeRules
-        let tls: [Int: NIOSSLContext]
+        let modes: [Int: ListenerMode]
         /// Each with its id and, when it is new, its sockets.
         let listeners: [(id: Int, config: ListenConfig, sockets: [CInt])]
     }
@@ -44,7 +43,7 @@ extension EdgeServer {
             return (nextID - 1, listen, true)
         }
         // Before the sockets: it leaves nothing behind.
-        let tls = try Self.contexts(named.map { (id: $0.id, config: $0.config) })
+        let modes = try Self.modes(named.map { (id: $0.id, config: $0.config) })
         var listeners: [(id: Int, config: ListenConfig, sockets: [CInt])] = []
         var none = InheritedSockets()
         do {
@@ -59,7 +58,7 @@ extension EdgeServer {
             for descriptor in listeners.flatMap(\.sockets) { close(descriptor) }
             throw error
         }
-        return Prepared(rules: rules, tls: tls, listeners: listeners)
+        return Prepared(rules: rules, modes: modes, listeners: listeners)
     }
 
     package func abandon(_ prepared: Prepared) {
@@ -95,7 +94,7 @@ extension EdgeServer {
         let previous = self.edge.replace(prepared.rules)
         let done = self.edge.loops.map { state in
             state.eventLoop.submit {
-                state.value.tls = prepared.tls
+                state.value.listeners = prepared.modes
                 return state.value.apply(rules: prepared.rules, changes: changes)
             }
         }

@@ -42,7 +42,7 @@ package final class EdgeServer: Sendable {
                 metadata: ["limit": .stringConvertible(limit), "needed": .stringConvertible(needed)])
         }
         let rules = try EdgeRules(config: config, verifyJWT: verifyJWT, previous: nil, logger: logger)
-        let tls = try Self.contexts(config.listen.enumerated().map { (id: $0, config: $1) })
+        let modes = try Self.modes(config.listen.enumerated().map { (id: $0, config: $1) })
         let loops = Array(group.makeIterator())
         var states: [NIOLoopBound<LoopState>] = []
         for (index, loop) in loops.enumerated() {
@@ -53,7 +53,7 @@ package final class EdgeServer: Sendable {
                     for change in changes { keyring.apply(change) }
                     let state = LoopState(
                         loop: loop, index: UInt8(truncatingIfNeeded: index), rules: rules, keyring: keyring)
-                    state.tls = tls
+                    state.listeners = modes
                     return NIOLoopBound(state, eventLoop: loop)
                 }.get())
         }
@@ -67,10 +67,14 @@ package final class EdgeServer: Sendable {
     }
 
     /// By the ids of listeners.
-    static func contexts(_ listeners: [(id: Int, config: ListenConfig)]) throws -> [Int: NIOSSLContext] {
-        var contexts: [Int: NIOSSLContext] = [:]
-        for listener in listeners { contexts[listener.id] = try listener.config.tls.map { try TLSContexts.make($0) } }
-        return contexts
+    static func modes(_ listeners: [(id: Int, config: ListenConfig)]) throws -> [Int: ListenerMode] {
+        var modes: [Int: ListenerMode] = [:]
+        for listener in listeners {
+            modes[listener.id] = ListenerMode(
+                tls: try listener.config.tls.map { try TLSContexts.make($0) },
+                proxyProtocol: listener.config.proxyProtocol)
+        }
+        return modes
     }
 
     func watchCertificates() async {
@@ -79,7 +83,7 @@ package final class EdgeServer: Sendable {
             listener.config.tls.map { tls in
                 let id = listener.id
                 return WatchedTLS(listener: listener.config.address, config: tls) { context in
-                    for state in loops { state.eventLoop.execute { state.value.tls[id] = context } }
+                    for state in loops { state.eventLoop.execute { state.value.listeners[id]?.tls = context } }
                 }
             }
         }

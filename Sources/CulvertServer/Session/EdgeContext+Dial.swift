@@ -6,13 +6,13 @@ import NIOHTTP1
 extension EdgeContext {
     /// Dials the route's upstream. `place` is the session's from here on; whoever gives the session up releases it.
     func dial(
-        _ request: HTTPRequestHead, admission: Admission, address: String, place: SessionPlace, state: LoopState
+        _ request: HTTPRequestHead, admission: Admission, client: ClientFacts, place: SessionPlace, state: LoopState
     ) -> EventLoopFuture<UpstreamConnector.Outcome> {
         guard let connector = state.rules.connectors[admission.route.upstream] else {
             return state.loop.makeFailedFuture(UpstreamFailure(isTimeout: false, reason: "no such upstream"))
         }
-        let key = connector.key(of: request, subject: admission.token?.subject, address: address)
-        let outcome = connector.connect(request, key: key, on: state.loop)
+        let key = connector.key(of: request, subject: admission.token?.subject, address: client.address)
+        let outcome = connector.connect(request, key: key, client: client, on: state.loop)
         outcome.assumeIsolated().whenComplete { _ in place.answered() }
         return outcome
     }

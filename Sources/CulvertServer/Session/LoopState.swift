@@ -1,7 +1,6 @@
 import CulvertCore
 import DequeModule
 import NIOCore
-import NIOSSL
 
 /// What is left of a polled session after its end, for requests that come late.
 struct Tombstone {
@@ -25,8 +24,8 @@ final class LoopState {
     /// Connections that speak HTTP now; they are told when the server stops.
     var connections: [ObjectIdentifier: GateHandler] = [:]
     private(set) var rules: EdgeRules
-    /// Of the listeners that have TLS, by their ids.
-    var tls: [Int: NIOSSLContext] = [:]
+    /// By the ids of listeners.
+    var listeners: [Int: ListenerMode] = [:]
     /// The tokens in force, as this loop sees them.
     var keyring: TokenKeyring
 

@@ -6,9 +6,13 @@ import NIOHTTP1
 struct ClientFacts: Sendable {
     /// Without the port.
     var address: String
+    /// 0 when only a header told of the client.
+    var port: UInt16 = 0
     /// Trusted ones that it came through, the nearest to the edge last.
     var proxies: [String] = []
     var isSecure: Bool
+    /// The edge's end of the client's connection.
+    var edge: SocketAddress?
 }
 
 /// Builds the request that goes upstream from the client's.

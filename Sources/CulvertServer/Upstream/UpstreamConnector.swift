@@ -81,12 +81,16 @@ final class UpstreamConnector: Sendable {
     /// Fails with ``UpstreamFailure`` only.
     ///
     /// - Parameter key: from ``key(of:subject:address:)``.
-    func connect(_ request: HTTPRequestHead, key: UInt64, on loop: any EventLoop) -> EventLoopFuture<Outcome> {
-        self.connect(request, key: key, tried: [], until: .now() + self.handshakeTimeout, on: loop)
+    func connect(
+        _ request: HTTPRequestHead, key: UInt64, client: ClientFacts, on loop: any EventLoop
+    ) -> EventLoopFuture<Outcome> {
+        self.connect(
+            request, key: key, client: client, tried: [], until: .now() + self.handshakeTimeout, on: loop)
     }
 
     private func connect(
-        _ request: HTTPRequestHead, key: UInt64, tried: Set<Int>, until deadline: NIODeadline, on loop: any EventLoop
+        _ request: HTTPRequestHead, key: UInt64, client: ClientFacts, tried: Set<Int>, until deadline: NIODeadline,
+        on loop: any EventLoop
     ) -> EventLoopFuture<Outcome> {
         guard let lease = self.pool.lease(key: key, tried: tried, now: .now()) else {
             return loop.makeFailedFuture(
@@ -101,6 +105,7 @@ final class UpstreamConnector: Sendable {
         }
         let outgoing = prefixed
         let tls = server.isSecure ? self.tls : nil
+        let proxyProtocol = self.config.proxyProtocol
         let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(self.config.connectTimeout)
             .channelOption(.socketOption(.tcp_nodelay), value: 1)
@@ -108,6 +113,9 @@ final class UpstreamConnector: Sendable {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
+                    if let proxyProtocol {
+                        try pipeline.addHandler(ProxyHeaderSender(client.proxyHeader, proxyProtocol))
+                    }
                     if let tls {
                         let name = server.host.isIPAddress ? nil : server.host
                         try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: name))
@@ -133,7 +141,8 @@ final class UpstreamConnector: Sendable {
                     self.giveUp(lease, error)
                     let tried = tried.union([lease.index])
                     if tried.count <= min(self.config.retries, self.config.servers.count - 1), .now() < deadline {
-                        return self.connect(request, key: key, tried: tried, until: deadline, on: loop)
+                        return self.connect(
+                            request, key: key, client: client, tried: tried, until: deadline, on: loop)
                     }
                     let isTimeout = if case .connectTimeout = error as? ChannelError { true } else { false }
                     return loop.makeFailedFuture(UpstreamFailure(isTimeout: isTimeout, reason: "\(error)"))

@@ -72,6 +72,14 @@ struct ConfigErrorTests {
                 "127.0.0.1:8443", "127.0.0.1:8443\n    tls: { certificates: [ { certificate: a } ] }",
                 "3:28: listen[0].tls.certificates[0]: missing key \"key\""
             ),
+            (
+                "127.0.0.1:8443", "127.0.0.1:8443\n    proxy_protocol: true",
+                "3:21: listen[0].proxy_protocol: of no use without \"trusted_proxies\": nobody could connect"
+            ),
+            (
+                "127.0.0.1:8443", "127.0.0.1:8443\n    proxy_protocol: v2",
+                "3:21: listen[0].proxy_protocol: expected true or false"
+            ),
             ("id: a, ", "", "8:7: authentication.tokens[0]: missing key \"id\""),
             (
                 "session:", "state: none\nsession:",

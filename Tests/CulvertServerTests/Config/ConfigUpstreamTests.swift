@@ -13,7 +13,7 @@ struct ConfigUpstreamTests {
     @Test("Without more than a server the next session goes where the fewest are")
     func defaults() throws {
         let upstream = try Self.upstream("{ servers: [ { url: ws://a } ] }")
-        #expect(upstream.balance == .leastSessions && upstream.retries == 2)
+        #expect(upstream.balance == .leastSessions && upstream.retries == 2 && upstream.proxyProtocol == nil)
         #expect(upstream.ejection == EjectionPolicy())
         #expect(upstream.servers.map(\.url) == ["ws://a:80"])
         #expect(upstream.servers.map(\.weight) == [1] && upstream.servers.map(\.maxSessions) == [nil])
@@ -23,10 +23,11 @@ struct ConfigUpstreamTests {
     func values() throws {
         let text = """
             { servers: [ { url: "wss://[::1]:9/a/", weight: 5, max_sessions: 7 }, { url: ws://b } ], retries: 0,
-                balance: round_robin, eject: { failures: 0, time: 1s, longest: 2s, slow_start: 0s } }
+                balance: round_robin, eject: { failures: 0, time: 1s, longest: 2s, slow_start: 0s },
+                proxy_protocol: v2 }
             """
         let upstream = try Self.upstream(text)
-        #expect(upstream.balance == .roundRobin && upstream.retries == 0)
+        #expect(upstream.balance == .roundRobin && upstream.retries == 0 && upstream.proxyProtocol == .v2)
         let eject = EjectionPolicy(failures: nil, time: .seconds(1), longest: .seconds(2), slowStart: .zero)
         #expect(upstream.ejection == eject)
         #expect(upstream.servers[0].url == "wss://[::1]:9/a")
@@ -59,6 +60,7 @@ struct ConfigUpstreamTests {
         ("retries: 11", "upstreams.echo.retries: expected a whole number from 0 to 10"),
         ("eject: { failures: -1 }", "upstreams.echo.eject.failures: expected a whole number from 0 to 1000"),
         ("eject: { tim: 1s }", "upstreams.echo.eject.tim: unknown key"),
+        ("proxy_protocol: true", "upstreams.echo.proxy_protocol: expected v1 or v2"),
     ])
     func aMistakeIsNamed(_ text: String, _ error: String) {
         let servers = #"servers: [ { url: "ws://127.0.0.1:9000" } ]"#

@@ -174,6 +174,18 @@ struct ConfigValueTests {
         #expect(try ConfigFixture.load(printed.replacing("(redacted)", with: ConfigFixture.digest)) == config)
     }
 
+    @Test("A listener that takes PROXY headers, and one that does not, read back")
+    func proxyProtocol() throws {
+        let yaml =
+            ConfigFixture.good.replacing(
+                "127.0.0.1:8443", with: "127.0.0.1:8443\n    proxy_protocol: true\n  - address: 127.0.0.1:8444")
+            + "\ntrusted_proxies: [10.0.0.0/8]"
+        let config = try ConfigFixture.load(yaml)
+        #expect(config.listen.map(\.proxyProtocol) == [true, false])
+        let printed = config.redactedYAML().replacing("(redacted)", with: ConfigFixture.digest)
+        #expect(try ConfigFixture.load(printed) == config)
+    }
+
     @Test("The sample in the repository has no error")
     func sample() throws {
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

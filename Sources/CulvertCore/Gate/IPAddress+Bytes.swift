@@ -1,0 +1,31 @@
+import Glibc
+
+extension IPAddress: CustomStringConvertible {
+    /// Of 4 or 16 bytes in network order; nil for any other number of them.
+    package init?(networkOrder bytes: some Collection<UInt8>) {
+        switch bytes.count {
+        case 4: self.bytes = [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF] + bytes
+        case 16: self.bytes = Array(bytes)
+        default: return nil
+        }
+    }
+
+    /// IPv4, or mapped.
+    package var isIPv4: Bool {
+        self.bytes[..<10].allSatisfy { $0 == 0 } && self.bytes[10] == 0xFF && self.bytes[11] == 0xFF
+    }
+
+    /// An IPv4 address in its four parts, however it was written.
+    package var description: String { self.isIPv4 ? self.text(AF_INET) : self.textAsIPv6 }
+
+    /// An IPv4 address in its mapped form.
+    var textAsIPv6: String { self.text(AF_INET6) }
+
+    private func text(_ family: Int32) -> String {
+        // INET6_ADDRSTRLEN of inet_ntop(3).
+        var text = [CChar](repeating: 0, count: 46)
+        let bytes = family == AF_INET ? Array(self.bytes[12...]) : self.bytes
+        guard inet_ntop(family, bytes, &text, socklen_t(text.count)) != nil else { return "" }
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}

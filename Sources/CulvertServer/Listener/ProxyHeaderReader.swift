@@ -1,0 +1,81 @@
+import CulvertCore
+import Logging
+import NIOCore
+
+/// Takes the PROXY header off the start of a client's connection, in front of TLS, tells the handlers behind of it by
+/// an event, and leaves.
+///
+/// Whoever may send one may say that it is anybody: hence trusted proxies alone. From them it is demanded, since a
+/// listener that took connections without it could not tell a proxy's own from a client's.
+final class ProxyHeaderReader: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private let edge: EdgeContext
+    private let state: LoopState
+    private var received = ByteBuffer()
+    private var deadline: Scheduled<Void>?
+    private var phase = Phase.awaiting
+
+    private enum Phase {
+        case awaiting
+        case passed
+        case closed
+    }
+
+    init(edge: EdgeContext, state: LoopState) {
+        self.edge = edge
+        self.state = state
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        self.deadline = context.eventLoop.scheduleTask(in: self.state.rules.config.limits.handshake) {
+            let (handler, context) = bound.value
+            handler.giveUp(context, "no PROXY header in time", level: .info)
+        }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { self.deadline?.cancel() }
+
+    /// The peer's address is known by now, which it is not when the handler is added.
+    func channelActive(context: ChannelHandlerContext) {
+        if let peer = context.channel.remoteAddress?.ipAddress, self.state.rules.trustedProxies.trusts(peer) {
+            context.fireChannelActive()
+        } else {
+            // Not for every log: anybody can cause it.
+            self.giveUp(context, "no trusted proxy", level: .debug)
+        }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard self.phase == .awaiting else {
+            if self.phase == .passed { context.fireChannelRead(data) }
+            return
+        }
+        var part = self.unwrapInboundIn(data)
+        self.received.writeBuffer(&part)
+        switch ProxyHeader.parse(self.received) {
+        case .needMore: break
+        case .invalid(let reason): self.giveUp(context, reason, level: .info)
+        case .header(let header, let length):
+            self.phase = .passed
+            self.received.moveReaderIndex(forwardBy: length)
+            context.fireUserInboundEventTriggered(header)
+            if self.received.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(self.received)) }
+            context.pipeline.syncOperations.removeHandler(self, promise: nil)
+        }
+    }
+
+    private func giveUp(_ context: ChannelHandlerContext, _ reason: String, level: Logger.Level) {
+        guard self.phase == .awaiting else { return }
+        self.phase = .closed
+        self.deadline?.cancel()
+        self.edge.logger.log(
+            level: level, "connection closed before its PROXY header",
+            metadata: [
+                "peer": "\(context.channel.remoteAddress?.ipAddress ?? "unknown")", "reason": "\(reason)",
+            ])
+        context.close(promise: nil)
+    }
+}
