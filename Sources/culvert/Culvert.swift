@@ -5,7 +5,7 @@ struct Culvert: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "culvert",
         abstract: "A WebSocket edge proxy with a long-polling fallback.",
-        subcommands: [Serve.self, Check.self, Demo.self, Tokens.self, Sessions.self, Audit.self],
+        subcommands: [Serve.self, Check.self, Demo.self, Tokens.self, Sessions.self, Upstreams.self, Audit.self],
         defaultSubcommand: Serve.self)
 
     static func main() async {

@@ -3,16 +3,22 @@ import Foundation
 import NIOCore
 
 extension ConfigReader {
-    func upstreams(_ node: ConfigNode) -> [String: UpstreamConfig]? {
+    /// - Parameter handshake: for upstreams that say no time of their own.
+    func upstreams(_ node: ConfigNode, handshake: TimeAmount) -> [String: UpstreamConfig]? {
         guard let members = node.members() else { return nil }
         if members.isEmpty { node.fail("expected at least one upstream") }
         var upstreams: [String: UpstreamConfig] = [:]
-        for (name, entry) in members { upstreams[name] = self.upstream(name, entry) }
+        for (name, entry) in members { upstreams[name] = self.upstream(name, entry, handshake) }
         return upstreams
     }
 
-    private func upstream(_ name: String, _ node: ConfigNode) -> UpstreamConfig? {
-        let known = ["servers", "connect_timeout", "ca", "balance", "hash_by", "retries", "eject"]
+    private static let upstreamKeys = [
+        "servers", "connect_timeout", "handshake_timeout", "ca", "sni", "client_certificate", "balance", "hash_by",
+        "retries", "eject", "health", "queue",
+    ]
+
+    private func upstream(_ name: String, _ node: ConfigNode, _ handshake: TimeAmount) -> UpstreamConfig? {
+        let known = Self.upstreamKeys
         guard let keys = node.section(known, required: ["servers"]), let list = keys["servers"]?.list() else {
             return nil
         }
@@ -30,7 +36,11 @@ extension ConfigReader {
         return UpstreamConfig(
             name: name, servers: servers, connectTimeout: keys["connect_timeout"]?.time() ?? .seconds(5),
             ca: keys["ca"]?.string().map(self.resolve), balance: self.balance(keys),
-            retries: keys["retries"]?.integer(0...10) ?? 2, ejection: self.ejection(keys["eject"]))
+            retries: keys["retries"]?.integer(0...10) ?? 2, ejection: self.ejection(keys["eject"]),
+            handshakeTimeout: keys["handshake_timeout"]?.time() ?? handshake,
+            serverName: keys["sni"].flatMap(self.serverName),
+            clientCertificate: keys["client_certificate"].flatMap(self.certificatePair),
+            health: keys["health"].flatMap(self.health), queue: keys["queue"].flatMap(self.queue))
     }
 
     private enum Balance: String, CaseIterable {

@@ -41,6 +41,7 @@ extension ProxyConfig {
             out += ", slow_start: \(ConfigUnits.text(eject.slowStart)) }\n"
             out += "    connect_timeout: \(ConfigUnits.text(upstream.connectTimeout))\n"
             if let ca = upstream.ca { out += "    ca: \(quote(ca))\n" }
+            out += self.options(upstream)
         }
         out += "session:\n  hold: \(ConfigUnits.text(self.session.hold))\n"
         out += "  resume: \(ConfigUnits.text(self.session.resume))\n  ping: \(ConfigUnits.text(self.session.ping))\n"
@@ -54,6 +55,29 @@ extension ProxyConfig {
         out += "trusted_proxies: [\(self.trustedProxies.map { quote($0.description) }.joined(separator: ", "))]\n"
         out += "log:\n  format: \(self.log.format.rawValue)\n  level: \(self.log.level.rawValue)\n"
         return out
+    }
+
+    private func options(_ upstream: UpstreamConfig) -> String {
+        var out = "    handshake_timeout: \(ConfigUnits.text(upstream.handshakeTimeout))\n"
+        if let name = upstream.serverName { out += "    sni: \(quote(name))\n" }
+        if let pair = upstream.clientCertificate {
+            out += "    client_certificate: "
+            out += "{ certificate: \(quote(pair.certificate)), key: \(quote(pair.key)) }\n"
+        }
+        if let queue = upstream.queue {
+            out += "    queue: { size: \(queue.size), timeout: \(ConfigUnits.text(queue.timeout)) }\n"
+        }
+        guard let health = upstream.health else { return out }
+        var members = ["type: \(health.kind.rawValue)"]
+        if health.kind != .tcp {
+            members.append("path: \(quote(health.path))")
+            if let host = health.host { members.append("host: \(quote(host))") }
+        }
+        members += ["interval: \(ConfigUnits.text(health.interval))", "timeout: \(ConfigUnits.text(health.timeout))"]
+        members += ["rise: \(health.rise)", "fall: \(health.fall)"]
+        if health.kind == .webSocket { members.append("ping: \(health.ping)") }
+        if let status = health.status { members.append("status: \(status)") }
+        return out + "    health: { \(members.joined(separator: ", ")) }\n"
     }
 
     private func yaml(_ balance: BalancePolicy) -> String {

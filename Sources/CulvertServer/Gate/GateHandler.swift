@@ -29,6 +29,8 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var lastAnswer: EventLoopFuture<Void>?
     /// The session loop that holds this connection's poll, to be told when the connection is gone.
     var pendingPoll: PendingPoll?
+    /// Where an opening waits for a server with room.
+    let place = PlaceInLine()
     private var isGone = false
 
     struct PendingPoll {
@@ -59,6 +61,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     func channelInactive(context: ChannelHandlerContext) {
         self.isGone = true
         self.abandonPoll()
+        self.place.leave()
         context.fireChannelInactive()
     }
 

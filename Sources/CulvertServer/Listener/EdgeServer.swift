@@ -76,6 +76,7 @@ package final class EdgeServer: Sendable {
             for channel in listeners { channel.close(promise: nil) }
             throw error
         }
+        for connector in rules.connectors.values { connector.start(on: group) }
         return EdgeServer(edge: edge, listeners: listeners, addresses: addresses)
     }
 
@@ -138,6 +139,7 @@ package final class EdgeServer: Sendable {
     /// for close handshakes, which each session keeps by itself.
     package func shutdown() async {
         self.edge.drain()
+        for connector in self.edge.rules.connectors.values { connector.stop() }
         for listener in self.listeners { try? await listener.close().get() }
         let frame = CloseFrame(code: .goingAway, reason: "server going away")
         let done = self.edge.loops.map { state in

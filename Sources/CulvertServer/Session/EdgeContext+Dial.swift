@@ -7,14 +7,14 @@ extension EdgeContext {
     /// Dials the route's upstream. From here on the session is counted; whoever gives it up says
     /// `sessionClosed`.
     func dial(
-        _ request: HTTPRequestHead, admission: Admission, address: String, state: LoopState
+        _ request: HTTPRequestHead, admission: Admission, address: String, place: PlaceInLine, state: LoopState
     ) -> EventLoopFuture<UpstreamConnector.Outcome> {
         self.sessionOpened(admission.credential)
         guard let connector = state.rules.connectors[admission.route.upstream] else {
             return state.loop.makeFailedFuture(UpstreamFailure(isTimeout: false, reason: "no such upstream"))
         }
         let key = connector.key(of: request, subject: admission.token?.subject, address: address)
-        return connector.connect(request, key: key, on: state.loop)
+        return connector.connect(request, key: key, for: place, on: state.loop)
     }
 
     func answer(to error: any Error, route: Route) -> HTTPAnswer {

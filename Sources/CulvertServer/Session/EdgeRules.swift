@@ -24,7 +24,7 @@ final class EdgeRules: Sendable {
             hold: config.session.hold, resume: config.session.resume, ping: config.session.ping,
             buffer: config.session.buffer, maxBatch: config.session.buffer)
         self.connectors = try config.upstreams.mapValues {
-            try UpstreamConnector(config: $0, handshakeTimeout: config.limits.handshake, logger: logger)
+            try UpstreamConnector(config: $0, logger: logger)
         }
         self.verifyJWT = verifyJWT
     }

@@ -67,7 +67,7 @@ extension GateHandler {
             client: head, admission: admission, basePath: base, key: key, extensions: [],
             identityHeader: self.state.rules.config.authentication.identityHeader, facts: client)
         self.edge.dial(
-            request, admission: admission, address: client.address, state: self.state
+            request, admission: admission, address: client.address, place: self.place, state: self.state
         ).assumeIsolated().whenComplete { result in
             switch result {
             case .success(.connected(let connection)):

@@ -25,7 +25,7 @@ extension GateHandler {
             client: head, admission: admission, basePath: path, key: key, extensions: offered,
             identityHeader: self.state.rules.config.authentication.identityHeader, facts: client)
         self.edge.dial(
-            request, admission: admission, address: client.address, state: self.state
+            request, admission: admission, address: client.address, place: self.place, state: self.state
         ).assumeIsolated().whenComplete { result in
             switch result {
             case .success(.connected(let connection)):

@@ -11,6 +11,14 @@ package enum ServerState: String, Sendable, CaseIterable {
     case down
 }
 
+/// The last check of a server, for people.
+package struct LastCheck: Sendable, Equatable {
+    /// Unix seconds.
+    package var at: Int64
+    /// Nil when it was passed.
+    package var failure: String?
+}
+
 /// One server of an upstream, as all event loops share it.
 final class PooledServer: Sendable {
     let config: UpstreamServer
@@ -19,6 +27,8 @@ final class PooledServer: Sendable {
     /// Whether it has failed of late, and the rest is worth a look: for most it is not, and costs no lock.
     private let hasFailed = Atomic<Bool>(false)
     private let ejection: Mutex<Ejection>
+    private let isUnhealthy = Atomic<Bool>(false)
+    private let checks = Mutex<(isHealthy: Bool?, last: LastCheck?)>((nil, nil))
     /// Index of what the operator said.
     private let said = Atomic<Int>(0)
 
@@ -34,10 +44,22 @@ final class PooledServer: Sendable {
         set { self.said.store(ServerState.allCases.firstIndex(of: newValue) ?? 0, ordering: .relaxed) }
     }
 
+    /// Nil while no check has shown anything.
+    var isHealthy: Bool? { self.checks.withLock(\.isHealthy) }
+
+    var lastCheck: LastCheck? { self.checks.withLock(\.last) }
+
+    func checked(_ check: LastCheck, isHealthy: Bool?) {
+        self.checks.withLock { $0 = (isHealthy, check) }
+        self.isUnhealthy.store(isHealthy == false, ordering: .relaxed)
+    }
+
+    fileprivate var hasRoom: Bool { self.state == .up && self.openSessions < self.config.maxSessions ?? .max }
+
     func standing(now: NIODeadline) -> ServerStanding {
         var standing = ServerStanding(
             sessions: self.openSessions, limit: self.config.maxSessions,
-            takesNone: self.state != .up)
+            isUnhealthy: self.isUnhealthy.load(ordering: .relaxed), takesNone: self.state != .up)
         guard self.hasFailed.load(ordering: .relaxed) else { return standing }
         self.ejection.withLock { ejection in
             standing.isEjected = ejection.isEjected(now: now)
@@ -63,36 +85,135 @@ final class ServerLease: Sendable {
     let server: PooledServer
     /// Of the pool's servers.
     let index: Int
-    private let isHeld = Atomic<Bool>(true)
+    private let pool: ServerPool
+    private let held = Atomic<Bool>(true)
 
-    fileprivate init(server: PooledServer, index: Int) {
-        self.server = server
+    fileprivate init(pool: ServerPool, index: Int) {
+        self.pool = pool
+        self.server = pool.servers[index]
         self.index = index
     }
 
     deinit { self.release() }
 
+    var isHeld: Bool { self.held.load(ordering: .relaxed) }
+
     func release() {
-        guard self.isHeld.exchange(false, ordering: .relaxed) else { return }
-        self.server.sessions.subtract(1, ordering: .relaxed)
+        guard self.held.exchange(false, ordering: .relaxed) else { return }
+        self.server.sessions.subtract(1, ordering: .sequentiallyConsistent)
+        self.pool.serveWaiting()
     }
 }
 
 /// The servers of an upstream and who gets the next session.
 final class ServerPool: Sendable {
+    /// An opening that no server had room for.
+    private struct Waiter: Sendable {
+        var place: EventLoopPromise<ServerLease>
+        var key: UInt64
+        var tried: Set<Int>
+    }
+
     let servers: [PooledServer]
     private let balancer: Balancer
     private let turn = Atomic<Int>(0)
+    private let queue: QueueConfig?
+    private let line: Mutex<WaitingLine<Waiter>>
+    /// Of the line, for who does not want to lock.
+    private let waiters = Atomic<Int>(0)
 
     init(_ config: UpstreamConfig) {
         self.servers = config.servers.map { PooledServer($0, policy: config.ejection) }
         self.balancer = Balancer(
             policy: config.balance, servers: config.servers.map { ($0.url, $0.weight) })
+        self.queue = config.queue
+        self.line = Mutex(WaitingLine(limit: config.queue?.size ?? 0))
+    }
+
+    /// Openings that wait for room.
+    var waiting: Int { self.waiters.load(ordering: .relaxed) }
+
+    /// A place for a session, at once if there is one and nobody waits for it already.
+    ///
+    /// Fails with ``UpstreamFailure``: for want of room, or of somebody to have it.
+    ///
+    /// - Parameters:
+    ///   - key: what is hashed, if that is done.
+    ///   - tried: servers that could not be reached for this request.
+    ///   - client: who waits.
+    func place(
+        key: UInt64, tried: Set<Int>, for client: PlaceInLine, on loop: any EventLoop
+    ) -> EventLoopFuture<ServerLease> {
+        if self.waiters.load(ordering: .relaxed) == 0, let lease = self.lease(key: key, tried: tried, now: .now()) {
+            return loop.makeSucceededFuture(lease)
+        }
+        guard let queue = self.queue else { return loop.makeFailedFuture(Self.full("no server takes a session")) }
+        let promise = loop.makePromise(of: ServerLease.self)
+        let joined = self.line.withLock { line in
+            let number = line.join(Waiter(place: promise, key: key, tried: tried))
+            self.waiters.store(line.count, ordering: .sequentiallyConsistent)
+            return number
+        }
+        guard let number = joined else {
+            promise.fail(Self.full("no server takes a session, and as many wait as may"))
+            return promise.futureResult
+        }
+        // Room that was made before it stood in line was not made for it.
+        self.serveWaiting()
+        let deadline = loop.scheduleTask(in: queue.timeout) {
+            self.leave(number, Self.full("no server had room in time"))
+        }
+        client.stand { self.leave(number, .clientGone) }
+        promise.futureResult.assumeIsolated().whenComplete { _ in
+            deadline.cancel()
+            client.stand(nil)
+        }
+        return promise.futureResult
+    }
+
+    private static func full(_ reason: String) -> UpstreamFailure {
+        UpstreamFailure(isTimeout: false, isFull: true, reason: reason)
+    }
+
+    private func leave(_ number: WaitingLine<Waiter>.Number, _ failure: UpstreamFailure) {
+        let waiter = self.line.withLock { line in
+            let waiter = line.leave(number)
+            self.waiters.store(line.count, ordering: .sequentiallyConsistent)
+            return waiter
+        }
+        waiter?.place.fail(failure)
+    }
+
+    /// Room has been made, or may have been.
+    ///
+    /// A place is given back before this looks whether anybody waits, and who waits stands in line before it looks for
+    /// a place: one of the two sees the other.
+    func serveWaiting() {
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        guard self.waiters.load(ordering: .relaxed) > 0 else { return }
+        // Completed outside of the lock: who is served may give its place back at once.
+        let served = self.line.withLock { line in
+            let served = line.serve(while: { self.servers.contains(where: \.hasRoom) }) { waiter in
+                self.lease(key: waiter.key, tried: waiter.tried, now: .now())
+            }
+            self.waiters.store(line.count, ordering: .sequentiallyConsistent)
+            return served
+        }
+        for (waiter, lease) in served { waiter.place.succeed(lease) }
+    }
+
+    /// Nobody waits any more, and nobody will.
+    func closeLine() {
+        let waiters = self.line.withLock { line in
+            self.waiters.store(0, ordering: .relaxed)
+            return line.close()
+        }
+        for waiter in waiters { waiter.place.fail(Self.full("stopping")) }
     }
 
     /// - Parameter tried: servers that could not be reached for this request.
     /// - Returns: nil when none that is left takes a session.
-    func lease(key: UInt64, tried: Set<Int>, now: NIODeadline) -> ServerLease? {
+    private func lease(key: UInt64, tried: Set<Int>, now: NIODeadline) -> ServerLease? {
         var turn = self.turn.wrappingAdd(1, ordering: .relaxed).oldValue
         // Loops that choose at the same instant may both take the last place; one of them then looks again.
         while let index = self.balancer.choose(
@@ -100,10 +221,27 @@ final class ServerPool: Sendable {
         {
             let server = self.servers[index]
             let sessions = server.sessions.add(1, ordering: .relaxed).newValue
-            if sessions <= server.config.maxSessions ?? .max { return ServerLease(server: server, index: index) }
-            server.sessions.subtract(1, ordering: .relaxed)
+            if sessions <= server.config.maxSessions ?? .max { return ServerLease(pool: self, index: index) }
+            server.sessions.subtract(1, ordering: .sequentiallyConsistent)
             turn &+= 1
         }
         return nil
+    }
+}
+
+/// What a connection's opening holds on to while it waits; bound to the connection's loop.
+final class PlaceInLine {
+    private var onLeave: (() -> Void)?
+    private(set) var isGone = false
+
+    /// - Parameter onLeave: nil when it waits no longer.
+    fileprivate func stand(_ onLeave: (() -> Void)?) { self.onLeave = onLeave }
+
+    /// The client is gone.
+    func leave() {
+        self.isGone = true
+        let onLeave = self.onLeave
+        self.onLeave = nil
+        onLeave?()
     }
 }
