@@ -6,8 +6,8 @@ struct Culvert: AsyncParsableCommand {
         commandName: "culvert",
         abstract: "A WebSocket edge proxy with a long-polling fallback.",
         subcommands: [
-            Serve.self, Check.self, Demo.self, Tokens.self, Sessions.self, Audit.self, Reload.self, Drain.self,
-            Certificates.self,
+            Serve.self, Check.self, Demo.self, Tokens.self, Sessions.self, Upstreams.self, Audit.self, Reload.self,
+            Drain.self, Certificates.self,
         ],
         defaultSubcommand: Serve.self)
 

@@ -1,4 +1,4 @@
-"""`culvert tokens`, `sessions` and `audit`, as an operator types them."""
+"""`culvert tokens`, `sessions`, `upstreams` and `audit`, as an operator types them."""
 
 import asyncio
 import json
@@ -62,6 +62,25 @@ def test_sessions_are_listed_and_closed(run):
     closed = asyncio.run(closing(run.edge, secret, lambda: run("sessions", "close", "--subject", "ivy")))
     assert closed == (1001, "closed by the operator")
     run("sessions", "close", code=64)
+
+
+def test_upstreams_are_listed_set_and_rebalanced(run, backend):
+    server = f"ws://127.0.0.1:{backend.port}"
+    table = run("upstreams", "list").stdout.splitlines()
+    assert table[0].split() == [
+        "UPSTREAM", "SERVER", "WEIGHT", "SESSIONS", "MAX", "STATE", "HEALTHY", "EJECTED", "CHECK"]
+    assert table[1].split() == ["echo", server, "1", "0", "-", "up", "-", "no", "-"]
+    assert run("upstreams", "list", "echo").stdout.splitlines() == table
+    set_to = run("upstreams", "set", "echo", server, "draining").stdout.splitlines()
+    assert set_to[1].split() == [server, "draining", "0"]
+    items = json.loads(run("upstreams", "list", "--json").stdout)["items"]
+    assert items[0]["servers"][0]["state"] == "draining" and items[0]["rebalancing"] is None
+    run("upstreams", "set", "echo", server, "up")
+    assert run("upstreams", "rebalance", "echo", "--rate", "7").stdout.splitlines()[1].split() == ["0", "7"]
+    assert run("upstreams", "rebalance", "echo", "--stop", code=1).stderr.startswith("404: ")
+    assert "/state" in run("upstreams", "set", "echo", server, "away", code=1).stderr
+    assert "/rate" in run("upstreams", "rebalance", "echo", "--rate", "0", code=1).stderr
+    run("upstreams", "rebalance", "echo", "--rate", "7", "--stop", code=64)
 
 
 def test_what_goes_wrong_is_said_on_one_line(run):

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import json
+import socket
 import threading
+import time
 from urllib.parse import quote
 
 import pytest
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from kit.admin import Admin
@@ -16,6 +16,7 @@ from kit.echo import EchoProcess
 from kit.edge import OTHER_TOKEN, TOKEN, free_port, wait_for
 from kit.knock import TRANSPORTS, knock, problem
 from kit.poll import client, open_session
+from kit.pools import counts, dial, echoes, opened, say, until, upstream, url
 from kit.script import ScriptedBackend, switching
 
 
@@ -25,47 +26,6 @@ def backends():
     yield made
     for backend in made:
         backend.stop()
-
-
-def upstream(*servers, **options):
-    """Servers by port, or as a mapping with `port`."""
-    listed = []
-    for server in servers:
-        members = dict(server) if isinstance(server, dict) else {"port": server}
-        listed.append({"url": f"ws://127.0.0.1:{members.pop('port')}", **members})
-    return json.dumps({"servers": listed, "connect_timeout": "2s", **options})
-
-
-def dial(edge, path="/", token=TOKEN, headers=None):
-    return connect(
-        edge.wss + path, ssl=edge.ssl, additional_headers={"Authorization": f"Bearer {token}", **(headers or {})},
-        compression=None)
-
-
-def counts(backends):
-    return [len(b.connections) for b in backends]
-
-
-async def echoes(ws):
-    # Not wait_for, which may forget that it was cancelled when the answer comes at the same instant.
-    async with asyncio.timeout(10):
-        await ws.send("x")
-        return await ws.recv() == "x"
-
-
-async def until(condition):
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
-async def opened(stack, edge, count, **options):
-    """Sessions that have talked, one after the other."""
-    made = []
-    for _ in range(count):
-        made.append(await stack.enter_async_context(dial(edge, **options)))
-        assert await echoes(made[-1])
-    return made
 
 
 # --- who gets it -----------------------------------------------------------------------------------------------------
@@ -267,16 +227,6 @@ def test_a_backend_killed_under_load_ends_its_own_sessions_and_no_other(make_edg
 
 # --- what the operator says -------------------------------------------------------------------------------------------
 
-def say(admin, backend, state):
-    path = f"/v1/upstreams/echo/servers/{quote(url(backend), safe='')}"
-    answer = admin.put(path, json={"state": state})
-    assert (answer.status_code, answer.json()["state"]) == (200, state), answer.text
-
-
-def url(backend):
-    return f"ws://127.0.0.1:{backend.port}"
-
-
 def test_a_draining_server_keeps_its_sessions_and_gets_no_more(backends, make_edge):
     one, two = backends[:2]
     edge = make_edge(0, upstream=upstream(one.port, two.port))
@@ -366,3 +316,36 @@ def test_a_session_that_was_being_opened_when_its_server_was_taken_down_does_not
         asyncio.run(run())
     finally:
         slow.stop()
+
+
+# --- how long it may take --------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_an_upstream_has_its_own_time_to_answer(make_edge, transport):
+    silent = ScriptedBackend(lambda connection, head: None)
+    edge = make_edge(0, upstream=upstream(silent.port, handshake_timeout="300ms"), limits="handshake: 20s")
+    try:
+        begin = time.monotonic()
+        assert knock(edge, transport, token=TOKEN).status == 504
+        assert 0.3 <= time.monotonic() - begin < 5
+    finally:
+        silent.stop()
+
+
+def test_the_time_to_answer_is_for_all_servers_that_are_tried(make_edge):
+    """Each of them lets connections wait, and so each takes all of `connect_timeout`."""
+    with contextlib.ExitStack() as stack:
+        ports = []
+        for _ in range(4):
+            full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+            ports.append(full.getsockname()[1])
+            for _ in range(4):
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(full.getsockname())
+        edge = make_edge(
+            0, upstream=upstream(*ports, retries=3, connect_timeout="1s", handshake_timeout="1500ms"),
+            limits="handshake: 20s")
+        begin = time.monotonic()
+        assert knock(edge, "websocket", token=TOKEN).status == 504
+        assert 1.4 <= time.monotonic() - begin < 2.9

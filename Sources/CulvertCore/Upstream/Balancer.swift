@@ -23,20 +23,27 @@ package struct ServerStanding: Equatable, Sendable {
     /// Most sessions; nil for no limit.
     package var limit: Int?
     package var isEjected: Bool
+    /// By its checks.
+    package var isUnhealthy: Bool
     /// The operator has said so.
     package var takesNone: Bool
     /// How much of its weight counts, above 0 and up to 1: less for a while after it has come back.
     package var share: Double
 
     package init(
-        sessions: Int = 0, limit: Int? = nil, isEjected: Bool = false, takesNone: Bool = false, share: Double = 1
+        sessions: Int = 0, limit: Int? = nil, isEjected: Bool = false, isUnhealthy: Bool = false,
+        takesNone: Bool = false, share: Double = 1
     ) {
+        self.isUnhealthy = isUnhealthy
         self.takesNone = takesNone
         self.sessions = sessions
         self.limit = limit
         self.isEjected = isEjected
         self.share = share
     }
+
+    /// Whether it is believed to serve.
+    package var isWell: Bool { !self.isEjected && !self.isUnhealthy }
 
     fileprivate var isOpen: Bool { !self.takesNone && self.sessions < self.limit ?? .max }
 }
@@ -72,8 +79,8 @@ package struct Balancer: Sendable {
     /// - Returns: nil when none that is left takes a session.
     package func choose(_ standings: [ServerStanding], turn: Int, key: UInt64, tried: Set<Int> = []) -> Int? {
         let open = standings.indices.filter { !tried.contains($0) && standings[$0].isOpen }
-        let well = open.filter { !standings[$0].isEjected }
-        // With all of them ejected there is no reason to believe in any less than in another, and none to give up.
+        let well = open.filter { standings[$0].isWell }
+        // With none of them well there is no reason to believe in any less than in another, and none to give up.
         let candidates = well.isEmpty ? open : well
         guard !candidates.isEmpty else { return nil }
         switch self.policy {
@@ -128,6 +135,9 @@ package struct Balancer: Sendable {
         }.sorted { ($0.at, $0.server) < ($1.at, $1.server) }
     }
 
+    /// By how much more than its share a server may have.
+    package static let ringSlack = 0.25
+
     /// The first on the ring behind the key that has less than a quarter more than its share (consistent hashing with
     /// bounded loads, Mirrokni et al., 2016).
     private func onRing(_ candidates: [Int], _ standings: [ServerStanding], key: UInt64, turn: Int) -> Int? {
@@ -135,7 +145,7 @@ package struct Balancer: Sendable {
         let weight = candidates.reduce(0) { $0 + self.weights[$1] }
         func hasRoom(_ server: Int) -> Bool {
             let share = Double(sessions) * Double(self.weights[server]) / Double(max(1, weight))
-            return Double(standings[server].sessions + 1) <= (share * 1.25).rounded(.up)
+            return Double(standings[server].sessions + 1) <= (share * (1 + Self.ringSlack)).rounded(.up)
         }
         var low = 0
         var high = self.ring.count

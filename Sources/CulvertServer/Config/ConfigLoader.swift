@@ -94,6 +94,11 @@ extension ProxyConfig {
         }
         for (name, upstream) in self.upstreams.sorted(by: { $0.key < $1.key }) {
             if let ca = upstream.ca { errors.append(check(ca, "upstreams.\(name).ca")) }
+            if let pair = upstream.clientCertificate {
+                let path = "upstreams.\(name).client_certificate"
+                errors.append(check(pair.certificate, path + ".certificate"))
+                errors.append(check(pair.key, path + ".key"))
+            }
         }
         return errors.compactMap(\.self)
     }

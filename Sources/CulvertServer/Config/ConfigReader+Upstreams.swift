@@ -3,19 +3,22 @@ import Foundation
 import NIOCore
 
 extension ConfigReader {
-    func upstreams(_ node: ConfigNode) -> [String: UpstreamConfig]? {
+    /// - Parameter handshake: for upstreams that say no time of their own.
+    func upstreams(_ node: ConfigNode, handshake: TimeAmount) -> [String: UpstreamConfig]? {
         guard let members = node.members() else { return nil }
         if members.isEmpty { node.fail("expected at least one upstream") }
         var upstreams: [String: UpstreamConfig] = [:]
-        for (name, entry) in members { upstreams[name] = self.upstream(name, entry) }
+        for (name, entry) in members { upstreams[name] = self.upstream(name, entry, handshake) }
         return upstreams
     }
 
-    private func upstream(_ name: String, _ node: ConfigNode) -> UpstreamConfig? {
-        let known = [
-            "servers", "connect_timeout", "ca", "balance", "hash_by", "retries", "eject", "idle_timeout",
-            "proxy_protocol",
-        ]
+    private static let upstreamKeys = [
+        "servers", "connect_timeout", "handshake_timeout", "idle_timeout", "ca", "sni", "client_certificate", "balance",
+        "hash_by", "retries", "eject", "health", "queue", "proxy_protocol",
+    ]
+
+    private func upstream(_ name: String, _ node: ConfigNode, _ handshake: TimeAmount) -> UpstreamConfig? {
+        let known = Self.upstreamKeys
         guard let keys = node.section(known, required: ["servers"]), let list = keys["servers"]?.list() else {
             return nil
         }
@@ -35,7 +38,11 @@ extension ConfigReader {
             ca: keys["ca"]?.string().map(self.resolve), balance: self.balance(keys),
             retries: keys["retries"]?.integer(0...10) ?? 2, ejection: self.ejection(keys["eject"]),
             idleTimeout: keys["idle_timeout"]?.time(),
-            proxyProtocol: keys["proxy_protocol"]?.choice(ProxyHeader.Version.self))
+            proxyProtocol: keys["proxy_protocol"]?.choice(ProxyHeader.Version.self),
+            handshakeTimeout: keys["handshake_timeout"]?.time() ?? handshake,
+            serverName: keys["sni"].flatMap(self.serverName),
+            clientCertificate: keys["client_certificate"].flatMap(self.certificatePair),
+            health: keys["health"].flatMap(self.health), queue: keys["queue"].flatMap(self.queue))
     }
 
     private enum Balance: String, CaseIterable {

@@ -14,12 +14,12 @@ struct ConfigReader {
 
     func read(_ root: ConfigNode) -> ProxyConfig? {
         guard let top = root.section(Self.sections, required: ["listen", "routes", "upstreams"]) else { return nil }
-        let upstreams = top["upstreams"].flatMap(self.upstreams)
+        let limits = self.limits(top["limits"])
+        let upstreams = top["upstreams"].flatMap { self.upstreams($0, handshake: limits.handshake) }
         let trusted = top["trusted_proxies"]?.list()?.compactMap(self.block) ?? []
         let listen = top["listen"].flatMap { self.listen($0, trustsProxies: !trusted.isEmpty) }
         let authentication = self.authentication(top["authentication"])
         let session = self.session(top["session"])
-        let limits = self.limits(top["limits"])
         let routes = top["routes"].flatMap {
             self.routes($0, upstreams: top["upstreams"]?.members() ?? [:], limits: limits.route)
         }

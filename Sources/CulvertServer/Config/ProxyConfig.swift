@@ -148,14 +148,31 @@ package struct UpstreamConfig: Sendable, Equatable {
     package var idleTimeout: TimeAmount?
     /// The header that connections to its servers begin with; nil for none.
     package var proxyProtocol: ProxyHeader.Version?
+    /// From the first dial to the answer.
+    package var handshakeTimeout: TimeAmount
+    /// Asked for by SNI, and what the certificates of `wss` servers must be for; nil for the name in the URL.
+    package var serverName: String?
+    /// What Culvert shows to `wss` servers.
+    package var clientCertificate: CertificatePair?
+    /// Nil to check nothing.
+    package var health: HealthConfig?
+    /// Nil to let nobody wait.
+    package var queue: QueueConfig?
 
     package init(
         name: String, servers: [UpstreamServer], connectTimeout: TimeAmount, ca: String?,
         balance: BalancePolicy = .leastSessions, retries: Int = 2, ejection: EjectionPolicy = EjectionPolicy(),
-        idleTimeout: TimeAmount? = nil, proxyProtocol: ProxyHeader.Version? = nil
+        idleTimeout: TimeAmount? = nil, proxyProtocol: ProxyHeader.Version? = nil,
+        handshakeTimeout: TimeAmount = .seconds(10), serverName: String? = nil,
+        clientCertificate: CertificatePair? = nil, health: HealthConfig? = nil, queue: QueueConfig? = nil
     ) {
         self.idleTimeout = idleTimeout
         self.proxyProtocol = proxyProtocol
+        self.handshakeTimeout = handshakeTimeout
+        self.serverName = serverName
+        self.clientCertificate = clientCertificate
+        self.health = health
+        self.queue = queue
         self.balance = balance
         self.retries = retries
         self.ejection = ejection
@@ -177,11 +194,13 @@ package struct UpstreamServer: Sendable, Equatable {
     /// Most sessions, open or being opened; nil for no limit.
     package var maxSessions: Int?
 
-    /// As it is written, the port always there.
-    package var url: String {
-        let host = self.host.contains(":") ? "[\(self.host)]" : self.host
-        return "\(self.isSecure ? "wss" : "ws")://\(host):\(self.port)\(self.pathPrefix)"
+    /// Host and port, as `Host` has them.
+    package var authority: String {
+        (self.host.contains(":") ? "[\(self.host)]" : self.host) + ":\(self.port)"
     }
+
+    /// As it is written, the port always there.
+    package var url: String { "\(self.isSecure ? "wss" : "ws")://\(self.authority)\(self.pathPrefix)" }
 
     package init(
         isSecure: Bool, host: String, port: Int, pathPrefix: String, weight: Int = 1, maxSessions: Int? = nil

@@ -46,6 +46,7 @@ extension ProxyConfig {
             if let idle = upstream.idleTimeout { out += "    idle_timeout: \(ConfigUnits.text(idle))\n" }
             if let ca = upstream.ca { out += "    ca: \(quote(ca))\n" }
             if let version = upstream.proxyProtocol { out += "    proxy_protocol: \(version.rawValue)\n" }
+            out += self.options(upstream)
         }
         out += "session:\n  hold: \(ConfigUnits.text(self.session.hold))\n"
         out += "  resume: \(ConfigUnits.text(self.session.resume))\n  ping: \(ConfigUnits.text(self.session.ping))\n"
@@ -88,6 +89,29 @@ extension ProxyConfig {
         if let rate = limits.rate { members += ["rate: \(rate.rate)", "burst: \(rate.burst)"] }
         if let handshakes = limits.handshakes { members.append("handshakes: \(handshakes)") }
         return "{ " + members.joined(separator: ", ") + " }"
+    }
+
+    private func options(_ upstream: UpstreamConfig) -> String {
+        var out = "    handshake_timeout: \(ConfigUnits.text(upstream.handshakeTimeout))\n"
+        if let name = upstream.serverName { out += "    sni: \(quote(name))\n" }
+        if let pair = upstream.clientCertificate {
+            out += "    client_certificate: "
+            out += "{ certificate: \(quote(pair.certificate)), key: \(quote(pair.key)) }\n"
+        }
+        if let queue = upstream.queue {
+            out += "    queue: { size: \(queue.size), timeout: \(ConfigUnits.text(queue.timeout)) }\n"
+        }
+        guard let health = upstream.health else { return out }
+        var members = ["type: \(health.kind.rawValue)"]
+        if health.kind != .tcp {
+            members.append("path: \(quote(health.path))")
+            if let host = health.host { members.append("host: \(quote(host))") }
+        }
+        members += ["interval: \(ConfigUnits.text(health.interval))", "timeout: \(ConfigUnits.text(health.timeout))"]
+        members += ["rise: \(health.rise)", "fall: \(health.fall)"]
+        if health.kind == .webSocket { members.append("ping: \(health.ping)") }
+        if let status = health.status { members.append("status: \(status)") }
+        return out + "    health: { \(members.joined(separator: ", ")) }\n"
     }
 
     private func yaml(_ balance: BalancePolicy) -> String {

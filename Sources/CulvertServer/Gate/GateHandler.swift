@@ -39,6 +39,8 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     private(set) var isFresh = true
     /// Whom a PROXY header in front of the connection named; nil when there was none, or one of the peer's own.
     private(set) var proxied: ProxyHeader.Node?
+    /// Where an opening waits for a server with room.
+    let line = PlaceInLine()
 
     struct PendingPoll {
         var id: SessionID
@@ -70,6 +72,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     func channelInactive(context: ChannelHandlerContext) {
         self.isGone = true
         self.abandonPoll()
+        self.line.leave()
         context.fireChannelInactive()
     }
 

@@ -103,7 +103,8 @@ extension EdgeServer {
             outcome.kept += counts?.kept ?? 0
             outcome.closed += counts?.closed ?? 0
         }
-        previous.stop(except: prepared.rules)
+        prepared.rules.start(on: self.edge.group)
+        previous.stop()
         await self.changeListeners(prepared)
         await self.watchCertificates()
         return outcome

@@ -62,7 +62,7 @@ package final class EdgeServer: Sendable {
             config.listen, inherited: inherited, edge: edge, beforeAccepting: beforeAccepting)
         let server = EdgeServer(edge: edge, listeners: listeners, certificates: CertificateWatch(logger: logger))
         await server.watchCertificates()
-        rules.start()
+        rules.start(on: group)
         return server
     }
 

@@ -6,15 +6,31 @@ import NIOHTTP1
 extension EdgeContext {
     /// Dials the route's upstream. `place` is the session's from here on; whoever gives the session up releases it.
     func dial(
-        _ request: HTTPRequestHead, admission: Admission, client: ClientFacts, place: SessionPlace, state: LoopState
+        _ request: HTTPRequestHead, admission: Admission, client: ClientFacts, line: PlaceInLine, place: SessionPlace,
+        state: LoopState
+    ) -> EventLoopFuture<UpstreamConnector.Outcome> {
+        let outcome = self.connect(request, admission: admission, client: client, line: line, state: state)
+        outcome.assumeIsolated().whenComplete { _ in place.answered() }
+        return outcome
+    }
+
+    private func connect(
+        _ request: HTTPRequestHead, admission: Admission, client: ClientFacts, line: PlaceInLine, state: LoopState
     ) -> EventLoopFuture<UpstreamConnector.Outcome> {
         guard let connector = state.rules.connectors[admission.route.upstream] else {
             return state.loop.makeFailedFuture(UpstreamFailure(isTimeout: false, reason: "no such upstream"))
         }
         let key = connector.key(of: request, subject: admission.token?.subject, address: client.address)
-        let outcome = connector.connect(request, key: key, client: client, on: state.loop)
-        outcome.assumeIsolated().whenComplete { _ in place.answered() }
-        return outcome
+        return connector.connect(request, key: key, client: client, line: line, on: state.loop)
+            .assumeIsolated()
+            .flatMapError { error in
+                guard (error as? UpstreamFailure)?.isSuperseded == true else {
+                    return state.loop.makeFailedFuture(error)
+                }
+                // It stood in a line that a reload has closed: it stands in the next one.
+                return self.connect(request, admission: admission, client: client, line: line, state: state)
+            }
+            .nonisolated()
     }
 
     func answer(to error: any Error, route: Route) -> HTTPAnswer {

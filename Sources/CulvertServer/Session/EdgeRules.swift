@@ -27,19 +27,21 @@ final class EdgeRules: Sendable {
             hold: config.session.hold, resume: config.session.resume, ping: config.session.ping,
             buffer: config.session.buffer, maxBatch: config.session.buffer)
         self.connectors = try config.upstreams.mapValues {
-            try UpstreamConnector(
-                config: $0, handshakeTimeout: config.limits.handshake, previous: previous?.connectors[$0.name]?.pool,
-                logger: logger)
+            try UpstreamConnector(config: $0, previous: previous?.connectors[$0.name]?.pool, logger: logger)
         }
         self.hasSessionRates = config.limits.session.fromClient != nil || config.limits.session.toClient != nil
         self.verifyJWT = verifyJWT
     }
 
     /// What goes on by itself begins.
-    func start() {}
+    func start(on group: any EventLoopGroup) {
+        for connector in self.connectors.values { connector.start(on: group) }
+    }
 
-    /// It ends, since `next` has begun.
-    func stop(except next: EdgeRules? = nil) {}
+    /// It ends. Sessions stay, and who waits for a server is let go to try again.
+    func stop() {
+        for connector in self.connectors.values { connector.stop() }
+    }
 
     /// Seconds.
     var expiryGrace: Int64 { self.config.authentication.expiryGrace.nanoseconds / 1_000_000_000 }

@@ -51,6 +51,24 @@ package struct EdgeSessions: SessionDirectory {
         return count
     }
 
+    /// What `body` makes of each session that has not ended.
+    func collect<Value: Sendable>(_ body: @escaping @Sendable (Session) -> Value?) async -> [Value] {
+        var found: [Value] = []
+        for loop in self.edge.loops {
+            for slice in await self.ids(loop).chunks(of: Self.slice) { found += await self.visit(loop, slice, body) }
+        }
+        return found
+    }
+
+    /// Closes the session, if it was not closing already.
+    ///
+    /// - Returns: the place that it leaves when it has ended.
+    func shed(_ id: SessionID, _ frame: CloseFrame) async -> ServerLease? {
+        await self.with(id.description) { session in
+            session.closeByOperator(frame, upstreamReason: frame.reason) ? session.lease : nil
+        }?.flatMap(\.self)
+    }
+
     /// The session's own loop does it; nil when there is no such session.
     private func with<Value: Sendable>(_ id: String, _ body: @escaping @Sendable (Session) -> Value) async -> Value? {
         guard let id = SessionID(id), id.node == self.edge.node, Int(id.shard) < self.edge.loops.count else {
@@ -103,9 +121,11 @@ extension Session {
     }
 
     /// - Returns: false if it was closing already.
-    fileprivate func closeByOperator(_ frame: CloseFrame) -> Bool {
+    fileprivate func closeByOperator(
+        _ frame: CloseFrame, upstreamReason: String = "closed by the operator"
+    ) -> Bool {
         guard self.machine.closing.ending == nil else { return false }
-        self.dismiss(frame, upstreamReason: "closed by the operator")
+        self.dismiss(frame, upstreamReason: upstreamReason)
         return true
     }
 }

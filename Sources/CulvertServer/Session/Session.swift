@@ -114,8 +114,9 @@ final class Session: LegDelegate {
         self.arm()
         self.upstreamLeg.start(delegate: self)
         self.clientLeg?.start(delegate: self)
-        // The upstream may have taken its time, and the token died or the server was taken down meanwhile.
-        self.reviewCredential()
+        // The upstream may have taken its time, and the configuration changed, the token died or the server was taken
+        // down meanwhile.
+        self.adopt(self.state.rules, haveJWTRulesChanged: false)
         if self.lease.server.state == .down {
             self.dismiss(EdgeUpstreams.takenDown, upstreamReason: EdgeUpstreams.takenDown.reason)
         }

@@ -68,7 +68,7 @@ extension GateHandler {
             identityHeader: self.state.rules.config.authentication.identityHeader, facts: client)
         guard let place = self.takePlace(admission, address: client.address) else { return }
         self.edge.dial(
-            request, admission: admission, client: client, place: place, state: self.state
+            request, admission: admission, client: client, line: self.line, place: place, state: self.state
         ).assumeIsolated().whenComplete { result in
             switch result {
             case .success(.connected(let connection)):

@@ -11,11 +11,18 @@ package struct ServerInfo: Sendable, Equatable {
     package var sessions: Int
     /// It has failed, and gets no session while another can be had.
     package var isEjected: Bool
+    /// By its checks; nil while they have shown nothing, or there are none.
+    package var isHealthy: Bool?
+    package var lastCheck: LastCheck?
 }
 
 package struct UpstreamInfo: Sendable, Equatable {
     package var name: String
     package var servers: [ServerInfo]
+    /// Openings that wait for a server with room.
+    package var waiting: Int
+    /// Nil when none runs.
+    package var rebalance: RebalanceProgress?
 }
 
 /// What the admin API sees and does of the upstreams.
@@ -31,18 +38,43 @@ package struct EdgeUpstreams: Sendable {
 
     package func info(name: String) -> UpstreamInfo? {
         guard let connector = self.edge.rules.connectors[name] else { return nil }
-        return UpstreamInfo(name: name, servers: connector.pool.servers.map(self.info))
+        return UpstreamInfo(
+            name: name, servers: connector.pool.servers.map(self.info), waiting: connector.pool.waiting,
+            rebalance: connector.rebalancer.progress)
+    }
+
+    package enum Rebalance: Sendable, Equatable {
+        /// So many sessions are to be closed.
+        case started(Int)
+        case runsAlready
+        case noSuchUpstream
+    }
+
+    /// Closes sessions of servers that have more than their share.
+    ///
+    /// - Parameter rate: sessions per second.
+    package func rebalance(_ name: String, rate: Int) -> Rebalance {
+        guard let connector = self.edge.rules.connectors[name] else { return .noSuchUpstream }
+        let excess = connector.rebalancer.start(rate: rate, sessions: EdgeSessions(edge: self.edge))
+        return excess.map(Rebalance.started) ?? .runsAlready
+    }
+
+    /// - Returns: false when none runs.
+    package func stopRebalance(_ name: String) -> Bool {
+        self.edge.rules.connectors[name]?.rebalancer.stop() ?? false
     }
 
     /// What it says holds until the process ends. A server that is down loses its sessions.
     ///
     /// - Returns: nil when there is no such server.
     package func set(_ state: ServerState, upstream: String, server url: String) async -> ServerInfo? {
-        guard let server = self.edge.rules.connectors[upstream]?.pool.servers.first(where: { $0.config.url == url })
+        guard let pool = self.edge.rules.connectors[upstream]?.pool,
+            let server = pool.servers.first(where: { $0.config.url == url })
         else {
             return nil
         }
         server.state = state
+        pool.serveWaiting()
         if state == .down {
             _ = await EdgeSessions(edge: self.edge).close(
                 SessionFilter(upstream: upstream, server: url), code: .serviceRestart, reason: Self.takenDown.reason)
@@ -54,6 +86,7 @@ package struct EdgeUpstreams: Sendable {
         let standing = server.standing(now: .now())
         return ServerInfo(
             url: server.config.url, weight: server.config.weight, maxSessions: server.config.maxSessions,
-            state: server.state, sessions: standing.sessions, isEjected: standing.isEjected)
+            state: server.state, sessions: standing.sessions, isEjected: standing.isEjected,
+            isHealthy: server.isHealthy, lastCheck: server.lastCheck)
     }
 }

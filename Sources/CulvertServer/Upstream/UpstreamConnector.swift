@@ -3,15 +3,20 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import NIOPosix
-import NIOSSL
 
 /// An upstream that Culvert could not bring to an answer; becomes a 502 or 504 for the client.
 struct UpstreamFailure: Error {
     var isTimeout: Bool
     /// No server takes a session, for its limit or by the operator's word: 503.
     var isFull = false
+    var isSuperseded = false
     /// For the log; the client is told no more than that it failed.
     var reason: String
+
+    /// It waited in line under a configuration that is no more.
+    static let superseded = UpstreamFailure(isTimeout: false, isFull: true, isSuperseded: true, reason: "stopping")
+
+    static let clientGone = UpstreamFailure(isTimeout: false, reason: "client gone")
 }
 
 /// Dials an upstream on the loop of the client that wants it.
@@ -37,25 +42,36 @@ final class UpstreamConnector: Sendable {
 
     let pool: ServerPool
     let config: UpstreamConfig
-    private let handshakeTimeout: TimeAmount
-    private let tls: NIOSSLContext?
+    private let tls: UpstreamTLS?
+    private let checker: HealthChecker?
+    let rebalancer: Rebalancer
     private let logger: Logger
 
     /// - Parameter previous: the pool of before a reload.
-    init(config: UpstreamConfig, handshakeTimeout: TimeAmount, previous: ServerPool?, logger: Logger) throws {
+    init(config: UpstreamConfig, previous: ServerPool?, logger: Logger) throws {
+        let tls = try UpstreamTLS(config)
+        let pool = ServerPool(config, previous: previous)
         self.config = config
-        self.pool = ServerPool(config, previous: previous)
+        self.pool = pool
         self.logger = logger
-        self.handshakeTimeout = handshakeTimeout
-        if config.servers.contains(where: \.isSecure) {
-            var tls = TLSConfiguration.makeClientConfiguration()
-            if let ca = config.ca { tls.trustRoots = .file(ca) }
-            tls.applicationProtocols = ["http/1.1"]
-            tls.shutdownTimeout = TLSContexts.shutdownTimeout
-            self.tls = try NIOSSLContext(configuration: tls)
-        } else {
-            self.tls = nil
+        self.tls = tls
+        self.checker = config.health.map { health in
+            HealthChecker(config, config: health, pool: pool, tls: tls, logger: logger)
         }
+        self.rebalancer = Rebalancer(config, pool: pool, logger: logger)
+    }
+
+    /// Begins to check the servers, if that is asked for.
+    func start(on group: any EventLoopGroup) {
+        self.pool.start()
+        self.checker?.start(on: group)
+    }
+
+    /// Ends what goes on beside the sessions, which stay: checks, a rebalance, and the wait of who stands in line.
+    func stop() {
+        self.checker?.stop()
+        _ = self.rebalancer.stop()
+        self.pool.stop()
     }
 
     /// What consistent hashing goes by for this request; 0 when nothing is hashed. A request without it counts as one
@@ -75,79 +91,94 @@ final class UpstreamConnector: Sendable {
         }
     }
 
-    /// Tries servers until one accepts a connection, as many as `retries` says and `limits.handshake` leaves time for.
-    /// An answer, even a refusal, is final: to send the same request twice is not ours to decide.
+    /// Tries servers until one accepts a connection, as many as `retries` says and `handshake_timeout` leaves time for,
+    /// in which the answer must have come, too. An answer, even a refusal, is final: to send the same request twice is
+    /// not ours to decide.
     ///
     /// Fails with ``UpstreamFailure`` only.
     ///
-    /// - Parameter key: from ``key(of:subject:address:)``.
+    /// - Parameters:
+    ///   - key: from ``key(of:subject:address:)``.
+    ///   - line: where the client waits when no server has room.
     func connect(
-        _ request: HTTPRequestHead, key: UInt64, client: ClientFacts, on loop: any EventLoop
+        _ request: HTTPRequestHead, key: UInt64, client: ClientFacts, line: PlaceInLine, on loop: any EventLoop
     ) -> EventLoopFuture<Outcome> {
-        self.connect(
-            request, key: key, client: client, tried: [], until: .now() + self.handshakeTimeout, on: loop)
+        let attempt = Attempt(
+            request: request, key: key, client: client, line: line, time: self.config.handshakeTimeout)
+        return self.connect(attempt, on: loop)
     }
 
-    private func connect(
-        _ request: HTTPRequestHead, key: UInt64, client: ClientFacts, tried: Set<Int>, until deadline: NIODeadline,
-        on loop: any EventLoop
+    /// One opening, on its way from server to server; bound to its loop.
+    private struct Attempt {
+        var request: HTTPRequestHead
+        var key: UInt64
+        var client: ClientFacts
+        var line: PlaceInLine
+        var tried: Set<Int> = []
+        /// What is left, not counting what was spent in line.
+        var time: TimeAmount
+    }
+
+    private func connect(_ attempt: Attempt, on loop: any EventLoop) -> EventLoopFuture<Outcome> {
+        self.pool.place(key: attempt.key, tried: attempt.tried, for: attempt.line, on: loop)
+            .assumeIsolated()
+            .flatMap { lease in
+                guard !attempt.line.isGone else {
+                    lease.release()
+                    return loop.makeFailedFuture(UpstreamFailure.clientGone)
+                }
+                return self.dial(attempt, lease: lease, until: .now() + attempt.time, on: loop)
+            }
+            .nonisolated()
+    }
+
+    private func dial(
+        _ attempt: Attempt, lease: ServerLease, until deadline: NIODeadline, on loop: any EventLoop
     ) -> EventLoopFuture<Outcome> {
-        guard let lease = self.pool.lease(key: key, tried: tried, now: .now()) else {
-            return loop.makeFailedFuture(
-                UpstreamFailure(isTimeout: false, isFull: true, reason: "no server takes a session"))
-        }
         let server = lease.server.config
         let answer = loop.makePromise(of: UpstreamAnswer.self)
-        var prefixed = request
-        prefixed.uri = server.pathPrefix + request.uri
-        if request.headers["host"].isEmpty {
-            prefixed.headers.add(name: "Host", value: "\(server.host):\(server.port)")
-        }
+        var prefixed = attempt.request
+        prefixed.uri = server.pathPrefix + attempt.request.uri
+        if attempt.request.headers["host"].isEmpty { prefixed.headers.add(name: "Host", value: server.authority) }
         let outgoing = prefixed
-        let tls = server.isSecure ? self.tls : nil
+        let tls = self.tls
         let proxyProtocol = self.config.proxyProtocol
+        let client = attempt.client
         let bootstrap = ClientBootstrap(group: loop)
-            .connectTimeout(self.config.connectTimeout)
+            .connectTimeout(min(self.config.connectTimeout, attempt.time))
             .channelOption(.socketOption(.tcp_nodelay), value: 1)
             .channelOption(.allowRemoteHalfClosure, value: false)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
                     if let proxyProtocol {
-                        try pipeline.addHandler(ProxyHeaderSender(client.proxyHeader, proxyProtocol))
+                        try channel.pipeline.syncOperations.addHandler(
+                            ProxyHeaderSender(client.proxyHeader, proxyProtocol))
                     }
-                    if let tls {
-                        let name = server.host.isIPAddress ? nil : server.host
-                        try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: name))
-                    }
-                    try pipeline.addHandler(UpstreamHeadSplitter())
-                    try pipeline.addHandler(HTTPRequestEncoder(), name: Names.encoder)
-                    try pipeline.addHandler(
-                        ByteToMessageHandler(HTTPResponseDecoder()),
-                        name: Names.decoder)
-                    try pipeline.addHandler(
-                        UpstreamHandshakeHandler(request: outgoing, answer: answer), name: Names.handshake)
+                    try Self.configure(channel, tls: tls, server: server, request: outgoing, answer: answer)
                 }
             }
         let connecting = bootstrap.connect(host: server.host, port: server.port)
         return connecting.map { Result<any Channel, any Error>.success($0) }
             .recover { .failure($0) }
+            .assumeIsolated()
             .flatMap { result in
                 switch result {
                 case .success(let channel):
-                    return self.await(answer.futureResult, channel: channel, lease: lease, on: loop)
+                    return self.await(answer.futureResult, channel: channel, lease: lease, until: deadline, on: loop)
                 case .failure(let error):
                     answer.fail(error)
                     self.giveUp(lease, error)
-                    let tried = tried.union([lease.index])
-                    if tried.count <= min(self.config.retries, self.config.servers.count - 1), .now() < deadline {
-                        return self.connect(
-                            request, key: key, client: client, tried: tried, until: deadline, on: loop)
+                    var next = attempt
+                    next.tried.insert(lease.index)
+                    next.time = deadline - .now()
+                    if next.tried.count <= min(self.config.retries, self.config.servers.count - 1), next.time > .zero {
+                        return self.connect(next, on: loop)
                     }
                     let isTimeout = if case .connectTimeout = error as? ChannelError { true } else { false }
                     return loop.makeFailedFuture(UpstreamFailure(isTimeout: isTimeout, reason: "\(error)"))
                 }
             }
+            .nonisolated()
     }
 
     private func giveUp(_ lease: ServerLease, _ error: any Error) {
@@ -162,10 +193,11 @@ final class UpstreamConnector: Sendable {
     }
 
     private func await(
-        _ answer: EventLoopFuture<UpstreamAnswer>, channel: any Channel, lease: ServerLease, on loop: any EventLoop
+        _ answer: EventLoopFuture<UpstreamAnswer>, channel: any Channel, lease: ServerLease, until end: NIODeadline,
+        on loop: any EventLoop
     ) -> EventLoopFuture<Outcome> {
         let outcome = loop.makePromise(of: Outcome.self)
-        let deadline = loop.scheduleTask(in: self.handshakeTimeout) {
+        let deadline = loop.scheduleTask(deadline: end) {
             outcome.fail(UpstreamFailure(isTimeout: true, reason: "no answer to the handshake"))
             channel.close(promise: nil)
         }
@@ -190,19 +222,25 @@ final class UpstreamConnector: Sendable {
         return outcome.futureResult
     }
 
+    /// What an upgrade request goes through, to ``install(_:on:)``.
+    static func configure(
+        _ channel: any Channel, tls: UpstreamTLS?, server: UpstreamServer, request: HTTPRequestHead,
+        answer: EventLoopPromise<UpstreamAnswer>
+    ) throws {
+        let pipeline = channel.pipeline.syncOperations
+        if let tls, server.isSecure { try pipeline.addHandler(tls.handler(for: server)) }
+        try pipeline.addHandler(UpstreamHeadSplitter())
+        try pipeline.addHandler(HTTPRequestEncoder(), name: Names.encoder)
+        try pipeline.addHandler(ByteToMessageHandler(HTTPResponseDecoder()), name: Names.decoder)
+        try pipeline.addHandler(UpstreamHandshakeHandler(request: request, answer: answer), name: Names.handshake)
+    }
+
     /// Puts `leg` where the HTTP handlers were, with what came behind the 101.
-    static func install(_ leg: WebSocketLeg, on channel: any Channel) throws {
+    static func install(_ leg: any ChannelHandler, on channel: any Channel) throws {
         let pipeline = channel.pipeline.syncOperations
         let splitter = try pipeline.handler(type: UpstreamHeadSplitter.self)
         try pipeline.addHandler(leg, position: .after(splitter))
         for name in [Names.handshake, Names.encoder, Names.decoder] { pipeline.removeHandler(name: name, promise: nil) }
         splitter.release()
-    }
-}
-
-extension String {
-    /// SNI may not carry an address (RFC 6066 section 3).
-    fileprivate var isIPAddress: Bool {
-        (try? SocketAddress(ipAddress: self, port: 0)) != nil
     }
 }

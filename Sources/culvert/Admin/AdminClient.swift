@@ -109,12 +109,17 @@ struct AdminClient {
     ///
     /// - Parameter columns: what stands at the top, and the member that stands below.
     func show(_ answer: Data, columns: [(title: String, member: String)]) {
+        let object = Self.object(answer)
+        self.show(answer, items: object["items"] as? [[String: Any]] ?? [object], columns: columns)
+    }
+
+    /// - Parameter items: rows in place of those of the answer.
+    func show(_ answer: Data, items: [[String: Any]], columns: [(title: String, member: String)]) {
         if self.options.json {
             FileHandle.standardOutput.write(answer)
             return
         }
         let object = Self.object(answer)
-        let items = object["items"] as? [[String: Any]] ?? [object]
         let rows =
             [columns.map(\.title)] + items.map { item in columns.map { Self.text(item[$0.member]) } }
         let widths = columns.indices.map { index in rows.map { $0[index].count }.max() ?? 0 }

@@ -29,7 +29,15 @@ struct BalancerTests {
         Least(weights: [1, 1], standings: standings([0, 9]), tried: [0], choice: 1),
         Least(weights: [1, 1], standings: standings([0, 9]), tried: [0, 1], choice: nil),
         Least(weights: [1, 1], standings: [ServerStanding(isEjected: true), ServerStanding(sessions: 9)], choice: 1),
+        Least(
+            weights: [1, 1], standings: [ServerStanding(isUnhealthy: true), ServerStanding(sessions: 9)], choice: 1),
         // Never the last.
+        Least(
+            weights: [1, 1],
+            standings: [ServerStanding(sessions: 1, isUnhealthy: true), ServerStanding(isEjected: true)], choice: 1),
+        Least(
+            weights: [1, 1],
+            standings: [ServerStanding(isUnhealthy: true), ServerStanding(sessions: 2, limit: 2)], choice: 0),
         Least(
             weights: [1, 1],
             standings: [ServerStanding(sessions: 1, isEjected: true), ServerStanding(isEjected: true)], choice: 1),

@@ -12,7 +12,8 @@ from websockets.http11 import Response
 class Backend:
     """What it does is chosen by the path; see `_handle`. Handshakes are kept in `requests`, closings in `closed`."""
 
-    def __init__(self):
+    def __init__(self, ssl=None):
+        self.ssl = ssl
         self.requests, self.closed, self.received = [], [], []
         self.sent = 0
         self.connections = set()
@@ -29,7 +30,7 @@ class Backend:
             self.finish = asyncio.Event()
             async with serve(
                 self._handle, "127.0.0.1", 0, process_request=self._request, max_size=None, ping_interval=None,
-                close_timeout=2, subprotocols=["chat.v2"], max_queue=4,
+                close_timeout=2, subprotocols=["chat.v2"], max_queue=4, ssl=self.ssl,
                 select_subprotocol=lambda ws, offered: "chat.v2" if "chat.v2" in offered else None,
             ) as server:
                 self.port = server.sockets[0].getsockname()[1]

@@ -1,6 +1,7 @@
 """An echo server as a process of its own, so that it can be killed: python echo.py PORT."""
 
 import asyncio
+import http
 import pathlib
 import subprocess
 import sys
@@ -25,7 +26,10 @@ async def main(port):
         async for message in ws:
             await ws.send(message)
 
-    async with serve(echo, "127.0.0.1", port, ping_interval=None):
+    def answer(ws, request):
+        return ws.respond(http.HTTPStatus.OK, "well\n") if request.path == "/healthz" else None
+
+    async with serve(echo, "127.0.0.1", port, ping_interval=None, process_request=answer):
         print("ready", flush=True)
         await asyncio.get_running_loop().create_future()
 

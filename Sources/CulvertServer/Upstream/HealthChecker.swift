@@ -1,0 +1,72 @@
+import CulvertCore
+import Logging
+import NIOCore
+import Synchronization
+
+/// Looks whether the servers of an upstream serve, each at its own pace, until it is told to stop.
+final class HealthChecker: Sendable {
+    private let upstream: String
+    private let config: HealthConfig
+    private let pool: ServerPool
+    private let probe: HealthProbe
+    private let logger: Logger
+    private let tasks = Mutex<[Task<Void, Never>]>([])
+
+    init(_ upstream: UpstreamConfig, config: HealthConfig, pool: ServerPool, tls: UpstreamTLS?, logger: Logger) {
+        self.upstream = upstream.name
+        self.config = config
+        self.pool = pool
+        self.probe = HealthProbe(config: config, tls: tls, proxyProtocol: upstream.proxyProtocol)
+        self.logger = logger
+    }
+
+    /// Once.
+    func start(on group: any EventLoopGroup) {
+        self.tasks.withLock { tasks in
+            tasks = self.pool.servers.map { server in
+                let loop = group.next()
+                return Task { await self.watch(server, on: loop) }
+            }
+        }
+    }
+
+    /// What a check that is under way finds counts no more.
+    func stop() {
+        self.tasks.withLock { tasks in
+            for task in tasks { task.cancel() }
+            tasks = []
+        }
+    }
+
+    private func watch(_ server: PooledServer, on loop: any EventLoop) async {
+        var health = Health(
+            rise: self.config.rise, fall: self.config.fall, isHealthy: server.isHealthy)
+        // Soon, but not all at once; then each a little off the interval, so that they drift apart.
+        var pause = self.pause(of: 0..<0.1)
+        while (try? await Task.sleep(for: pause)) != nil {
+            let failure = await self.probe.run(server.config, on: loop)
+            guard !Task.isCancelled else { return }
+            let change = health.checked(passed: failure == nil)
+            server.checked(LastCheck(at: Clock.unixSeconds(), failure: failure), isHealthy: health.isHealthy)
+            if let change { self.log(change, server, failure) }
+            if change == .becameHealthy { self.pool.serveWaiting() }
+            pause = self.pause(of: 0.9..<1.1)
+        }
+    }
+
+    private func pause(of range: Range<Double>) -> Duration {
+        .nanoseconds(Int64(Double(self.config.interval.nanoseconds) * .random(in: range)))
+    }
+
+    private func log(_ change: Health.Change, _ server: PooledServer, _ failure: String?) {
+        var metadata: Logger.Metadata = ["upstream": "\(self.upstream)", "server": "\(server.config.url)"]
+        switch change {
+        case .becameHealthy:
+            metadata["reason"] = "\(self.config.rise) checks passed"
+            self.logger.info("server healthy", metadata: metadata)
+        case .becameUnhealthy:
+            metadata["reason"] = "\(failure ?? "")"
+            self.logger.warning("server unhealthy", metadata: metadata)
+        }
+    }
+}

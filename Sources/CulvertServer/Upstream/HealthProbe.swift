@@ -1,0 +1,202 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOTLS
+
+/// Why a server did not pass a check; for the operator's eyes.
+struct CheckFailure: Error {
+    var reason: String
+}
+
+/// One check of one server, over a connection of its own.
+struct HealthProbe: Sendable {
+    /// How long a server may take over the close handshake when it has passed.
+    static let closeTime = TimeAmount.seconds(1)
+
+    let config: HealthConfig
+    let tls: UpstreamTLS?
+    /// Of the header that the server's connections begin with; nil for none.
+    let proxyProtocol: ProxyHeader.Version?
+
+    /// - Returns: why it failed; nil when it passed. At the latest after the check's timeout.
+    func run(_ server: UpstreamServer, on loop: any EventLoop) async -> String? {
+        let verdict = loop.makePromise(of: Void.self)
+        let deadline = loop.scheduleTask(in: self.config.timeout) {
+            verdict.fail(CheckFailure(reason: "no answer within \(ConfigUnits.text(self.config.timeout))"))
+        }
+        let bootstrap = ClientBootstrap(group: loop)
+            .connectTimeout(self.config.timeout)
+            .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try self.configure(channel, server: server, verdict: verdict) }
+            }
+        bootstrap.connect(host: server.host, port: server.port).whenComplete { result in
+            switch result {
+            case .failure(let error): verdict.fail(error)
+            case .success(let channel):
+                if self.config.kind == .tcp, !server.isSecure { verdict.succeed() }
+                verdict.futureResult.whenComplete { self.close(channel, after: $0) }
+            }
+        }
+        defer { deadline.cancel() }
+        do {
+            try await verdict.futureResult.get()
+            return nil
+        } catch {
+            return Self.reason(error)
+        }
+    }
+
+    private func close(_ channel: any Channel, after result: Result<Void, any Error>) {
+        guard self.config.kind == .webSocket, case .success = result else {
+            channel.close(promise: nil)
+            return
+        }
+        // A Close is under way, and the server's answer ends the connection.
+        let deadline = channel.eventLoop.scheduleTask(in: Self.closeTime) { channel.close(promise: nil) }
+        channel.closeFuture.whenComplete { _ in deadline.cancel() }
+    }
+
+    private func configure(_ channel: any Channel, server: UpstreamServer, verdict: EventLoopPromise<Void>) throws {
+        let pipeline = channel.pipeline.syncOperations
+        // Of the proxy's own, for no client's sake.
+        if let proxyProtocol = self.proxyProtocol {
+            try pipeline.addHandler(ProxyHeaderSender(.local, proxyProtocol))
+        }
+        switch self.config.kind {
+        case .tcp:
+            if let tls, server.isSecure { try pipeline.addHandler(tls.handler(for: server)) }
+            try pipeline.addHandler(TLSCheckHandler(verdict: verdict))
+        case .http:
+            if let tls, server.isSecure { try pipeline.addHandler(tls.handler(for: server)) }
+            try pipeline.addHTTPClientHandlers()
+            let request = HTTPRequestHead(
+                version: .http1_1, method: .GET, uri: server.pathPrefix + self.config.path,
+                headers: self.headers(server, connection: "close"))
+            try pipeline.addHandler(
+                HTTPCheckHandler(request: request, status: self.config.status, verdict: verdict))
+        case .webSocket:
+            try self.configureWebSocket(channel, server: server, verdict: verdict)
+        }
+    }
+
+    private func configureWebSocket(
+        _ channel: any Channel, server: UpstreamServer, verdict: EventLoopPromise<Void>
+    ) throws {
+        var generator = SystemRandomNumberGenerator()
+        let key = Handshake.key(from: (generator.next(), generator.next()))
+        var headers = self.headers(server, connection: "Upgrade")
+        headers.add(name: "Upgrade", value: "websocket")
+        headers.add(name: "Sec-WebSocket-Version", value: "13")
+        headers.add(name: "Sec-WebSocket-Key", value: key)
+        let request = HTTPRequestHead(
+            version: .http1_1, method: .GET, uri: server.pathPrefix + self.config.path, headers: headers)
+        let answer = channel.eventLoop.makePromise(of: UpstreamAnswer.self)
+        // A connection that is not accepted brings no answer.
+        verdict.futureResult.whenFailure { answer.fail($0) }
+        try UpstreamConnector.configure(channel, tls: self.tls, server: server, request: request, answer: answer)
+        answer.futureResult.assumeIsolated().whenComplete { result in
+            do {
+                guard case .switched(let headers) = try result.get() else {
+                    if case .success(.refused(let head, _)) = result {
+                        throw CheckFailure(reason: "status \(head.status.code)")
+                    }
+                    return
+                }
+                let fault = Handshake.checkResponse(
+                    connection: headers["connection"], upgrade: headers["upgrade"],
+                    accept: headers["sec-websocket-accept"], protocols: headers["sec-websocket-protocol"],
+                    extensions: headers["sec-websocket-extensions"], key: key, offeredProtocols: [],
+                    offeredExtensions: [])
+                if let fault { throw CheckFailure(reason: fault) }
+                let handler = WebSocketCheckHandler(pings: self.config.ping, verdict: verdict)
+                try UpstreamConnector.install(handler, on: channel)
+            } catch {
+                verdict.fail(error)
+            }
+        }
+    }
+
+    private func headers(_ server: UpstreamServer, connection: String) -> HTTPHeaders {
+        [
+            "Host": self.config.host ?? server.authority, "Connection": connection,
+            "User-Agent": "culvert-health/\(Version.text)",
+        ]
+    }
+
+    /// The system's own words rather than the library's where there are any.
+    private static func reason(_ error: any Error) -> String {
+        switch error {
+        case let failure as CheckFailure: return failure.reason
+        case let failure as NIOConnectionError:
+            guard let first = failure.connectionErrors.first?.error else { return "the name cannot be resolved" }
+            return self.reason(first)
+        case let failure as IOError: return failure.description
+        case is UpstreamHandshakeHandler.ConnectionLost: return "the connection ended without an answer"
+        default: return "\(error)"
+        }
+    }
+}
+
+/// Passes when TLS has been agreed on.
+private final class TLSCheckHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let verdict: EventLoopPromise<Void>
+
+    init(verdict: EventLoopPromise<Void>) { self.verdict = verdict }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .handshakeCompleted? = event as? TLSUserEvent { self.verdict.succeed() }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {}
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { self.verdict.fail(error) }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.verdict.fail(UpstreamHandshakeHandler.ConnectionLost())
+        context.fireChannelInactive()
+    }
+}
+
+/// Passes when a response has the status that is wanted; its body does not matter.
+private final class HTTPCheckHandler: ChannelInboundHandler {
+    typealias InboundIn = HTTPClientResponsePart
+    typealias OutboundOut = HTTPClientRequestPart
+
+    private let request: HTTPRequestHead
+    private let status: Int?
+    private let verdict: EventLoopPromise<Void>
+
+    init(request: HTTPRequestHead, status: Int?, verdict: EventLoopPromise<Void>) {
+        self.request = request
+        self.status = status
+        self.verdict = verdict
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        context.write(self.wrapOutboundOut(.head(self.request)), promise: nil)
+        context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
+        context.fireChannelActive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard case .head(let head) = self.unwrapInboundIn(data) else { return }
+        let code = Int(head.status.code)
+        if self.status.map({ $0 == code }) ?? (200..<400).contains(code) {
+            self.verdict.succeed()
+        } else {
+            self.verdict.fail(CheckFailure(reason: "status \(code)"))
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { self.verdict.fail(error) }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.verdict.fail(UpstreamHandshakeHandler.ConnectionLost())
+        context.fireChannelInactive()
+    }
+}

@@ -1,0 +1,36 @@
+import NIOCore
+import NIOSSL
+
+/// TLS towards the `wss` servers of one upstream.
+struct UpstreamTLS: Sendable {
+    private let context: NIOSSLContext
+    /// In place of the name in a server's URL.
+    private let serverName: String?
+
+    /// - Returns: nil when no server wants TLS.
+    /// - Throws: what keeps a certificate from being used.
+    init?(_ config: UpstreamConfig) throws {
+        guard config.servers.contains(where: \.isSecure) else { return nil }
+        var tls = TLSConfiguration.makeClientConfiguration()
+        if let ca = config.ca { tls.trustRoots = .file(ca) }
+        tls.applicationProtocols = ["http/1.1"]
+        tls.shutdownTimeout = TLSContexts.shutdownTimeout
+        if let pair = config.clientCertificate {
+            do {
+                tls.certificateChain = try NIOSSLCertificate.fromPEMFile(pair.certificate).map { .certificate($0) }
+                tls.privateKey = .privateKey(try NIOSSLPrivateKey(file: pair.key, format: .pem))
+            } catch {
+                throw TLSContexts.Unusable(
+                    description: "client certificate \(pair.certificate) with key \(pair.key): \(error)")
+            }
+        }
+        self.context = try NIOSSLContext(configuration: tls)
+        self.serverName = config.serverName
+    }
+
+    func handler(for server: UpstreamServer) throws -> NIOSSLClientHandler {
+        // SNI may not carry an address (RFC 6066 section 3); the certificate must be for it all the same.
+        let name = self.serverName ?? (server.host.isIPAddress ? nil : server.host)
+        return try NIOSSLClientHandler(context: self.context, serverHostname: name)
+    }
+}

@@ -1,0 +1,99 @@
+import ArgumentParser
+import Foundation
+import NIOHTTP1
+
+struct Upstreams: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show the upstreams of a running proxy, take servers out, and spread sessions anew.",
+        subcommands: [List.self, Set.self, Rebalance.self])
+
+    /// One row for each server.
+    private static func show(_ answer: Data, _ client: AdminClient) {
+        let object = AdminClient.object(answer)
+        let upstreams = object["items"] as? [[String: Any]] ?? [object]
+        let rows = upstreams.flatMap { upstream in
+            (upstream["servers"] as? [[String: Any]] ?? []).map { server in
+                var row = server
+                row["upstream"] = upstream["name"]
+                row["ejected"] = self.word(server["ejected"])
+                row["healthy"] = self.word(server["healthy"])
+                row["check"] = (server["last_check"] as? [String: Any])?["reason"]
+                return row
+            }
+        }
+        client.show(
+            answer, items: rows,
+            columns: [
+                ("UPSTREAM", "upstream"), ("SERVER", "url"), ("WEIGHT", "weight"), ("SESSIONS", "sessions"),
+                ("MAX", "max_sessions"), ("STATE", "state"), ("HEALTHY", "healthy"), ("EJECTED", "ejected"),
+                ("CHECK", "check"),
+            ])
+    }
+
+    private static func word(_ value: Any?) -> String? {
+        (value as? NSNumber).map { $0.boolValue ? "yes" : "no" }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List upstreams and their servers.")
+
+        @OptionGroup var admin: AdminOptions
+        @Argument(help: "Only this upstream.") var name: String?
+
+        func run() async throws {
+            try await self.reporting {
+                let client = AdminClient(options: self.admin)
+                let path = ["upstreams"] + [self.name].compactMap(\.self)
+                Upstreams.show(try await client.ask(.GET, path), client)
+            }
+        }
+    }
+
+    struct Set: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Say whether a server gets sessions. What is said holds until the proxy ends.")
+
+        @OptionGroup var admin: AdminOptions
+        @Argument(help: "The upstream.") var name: String
+        @Argument(help: "The server's URL, as the list has it.") var server: String
+        @Argument(help: "up, draining (no new sessions) or down (none at all).") var state: String
+
+        func run() async throws {
+            try await self.reporting {
+                let client = AdminClient(options: self.admin)
+                let answer = try await client.ask(
+                    .PUT, ["upstreams", self.name, "servers", self.server], body: ["state": self.state])
+                client.show(answer, columns: [("SERVER", "url"), ("STATE", "state"), ("SESSIONS", "sessions")])
+            }
+        }
+    }
+
+    struct Rebalance: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Close the oldest sessions of servers that have more than their share, so that they move.")
+
+        @OptionGroup var admin: AdminOptions
+        @Argument(help: "The upstream.") var name: String
+        @Option(help: "Sessions to close a second, 1 to 10000.") var rate: Int?
+        @Flag(help: "Stop the one that runs.") var stop = false
+
+        func validate() throws {
+            guard !self.stop || self.rate == nil else { throw ValidationError("Give either --rate or --stop.") }
+        }
+
+        func run() async throws {
+            try await self.reporting {
+                let client = AdminClient(options: self.admin)
+                let path = ["upstreams", self.name, "rebalance"]
+                if self.stop {
+                    _ = try await client.ask(.DELETE, path)
+                    return
+                }
+                var body: [String: Any] = [:]
+                body["rate"] = self.rate
+                let answer = try await client.ask(.POST, path, body: body)
+                client.show(answer, columns: [("SHEDDING", "shedding"), ("RATE", "rate")])
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+import CulvertCore
+import Testing
+
+@Suite("Waiting line")
+struct WaitingLineTests {
+    /// Places by name, each taken once.
+    private final class Places {
+        var free: [String]
+        init(_ free: [String]) { self.free = free }
+
+        /// - Parameter refused: what the one who asks cannot use.
+        func take(refused: String? = nil) -> String? {
+            guard let index = self.free.firstIndex(where: { $0 != refused }) else { return nil }
+            return self.free.remove(at: index)
+        }
+    }
+
+    private static func serve(_ line: inout WaitingLine<String>, _ places: [String]) -> [String] {
+        let places = Places(places)
+        return line.serve(while: { !places.free.isEmpty }) { _ in places.take() }.map { "\($0.element)@\($0.place)" }
+    }
+
+    @Test("Who came first is served first, and who finds no place goes on waiting")
+    func order() {
+        var line = WaitingLine<String>(limit: 9)
+        for name in ["a", "b", "c"] { #expect(line.join(name) != nil) }
+        #expect(Self.serve(&line, []).isEmpty)
+        #expect(Self.serve(&line, ["1", "2"]) == ["a@1", "b@2"])
+        #expect(line.count == 1)
+        #expect(Self.serve(&line, ["3", "4"]) == ["c@3"])
+        #expect(line.count == 0)
+    }
+
+    @Test("One that cannot use the place that there is holds up nobody, and keeps its own")
+    func passedOver() {
+        var line = WaitingLine<String>(limit: 9)
+        for name in ["a", "b", "c"] { _ = line.join(name) }
+        let places = Places(["1"])
+        let served = line.serve(while: { !places.free.isEmpty }) { places.take(refused: $0 == "a" ? "1" : nil) }
+        #expect(served.map(\.element) == ["b"])
+        #expect(Self.serve(&line, ["2"]) == ["a@2"])
+    }
+
+    @Test("With no room nobody is asked")
+    func room() {
+        var line = WaitingLine<String>(limit: 9)
+        _ = line.join("a")
+        var asked = 0
+        let served = line.serve(while: { false }) { _ -> Int? in
+            asked += 1
+            return 1
+        }
+        #expect(served.isEmpty && asked == 0 && line.count == 1)
+    }
+
+    @Test("It is no longer than it may be; who leaves makes room")
+    func limit() throws {
+        var line = WaitingLine<String>(limit: 2)
+        let joined = line.join("a")
+        let first = try #require(joined)
+        #expect(line.join("b") != nil)
+        #expect(line.join("c") == nil)
+        #expect(line.leave(first) == "a")
+        #expect(line.leave(first) == nil)
+        #expect(line.join("d") != nil)
+        #expect(Self.serve(&line, ["1", "2"]) == ["b@1", "d@2"])
+    }
+
+    @Test("Who was served cannot leave")
+    func served() throws {
+        var line = WaitingLine<String>(limit: 2)
+        let joined = line.join("a")
+        let number = try #require(joined)
+        #expect(Self.serve(&line, ["1"]) == ["a@1"])
+        #expect(line.leave(number) == nil)
+    }
+
+    @Test("Closed, it gives back who waited and lets nobody in")
+    func close() {
+        var line = WaitingLine<String>(limit: 2)
+        _ = (line.join("a"), line.join("b"))
+        #expect(line.close() == ["a", "b"])
+        #expect(line.join("c") == nil && line.count == 0 && line.close().isEmpty)
+    }
+
+    @Test("A line of no length lets nobody in")
+    func none() {
+        var line = WaitingLine<String>(limit: 0)
+        #expect(line.join("a") == nil)
+    }
+}

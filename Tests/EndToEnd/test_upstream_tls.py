@@ -1,0 +1,127 @@
+"""TLS towards the upstream: whose word counts, by which name a server is called, and what Culvert shows of itself."""
+
+import asyncio
+import json
+import ssl
+import subprocess
+
+import pytest
+
+from kit.admin import Admin
+from kit.backend import Backend
+from kit.edge import TOKEN, wait_for
+from kit.knock import TRANSPORTS, knock
+from kit.pools import dial, echoes, health
+from kit.process import culvert
+
+NAME = "inner.example"
+
+
+def openssl(*arguments, text=None):
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, input=text, text=True)
+
+
+class Authority:
+    """A CA, and certificates of it."""
+
+    def __init__(self, folder, name):
+        self.folder, self.name = folder, name
+        self.cert, self.key = folder / f"{name}.pem", folder / f"{name}.key"
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.cert)
+
+    def issue(self, name):
+        cert, key, request = (self.folder / f"{self.name}-{name}.{end}" for end in ("pem", "key", "csr"))
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
+                "-keyout", key, "-out", request)
+        openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-CAcreateserial", "-days", "2",
+                "-out", cert, "-extfile", "/dev/stdin", text=f"subjectAltName=DNS:{name}\n")
+        return cert, key
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path, "authority")
+
+
+@pytest.fixture
+def server(authority):
+    """Wants a client's certificate of the authority; has one for NAME."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue(NAME))
+    context.load_verify_locations(authority.cert)
+    context.verify_mode = ssl.CERT_REQUIRED
+    asked = []
+    context.sni_callback = lambda socket, name, context: asked.append(name)
+    backend = Backend(ssl=context)
+    backend.asked = asked
+    yield backend
+    backend.stop()
+
+
+def configured(server, authority, client=None, **options):
+    if client:
+        options["client_certificate"] = {"certificate": str(client[0]), "key": str(client[1])}
+    return json.dumps({
+        "servers": [{"url": f"wss://127.0.0.1:{server.port}"}], "ca": str(authority.cert), "sni": NAME,
+        "connect_timeout": "2s", **options})
+
+
+def test_both_sides_show_who_they_are(server, authority, make_edge):
+    edge = make_edge(0, upstream=configured(
+        server, authority, authority.issue("edge"), health={"type": "websocket", "interval": "50ms", "ping": True}))
+
+    async def run():
+        async with dial(edge) as ws:
+            assert await echoes(ws)
+            return [connection.transport.get_extra_info("peercert")["subject"] for connection in server.connections]
+
+    assert ((("commonName", "edge"),),) in asyncio.run(run())
+    assert set(server.asked) == {NAME}
+    assert knock(edge, "long-poll", token=TOKEN).status == 201
+    with Admin(edge) as admin:
+        wait_for(lambda: health(admin) == {server.port: True}, what="the check to be passed")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_server_that_wants_a_certificate_lets_nobody_in_without_one(server, authority, make_edge, transport):
+    edge = make_edge(0, upstream=configured(server, authority))
+    assert knock(edge, transport, token=TOKEN).status == 502
+    assert not server.requests
+
+
+def test_a_certificate_of_another_authority_is_none(server, authority, make_edge, tmp_path):
+    edge = make_edge(0, upstream=configured(server, authority, Authority(tmp_path, "stranger").issue("edge")))
+    assert knock(edge, "websocket", token=TOKEN).status == 502
+    assert not server.requests
+
+
+@pytest.mark.parametrize("name", ["other.example", None], ids=["another name", "the address of the URL"])
+def test_the_servers_certificate_must_be_for_the_name(server, authority, make_edge, name):
+    text = json.loads(configured(server, authority, authority.issue("edge")))
+    text.pop("sni")
+    if name:
+        text["sni"] = name
+    edge = make_edge(0, upstream=json.dumps(text))
+    assert knock(edge, "websocket", token=TOKEN).status == 502
+    assert not server.requests
+
+
+def test_a_file_that_is_not_there_is_named(server, authority, make_edge):
+    edge = make_edge(0, upstream=configured(server, authority, authority.issue("edge")))
+    done = culvert("check", "--config", edge.config)
+    assert done.returncode == 0 and f'sni: "{NAME}"' in done.stdout
+    text = edge.config.read_text()
+    edge.config.write_text(text.replace("authority-edge.key", "nowhere.key"))
+    done = culvert("check", "--config", edge.config)
+    assert done.returncode == 1
+    assert "nowhere.key:1:1: upstreams.echo.client_certificate.key: cannot be read" in done.stderr
+
+
+def test_a_key_that_is_not_the_certificates_stops_the_start(server, authority, make_edge):
+    cert, _ = authority.issue("edge")
+    _, key = authority.issue("other")
+    edge = make_edge(0, upstream=configured(server, authority, authority.issue("edge")))
+    edge.config.write_text(edge.config.read_text().replace("authority-edge.key", key.name))
+    done = culvert("serve", "--config", edge.config)
+    assert done.returncode == 1 and "cannot start" in done.stderr
