@@ -25,14 +25,16 @@ def test_the_document_is_served_as_it_stands_in_docs(edge):
 def test_every_answer_is_what_the_document_says(backend, make_edge):
     edge = make_edge(backend.port)
     with Admin(edge) as admin:
-        # What a schema cannot say (a reference to another member, a time that must be in the future) is left out.
+        # What a schema cannot say (a reference to another member, a time that must be in the future) is left out. So is
+        # what would end the server: the answers of POST /v1/drain are looked at in test_operations.py.
         done = subprocess.run(
             [pathlib.Path(sys.executable).parent / "schemathesis", "run", DOCUMENT, "--url", str(admin.base_url),
              "--header", f"Authorization: {admin.headers['Authorization']}", "--max-examples", "25",
-             "--exclude-checks", "positive_data_acceptance", "--seed", "7", "--no-color"],
+             "--exclude-checks", "positive_data_acceptance", "--exclude-operation-id", "drain",
+             "--seed", "7", "--no-color"],
             capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stdout[-6000:]
-        assert admin.get("/healthz").status_code == 200
+        assert admin.get("/healthz").json()["status"] == "ok"
 
 
 def test_health_needs_no_token_and_everything_else_does(edge):

@@ -139,12 +139,14 @@ def test_what_the_schema_calls_a_default_is_one(tmp_path):
     jwks.write_text('{"keys": []}')
     done = check(tmp_path, json.dumps({
         **MINIMAL, "listen": [{"address": "127.0.0.1:8443", "tls": {"certificates": [PAIR]}}],
-        "authentication": {"jwt": {"jwks": [{"file": str(jwks)}]}}}))
+        "authentication": {"jwt": {"jwks": [{"file": str(jwks)}]}},
+        **upstream(health={"type": "websocket"}, queue={}),
+        "limits": {"session": {"from_client": {"messages": 1}}}}))
     assert done.returncode == 0, done.stderr
     # Lists that are given are no defaults, and neither is what stands beside them.
     given = {".listen", ".routes", ".authentication.jwt.jwks"}
     compared = [row for row in defaults(SCHEMA, parse(done.stdout)) if row[0] not in given]
-    assert len(compared) > 30
+    assert len(compared) > 55, len(compared)
     for path, default, effective in compared:
         if path in (".state", ".admin.token_file"):
             effective = pathlib.Path(effective).name
@@ -171,6 +173,14 @@ def route(**more):
 
 def upstream(**more):
     return {"upstreams": {"app": {"servers": [{"url": "ws://127.0.0.1:9000"}], **more}}}
+
+
+def limits(**more):
+    return {"limits": more}
+
+
+def health(**more):
+    return upstream(health=more)
 
 
 def server(**more):
@@ -210,7 +220,24 @@ GOOD = [
     {"admin": {"address": "unix:run/culvert.sock", "hosts": ["a"], "token_file": "t"}},
     {"admin": {"tls": TLS, "client_ca": "localhost.pem"}}, {"state": "var/culvert.db"}, {"trusted_proxies": []},
     {"log": {"format": "json", "level": "trace"}},
+    route(limits={"sessions": 1, "rate": 5, "burst": 10, "handshakes": 3}), route(limits={}),
+    {**route(limits={"burst": 10}), **limits(route={"rate": 5})},
+    upstream(handshake_timeout="3s", idle_timeout="1h", sni="a_b.example", client_certificate=PAIR, queue={}),
+    upstream(queue={"size": 1_000_000, "timeout": "10m"}), health(type="tcp", interval="10ms", timeout="1ms"),
+    health(type="http", path="/a?b=%20", host="a.example:80", status=426, rise=1, fall=1000),
+    health(type="websocket", path="/", host="[::1]:9000", ping="yes"),
+    {"session": {"stall": "none"}}, {"session": {"stall": "0s"}}, {"session": {"stall": "90s"}},
+    limits(process={"rate": 1000, "burst": 1, "handshakes": 5000}, address={}, token={"sessions": 10_000_000}),
+    limits(http={"first_byte": "5s", "body_rate": "1B", "requests": 1, "idle": "1s", "parked": 1}),
+    limits(session={"from_client": {"messages": 1, "message_burst": 5}, "to_client": {"bytes": "1MB"}}),
+    limits(session={"to_client": {"messages": 1, "bytes": "1kB", "byte_burst": "1024GiB", "excess": "close"}}),
+    limits(session={"fragments": 1, "idle": "1h", "lifetime": "24h"}), limits(session={}),
+    limits(memory="64KiB"), limits(memory="16384GiB"),
+    {"reload": {"close_code": 1012, "watch": "0s"}}, {"reload": {"close_code": 3000}}, {"reload": {}},
+    {"drain": {"delay": "5s", "spread": "30s", "deadline": "1m", "code": 4999}}, {"drain": {"spread": "10m"}},
+    {"drain": {"deadline": "0s", "code": 1001}}, {"takeover": "run/takeover.sock"},
     # A variable stands for any value.
+    health(type="${T:-http}", status="${S:-204}"), {"drain": {"code": "${C:-1012}"}}, limits(memory="${M:-1}GiB"),
     listen(address="${HOST:-127.0.0.1}:8443", proxy_protocol="${ON:-false}"), route(transports=["${T:-websocket}"]),
     server(weight="${WEIGHT:-3}", url="${URL:-ws://a}"),
     {"session": {"hold": "${HOLD:-5s}", "buffer": "${SIZE:-1}MiB"}},
@@ -252,6 +279,31 @@ BAD = [
     {"admin": {"address": "unix:"}}, {"admin": {"address": "9901"}}, {"admin": {"client_ca": "localhost.pem"}},
     {"state": "none"}, {"state": ""}, {"trusted_proxies": ["host"]}, {"trusted_proxies": "10.0.0.0/8"},
     {"trusted_proxies": ["10.0.0.0/8/8"]}, {"log": {"format": "xml"}}, {"log": {"level": "loud"}},
+    route(limits={"sessions": 0}), route(limits={"burst": 10}), route(limits={"connections": 1}), route(limits=5),
+    {**route(limits={"burst": 10}), **limits(route={"sessions": 5})},
+    upstream(handshake_timeout="0s"), upstream(idle_timeout="none"), upstream(sni="10.0.0.1"), upstream(sni="a:443"),
+    upstream(sni=""), upstream(client_certificate="localhost.pem"),
+    upstream(client_certificate={"certificate": "localhost.pem"}), upstream(queue=100), upstream(queue={"size": 0}),
+    upstream(queue={"size": 1_000_001}), upstream(queue={"timeout": "0s"}), health(), health(interval="1s"),
+    health(type="icmp"), health(type="tcp", path="/"), health(type="tcp", host="a"), health(type="http", ping=False),
+    health(type="tcp", ping=True), health(type="websocket", status=101), health(type="http", path="a"),
+    health(type="http", path="/a b"), health(type="http", path="/a#b"), health(type="http", host="https://a"),
+    health(type="http", host=""), health(type="http", status=199), health(type="http", status="2xx"),
+    health(type="tcp", rise=0), health(type="tcp", fall=1001), health(type="tcp", interval="0s"),
+    {"session": {"stall": "never"}}, {"session": {"stall": 60}}, limits(process={"sessions": 5}),
+    limits(process={"rate": 0}), limits(process={"burst": 5}), limits(address={"burst": 5}), limits(token={"burst": 5}),
+    limits(route={"burst": 5}), limits(address={"rate": 1_000_001}), limits(token={"handshakes": "5s"}),
+    limits(http={"first_byte": 5}), limits(http={"body_rate": 1024}), limits(http={"requests": 0}),
+    limits(http={"parked": 0}), limits(http={"idle": "none"}), limits(session={"from_client": {}}),
+    limits(session={"from_client": {"excess": "close"}}), limits(session={"from_client": {"messages": "1/s"}}),
+    limits(session={"to_client": {"bytes": 1024}}), limits(session={"to_client": {"bytes": "1kB", "message_burst": 5}}),
+    limits(session={"to_client": {"messages": 1, "byte_burst": "1kB"}}),
+    limits(session={"to_client": {"messages": 1, "excess": "drop"}}), limits(session={"fragments": 0}),
+    limits(session={"idle": "0s"}), limits(session={"lifetime": 24}), limits(memory="0B"), limits(memory=1 << 30),
+    {"reload": {"close_code": 1006}}, {"reload": {"close_code": 2000}}, {"reload": {"close_code": 5000}},
+    {"reload": {"watch": 10}}, {"reload": {"watch": "never"}}, {"reload": "10s"}, {"drain": {"code": 1011}},
+    {"drain": {"spread": 30}}, {"drain": {"timeout": "30s"}}, {"takeover": ""}, {"takeover": ["a"]},
+    {"takeover": "a" * 108},
 ]
 
 
@@ -278,6 +330,20 @@ def test_the_sample_and_what_is_in_effect_for_it_are_right(tmp_path):
     done = check(tmp_path, sample)
     assert done.returncode == 0, done.stderr
     assert faults(parse(done.stdout.replace("(redacted)", digest("change-me")))) == []
+
+
+def test_what_the_sample_has_as_comments_is_right_too(tmp_path):
+    sample = (ROOT / "proxy.yaml").read_text()
+    (tmp_path / "certs").mkdir()
+    for name in ("edge", "client", "upstream-ca"):
+        make_certificate(tmp_path / "certs", name)
+    everything = re.sub(r"(?m)^( *)# (?= *(?:- )?[a-z_]+:(?: |$))", r"\1", sample)
+    assert faults(parse(everything)) == []
+    done = check(tmp_path, everything)
+    assert done.returncode == 0, done.stderr
+    known = parse(done.stdout)
+    assert {"takeover", "trusted_proxies"} <= set(known) and {"health", "queue"} <= set(known["upstreams"]["echo"])
+    assert {"address", "token", "session", "memory"} <= set(known["limits"])
 
 
 def test_the_schema_is_one():

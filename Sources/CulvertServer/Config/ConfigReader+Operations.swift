@@ -17,7 +17,8 @@ extension ConfigReader {
         plan.delay = keys["delay"]?.time(DrainPlan.times) ?? plan.delay
         plan.spread = keys["spread"]?.time(DrainPlan.times) ?? plan.spread
         // Who gives more time to spread than the default leaves means them to be spread.
-        plan.deadline = keys["deadline"]?.time(DrainPlan.times) ?? max(plan.deadline, plan.spread + plan.deadline)
+        plan.deadline =
+            keys["deadline"]?.time(DrainPlan.times) ?? min(plan.spread + plan.deadline, DrainPlan.times.upperBound)
         if plan.spread > plan.deadline { keys["spread"]?.fail("longer than \"deadline\"") }
         plan.code = keys["code"].flatMap(self.closeCode) ?? plan.code
         return plan

@@ -29,6 +29,7 @@ struct ConfigReader {
         let reload = self.reload(top["reload"])
         let drain = self.drain(top["drain"])
         let takeover = top["takeover"].flatMap(self.socketPath)
+        if let takeover, takeover == admin?.socket { top["takeover"]?.fail("the admin API listens there") }
         guard let upstreams, let listen, let routes else { return nil }
         var config = ProxyConfig(
             listen: listen, routes: routes, authentication: authentication, upstreams: upstreams, session: session,

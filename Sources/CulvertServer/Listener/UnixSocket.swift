@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import NIOCore
 
@@ -10,9 +11,8 @@ enum UnixSocket {
     /// Takes the place of a socket that a process left behind when it died; not of one that is listened to, nor of
     /// anything that is no socket.
     static func listen(_ path: String, isPacket: Bool = false) throws -> CInt {
-        var status = stat()
-        if lstat(path, &status) == 0 {
-            guard status.st_mode & S_IFMT == S_IFSOCK else {
+        if let attributes = try? FileManager.default.attributesOfItem(atPath: path) {
+            guard attributes[.type] as? FileAttributeType == .typeSocket else {
                 throw InUse(description: "\(path) is there, and no socket")
             }
             if try self.answers(path, isPacket: isPacket) {

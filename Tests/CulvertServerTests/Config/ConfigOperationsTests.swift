@@ -1,0 +1,52 @@
+import CulvertCore
+import CulvertServer
+import NIOCore
+import Testing
+
+@Suite("Configuration: reload, drain, takeover")
+struct ConfigOperationsTests {
+    @Test("Unless said a stop is at once, and certificates are watched")
+    func defaults() throws {
+        let config = try ConfigFixture.load(ConfigFixture.good)
+        #expect(config.drain.spread == .zero && config.drain.delay == .zero && config.drain.deadline == .seconds(30))
+        #expect(config.reload.closeCode == .serviceRestart && config.reload.watch == .seconds(10))
+        #expect(config.takeover == nil)
+    }
+
+    @Test("What is said is read, and what is in effect reads back")
+    func values() throws {
+        let config = try ConfigFixture.load(
+            ConfigFixture.good + """
+
+                reload: { close_code: 4999, watch: 0s }
+                drain: { delay: 5s, spread: 40s, code: 1012 }
+                takeover: run/takeover
+                """)
+        #expect(config.reload.closeCode.rawValue == 4999 && config.reload.watch == nil)
+        // Who spreads over so long means what is left to be cut after that.
+        #expect(config.drain.deadline == .seconds(70) && config.drain.code.rawValue == 1012)
+        #expect(config.takeover == "/etc/culvert/run/takeover")
+        let shown = config.redactedYAML().replacing("(redacted)", with: ConfigFixture.digest)
+        #expect(try ConfigFixture.load(shown) == config)
+    }
+
+    @Test(arguments: [
+        ("drain: { spread: 20s, deadline: 10s }", "drain.spread: longer than \"deadline\""),
+        ("drain: { delay: 25h }", "drain.delay: expected 0s to 86400s"),
+        ("drain: { code: 1006 }", "drain.code: expected 1000, 1001, 1008, 1012, 1013 or 3000 to 4999"),
+        ("reload: { close_code: 1005 }", "reload.close_code: expected 1000, 1001"),
+        ("reload: { period: 1s }", "reload.period: unknown key"),
+        ("takeover: \"\"", "takeover: expected the path of a socket"),
+    ])
+    func aMistakeIsNamed(text: String, error: String) {
+        let errors = ConfigFixture.errors(ConfigFixture.good + "\n" + text)
+        #expect(errors.count == 1 && errors.first?.contains(error) == true, "\(errors)")
+    }
+
+    @Test("Two listeners on one address are a mistake")
+    func twice() {
+        let errors = ConfigFixture.errors(
+            "  - address: 127.0.0.1:8443", "  - address: 127.0.0.1:8443\n  - address: 127.0.0.1:8443")
+        #expect(errors == ["f.yaml:3:5: listen[1]: another listener has the same address"])
+    }
+}
