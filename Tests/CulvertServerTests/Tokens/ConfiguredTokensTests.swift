@@ -42,12 +42,14 @@ struct ConfiguredTokensTests {
         var tokens = ConfiguredTokens([Self.entry("a", "one")])
         var keyring = TokenKeyring(Array(tokens.entries.values))
         for secret in ["two", "one"] {
-            let old = try #require(keyring.credential(for: secret == "two" ? "one" : "two"))
+            let before = keyring.credential(for: secret == "two" ? "one" : "two")
+            let old = try #require(before)
             let next = tokens.next([Self.entry("a", secret)])
             for change in next.changes { keyring.apply(change) }
             tokens = next.tokens
             #expect(keyring.fault(of: old, now: 0) == .rotated)
-            let new = try #require(keyring.credential(for: secret))
+            let after = keyring.credential(for: secret)
+            let new = try #require(after)
             #expect(keyring.fault(of: new, now: 0) == nil && new.isNewer(than: old))
         }
     }
