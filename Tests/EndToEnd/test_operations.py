@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -203,16 +202,3 @@ def test_reloads_and_certificates_answer_as_the_document_says(backend, make_edge
         assert answer["status"] == 422
         assert [error["key"] for error in answer["errors"]] == ["drian", "reload.watch"]
         assert {error["file"] for error in answer["errors"]} == {str(edge.config)}
-
-
-def test_units_name_what_there_is():
-    """Commands of the unit are those of the program, and what it relies on is said to systemd."""
-    unit = (ROOT / "docs/examples/culvert.service").read_text()
-    command = re.search(r"^ExecStart=/usr/local/bin/culvert (\w+)", unit, re.M)[1]
-    assert subprocess.run([BIN, command, "--help"], capture_output=True, timeout=20).returncode == 0
-    keys = dict(re.findall(r"^(\w+)=(.*)$", unit, re.M))
-    assert keys["NotifyAccess"] == "all" and keys["Type"] == "notify-reload"
-    assert keys["RuntimeDirectory"] == "culvert" and "/run/culvert/" in RUNBOOKS
-    analyze = shutil.which("systemd-analyze")
-    assert analyze is None or "Unknown" not in subprocess.run(
-        [analyze, "verify", ROOT / "docs/examples/culvert.service"], capture_output=True, text=True, timeout=60).stderr

@@ -45,6 +45,11 @@ async def echoes(ws):
         return await ws.recv() == "x"
 
 
+def listing(edge):
+    with Admin(edge) as admin:
+        return admin.sessions(limit=1000)
+
+
 async def closing(ws):
     """The code and reason that the session ends with."""
     async with asyncio.timeout(10):
@@ -179,6 +184,77 @@ def test_a_server_that_is_gone_and_another_that_stays(make_edge):
                     assert await closing(ws) == GONE
                 else:
                     assert await echoes(ws)
+
+    asyncio.run(run())
+    for backend in backends:
+        backend.stop()
+
+
+def test_a_pool_is_edited_under_load(make_edge):
+    """One server goes and one comes while sessions talk and others are opened: those of the first end, and no other."""
+    backends = [Backend() for _ in range(3)]
+    urls = [f"ws://127.0.0.1:{b.port}" for b in backends]
+
+    def listed(*servers):
+        return ", ".join(f'{{ url: "{url}" }}' for url in servers)
+
+    edge = make_edge(0, upstream=f"{{ servers: [ {listed(*urls[:2])} ] }}")
+
+    async def run():
+        finished = asyncio.Event()
+        talked, failures, opened_after = [0], [], [0]
+
+        async def talk(ws, ends):
+            """Until it is closed or the test ends; how it ended goes to `ends`."""
+            try:
+                while not finished.is_set():
+                    async with asyncio.timeout(10):
+                        await ws.send("x")
+                        assert await ws.recv() == "x"
+                    talked[0] += 1
+                ends.append(None)
+            except ConnectionClosed as closed:
+                ends.append((closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else "lost")
+
+        async def come_and_go():
+            while not finished.is_set():
+                try:
+                    async with asyncio.timeout(10):
+                        async with dial(edge) as ws:
+                            await ws.send("x")
+                            await ws.recv()
+                    opened_after[0] += 1
+                except ConnectionClosed as closed:
+                    # One that was at the server that goes, for a moment.
+                    if not closed.rcvd or closed.rcvd.code != 1012:
+                        failures.append(repr(closed))
+                except Exception as error:
+                    failures.append(repr(error))
+
+        async with contextlib.AsyncExitStack() as stack:
+            sessions = [await stack.enter_async_context(dial(edge)) for _ in range(40)]
+            at = {s["id"]: s["server"] for s in (await asyncio.to_thread(listing, edge))}
+            ends = {url: [] for url in urls}
+            tasks = [
+                asyncio.ensure_future(talk(ws, ends[at[ws.response.headers["Culvert-Session"]]])) for ws in sessions]
+            tasks += [asyncio.ensure_future(come_and_go()) for _ in range(4)]
+            async with asyncio.timeout(20):
+                while talked[0] < 200:
+                    await asyncio.sleep(0.01)
+            edit(edge, (listed(*urls[:2]), listed(*urls[1:])))
+            answer = (await asyncio.to_thread(reload, edge)).json()
+            assert answer["sessions_closed"] >= 20
+            seen, count = opened_after[0], talked[0]
+            async with asyncio.timeout(20):
+                while opened_after[0] < seen + 20 or talked[0] < count + 200:
+                    await asyncio.sleep(0.01)
+            finished.set()
+            async with asyncio.timeout(20):
+                await asyncio.gather(*tasks)
+        assert failures == []
+        assert ends == {urls[0]: [GONE] * 20, urls[1]: [None] * 20, urls[2]: []}
+        # The one that came has the fewest sessions, so it got those that were opened.
+        assert len(backends[2].requests) > 0
 
     asyncio.run(run())
     for backend in backends:
