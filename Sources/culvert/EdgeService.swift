@@ -57,14 +57,15 @@ struct EdgeService: Service {
         } onGracefulShutdown: {
             stop.make(.signal)
         }
-        self.manager.stopping()
         switch reason {
         case .handedOver(let done):
+            // The service does not stop: another process is it now.
             let retired = await self.control?.retire(logger: self.logger)
             await self.edge.drain(self.edge.drainPlan, handedOver: done)
             await self.reloader?.stop()
             retired?.shutdown()
         case .signal, .drain:
+            self.manager.stopping()
             self.takeover?.stop()
             let plan = if case .drain(let plan) = reason { plan } else { self.edge.drainPlan }
             await self.edge.drain(plan)

@@ -47,7 +47,7 @@ struct Runner {
         // Before anybody can see that we run: who then signals must find us listening.
         let trapped: [UnixSignal] = [.sigterm, .sigint] + (self.path == nil ? [] : [.sighup])
         let signals = await UnixSignalsSequence(trapping: trapped)
-        let manager = ServiceManager(environment: Environment.all)
+        let manager = ServiceManager(environment: Environment.all, isSuccessor: self.takesOver)
         let service = try await self.start(manager)
         let services = ServiceGroup(
             configuration: .init(
@@ -66,6 +66,7 @@ struct Runner {
     private func start(_ manager: ServiceManager) async throws -> EdgeService {
         do {
             let other = try self.otherProcess()
+            let door = try self.openDoor(other?.admin)
             let store = try self.config.state.map { path throws(StoreError) in try TokenStore(path: path) }
             let minted = try store?.entries() ?? []
             let configured = ConfiguredTokens(self.config.authentication.tokens.map(\.entry))
@@ -76,7 +77,7 @@ struct Runner {
                 changes: revocations + (await authority?.changes ?? []), verifyJWT: authority?.verify,
                 group: MultiThreadedEventLoopGroup.singleton, pages: self.pages,
                 inherited: other?.listeners ?? manager.sockets,
-                beforeAccepting: { try await other?.finish() }, logger: self.logger)
+                beforeAccepting: { try await self.finish(other) }, logger: self.logger)
             await authority?.start { edge.apply($0) }
             let reloader = self.path.map { path in
                 Reloader(
@@ -89,10 +90,9 @@ struct Runner {
                     edge: edge, store: store, entries: minted, configured: configured, authority: authority,
                     reloader: reloader)
             }
-            let control = try await self.startControl(parts, inherited: other?.admin, stop: stop)
-            // What operators did at the other process while this one started.
-            if other != nil { try await control?.catchUp() }
-            let takeover = try self.awaitTakeover(edge, control, stop)
+            let control = try await self.startControl(parts, door, stop: stop)
+            if other != nil { await self.catchUp(control) }
+            let takeover = try self.awaitTakeover(edge, control, stop, isNeeded: other == nil)
             manager.ready(isMain: other != nil)
             return EdgeService(
                 edge: edge, control: control, reloader: reloader, stop: stop, takeover: takeover, manager: manager,
@@ -113,18 +113,36 @@ struct Runner {
         return other
     }
 
+    /// From here on there is no way back for either process: what may fail has been done, and what fails is told.
+    private func finish(_ other: TakeoverClient?) async throws {
+        guard let other, try await !other.finish() else { return }
+        self.logger.warning("the other process did not say that it has let go")
+    }
+
+    /// What operators did at the other process while this one started.
+    private func catchUp(_ control: ControlPlane?) async {
+        do {
+            try await control?.catchUp()
+        } catch {
+            self.logger.error("the database failed", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// - Parameter isNeeded: rather not start than start without it.
     private func awaitTakeover(
-        _ edge: EdgeServer, _ control: ControlPlane?, _ stop: StopRequest
+        _ edge: EdgeServer, _ control: ControlPlane?, _ stop: StopRequest, isNeeded: Bool
     ) throws -> TakeoverServer? {
         guard let path = self.config.takeover else { return nil }
-        let handlers = TakeoverServer.Handlers(listeners: { edge.sockets }, admin: control?.descriptor) { done in
+        let handlers = TakeoverServer.Handlers(listeners: { edge.sockets }, admin: control?.socket) { done in
             // One that stops already has nothing to hand over, and will be gone soon.
             if !stop.make(.handedOver(done: done)) { done() }
         }
         do {
             return try TakeoverServer(path: path, handlers: handlers, logger: self.logger)
         } catch {
-            throw StartFailure(description: "takeover socket \(path): \(error)")
+            if isNeeded { throw StartFailure(description: "takeover socket \(path): \(error)") }
+            self.logger.error("nobody can take over", metadata: ["socket": "\(path)", "reason": "\(error)"])
+            return nil
         }
     }
 
@@ -133,17 +151,27 @@ struct Runner {
         return try await JWTAuthority(config: config, stored: try store?.jwtKeys() ?? [], logger: self.logger)
     }
 
-    private func startControl(
-        _ parts: ControlPlane.Parts?, inherited: CInt?, stop: StopRequest
-    ) async throws -> ControlPlane? {
-        guard let config = self.config.admin, let parts else { return nil }
+    private func openDoor(_ inherited: InheritedSockets.Socket?) throws -> AdminDoor? {
+        if let inherited, inherited.name != self.config.admin?.address { inherited.close() }
+        guard let config = self.config.admin, self.config.state != nil else { return nil }
         do {
-            return try await ControlPlane.start(
-                parts, admin: config, adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], inherited: inherited,
-                group: MultiThreadedEventLoopGroup.singleton, logger: self.logger
-            ) { plan in stop.make(.drain(plan)) }
+            return try AdminDoor.open(
+                config, adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], inherited: inherited)
         } catch {
             throw StartFailure(description: "admin listener \(config.address): \(error)")
+        }
+    }
+
+    private func startControl(
+        _ parts: ControlPlane.Parts?, _ door: AdminDoor?, stop: StopRequest
+    ) async throws -> ControlPlane? {
+        guard let door, let parts else { return nil }
+        do {
+            return try await ControlPlane.start(
+                parts, door: door, group: MultiThreadedEventLoopGroup.singleton, logger: self.logger
+            ) { plan in stop.make(.drain(plan)) }
+        } catch {
+            throw StartFailure(description: "admin listener \(door.config.address): \(error)")
         }
     }
 

@@ -10,10 +10,11 @@ struct ServiceManager: Sendable {
     let watchdogPeriod: Duration?
     let sockets: InheritedSockets
 
-    init(environment: [String: String], pid: Int32 = getpid()) {
+    /// - Parameter isSuccessor: of the process that the manager has started, in whose environment it may live.
+    init(environment: [String: String], pid: Int32 = getpid(), isSuccessor: Bool = false) {
         self.socket = environment["NOTIFY_SOCKET"].flatMap { $0.isEmpty ? nil : $0 }
         // Meant for another process when it names one.
-        let watched = environment["WATCHDOG_PID"].map { Int32($0) == pid } ?? true
+        let watched = isSuccessor || environment["WATCHDOG_PID"].map { Int32($0) == pid } ?? true
         if watched, let microseconds = environment["WATCHDOG_USEC"].flatMap(Int64.init), microseconds > 0 {
             self.watchdogPeriod = .microseconds(microseconds / 2)
         } else {

@@ -159,6 +159,30 @@ def test_progress_and_a_second_request(backend, make_edge):
     assert edge.events("draining")
 
 
+def test_whoever_asks_is_answered_though_nobody_is_left_to_wait_for(backend, make_edge):
+    edge = make_edge(backend.port)
+    with Admin(edge) as admin:
+        answer = admin.post("/v1/drain")
+        assert (answer.status_code, answer.json()["phase"]) == (202, "delay")
+    assert edge.process.wait(15) == 0
+
+
+def test_a_spread_of_its_own_has_time_of_its_own(backend, make_edge):
+    edge = make_edge(backend.port, sections="drain: { deadline: 5s }")
+    assert drain(edge, spread="20s")["deadline"] == "50s"
+    edge.process.kill()
+
+
+def test_a_server_that_is_going_reloads_no_more(backend, make_edge):
+    edge = make_edge(backend.port)
+    drain(edge, delay="20s")
+    wait_for(lambda: health(edge)[0] == 503, what="the drain to begin")
+    with Admin(edge) as admin:
+        answer = admin.post("/v1/reload")
+        assert answer.status_code == 409 and "going" in answer.json()["detail"]
+    edge.process.kill()
+
+
 @pytest.mark.parametrize("plan, pointer", [
     ({"spread": "10"}, "/spread"), ({"spread": "20s", "deadline": "10s"}, "/spread"), ({"code": 1005}, "/code"),
     ({"delay": 5}, "/delay"), ({"when": "now"}, "/when"),

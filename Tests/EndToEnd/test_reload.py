@@ -402,6 +402,9 @@ def test_a_command_reloads(backend, make_edge):
     edit(edge, ("hold: 9s", "hold: 9"))
     out = subprocess.run([BIN, "reload", *options], capture_output=True, text=True, timeout=20)
     assert out.returncode == 1 and "session.hold" in out.stderr
+    edit(edge, ("limits: { ", "limits: { header: 1B"))
+    out = subprocess.run([BIN, "reload", *options], capture_output=True, text=True, timeout=20)
+    assert "session.hold" in out.stderr and "limits.header" in out.stderr
 
 
 def test_settings_hold_for_open_sessions_too(backend, make_edge):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import subprocess
 import threading
 
@@ -10,8 +11,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from kit.admin import Admin, bearer
-from kit.edge import BIN, TOKEN, wait_for
+from kit.admin import Admin
+from kit.edge import BIN, TOKEN, free_port, wait_for
 from kit.knock import knock
 from kit.poll import client, open_session
 
@@ -195,20 +196,38 @@ def test_one_takeover_after_the_other(pair):
     assert second.process.poll() is None
 
 
-def test_a_newcomer_that_cannot_start_changes_nothing(pair):
+@pytest.mark.parametrize("old, new, word, had_sockets", [
+    ("localhost.pem", "nothing.pem", "nothing.pem", False),
+    # These fail when the sockets have been handed over already.
+    ("log: {", "state: /nowhere/culvert.db\nlog: {", "/nowhere", True),
+    ("admin: {", "admin: { token_file: /nowhere/token,", "/nowhere", True),
+    ("  - address: 127.0.0.1:", "  - address: 192.0.2.1:80\n  - address: 127.0.0.1:", "192.0.2.1:80", True),
+])
+def test_a_newcomer_that_cannot_start_changes_nothing(pair, old, new, word, had_sockets):
     edge, take = pair
     text = edge.config.read_text()
-    edge.config.write_text(text.replace(str(edge.cert), "nothing.pem"))
-    assert take().process.wait(20) == 1
-    # One that fails when it has the sockets already.
-    edge.config.write_text(text.replace("state: ", "state: ") + "state: /nowhere/culvert.db\n")
+    assert old in text
+    edge.config.write_text(text.replace(old, new, 1))
     failed = take()
-    assert failed.process.wait(20) == 1 and "/nowhere" in failed.text
-    wait_for(lambda: "takeover broken off; nothing has changed" in edge.text, what="the log to say so")
+    assert failed.process.wait(20) == 1 and word in failed.text, failed.text
+    if had_sockets:
+        wait_for(lambda: "takeover broken off; nothing has changed" in edge.text, what="the log to say so")
     assert knock(edge, "websocket", token=TOKEN).status == 101
     edge.config.write_text(text)
     take()
     assert edge.process.wait(30) == 0
+
+
+def test_the_admin_api_is_where_the_new_configuration_has_it(pair):
+    edge, take = pair
+    old_port, edge.admin_port = edge.admin_port, free_port()
+    edge.config.write_text(edge.config.read_text().replace(f":{old_port}", f":{edge.admin_port}"))
+    take()
+    assert edge.process.wait(30) == 0
+    with Admin(edge) as admin:
+        assert admin.get("/v1/drain").json()["phase"] == "none"
+    with socket.socket() as sock:
+        assert sock.connect_ex(("127.0.0.1", old_port)) != 0
 
 
 def test_with_nobody_to_take_over_from_it_starts(backend, make_edge):

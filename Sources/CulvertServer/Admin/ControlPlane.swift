@@ -33,21 +33,20 @@ package struct ControlPlane: Sendable {
     }
 
     /// - Parameters:
-    ///   - inherited: a listening socket that is open already.
     ///   - stop: has the server stopped as the plan says; false when it stops already.
     package static func start(
-        _ parts: Parts, admin: AdminConfig, adminToken: String?, inherited: CInt? = nil,
-        group: MultiThreadedEventLoopGroup, logger: Logger, stop: @escaping @Sendable (DrainPlan) -> Bool
+        _ parts: Parts, door: AdminDoor, group: MultiThreadedEventLoopGroup, logger: Logger,
+        stop: @escaping @Sendable (DrainPlan) -> Bool
     ) async throws -> ControlPlane {
-        let token = try AdminToken.load(file: admin.tokenFile, environment: adminToken)
+        let admin = door.config
         let edge = parts.edge
         let desk = TokenDesk(
             store: parts.store, authority: parts.authority, configured: parts.configured, entries: parts.entries,
             publish: { edge.apply($0) }, now: Clock.unixSeconds)
         let api = AdminAPI(
-            admin: admin, desk: desk, token: token,
+            admin: admin, desk: desk, token: door.token,
             operations: .init(edge: edge, reloader: parts.reloader, stop: stop))
-        let server = try await AdminServer.start(admin, inherited: inherited, group: group, api: api)
+        let server = try await AdminServer.start(door, group: group, api: api)
         await edge.certificates.setAdmin(server.watched(admin))
         await parts.reloader?.attach(desk: desk) { config in
             if let admin = config.admin { await edge.certificates.setAdmin(server.watched(admin)) }
@@ -62,11 +61,13 @@ package struct ControlPlane: Sendable {
                 }
             }
         }
-        return ControlPlane(server: server, store: parts.store, desk: desk, housekeeping: housekeeping)
+        return ControlPlane(
+            server: server, store: parts.store, desk: desk, housekeeping: housekeeping,
+            socket: InheritedSockets.Socket(name: admin.address, descriptor: server.descriptor))
     }
 
-    /// Of the listening socket, for another process.
-    package var descriptor: CInt { self.server.descriptor }
+    /// The listening socket, for another process.
+    package let socket: InheritedSockets.Socket
 
     /// Makes hold what another process has written to the database since it was read.
     package func catchUp() async throws {

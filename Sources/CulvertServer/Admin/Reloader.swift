@@ -89,6 +89,7 @@ package actor Reloader {
 
     private func perform(isDryRun: Bool) async -> Result<ReloadReport, ReloadFailure> {
         do throws(ReloadFailure) {
+            guard self.edge.isReady else { throw .unusable("the server is going") }
             let old = self.edge.rules.config
             var config = try self.read()
             let changed = config.sections(differingFrom: old)

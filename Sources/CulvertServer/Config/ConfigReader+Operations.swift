@@ -16,9 +16,7 @@ extension ConfigReader {
         guard let keys = node?.section(["delay", "spread", "deadline", "code"]) else { return plan }
         plan.delay = keys["delay"]?.time(DrainPlan.times) ?? plan.delay
         plan.spread = keys["spread"]?.time(DrainPlan.times) ?? plan.spread
-        // Who gives more time to spread than the default leaves means them to be spread.
-        plan.deadline =
-            keys["deadline"]?.time(DrainPlan.times) ?? min(plan.spread + plan.deadline, DrainPlan.times.upperBound)
+        plan.deadline = keys["deadline"]?.time(DrainPlan.times) ?? plan.leastDeadline
         if plan.spread > plan.deadline { keys["spread"]?.fail("longer than \"deadline\"") }
         plan.code = keys["code"].flatMap(self.closeCode) ?? plan.code
         return plan
@@ -53,4 +51,7 @@ extension CloseCode {
 
 extension DrainPlan {
     static let times: ClosedRange<TimeAmount> = .zero ... .hours(24)
+
+    /// Who spreads over so long does not mean the last to be cut at once.
+    var leastDeadline: TimeAmount { min(self.spread + DrainPlan().deadline, Self.times.upperBound) }
 }

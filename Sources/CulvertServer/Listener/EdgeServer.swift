@@ -139,6 +139,8 @@ package final class EdgeServer: Sendable {
         return { for future in done { try? await future.get() } }
     }
 
+    var logger: Logger { self.edge.logger }
+
     /// Those in effect.
     var rules: EdgeRules { self.edge.rules }
 

@@ -8,6 +8,8 @@ package struct InheritedSockets: Sendable {
         package var name: String?
         package var descriptor: CInt
 
+        package func close() { Glibc.close(self.descriptor) }
+
         package init(name: String?, descriptor: CInt) {
             self.name = name
             self.descriptor = descriptor
@@ -39,7 +41,7 @@ package struct InheritedSockets: Sendable {
         self.sockets = []
         return rest.map { socket in
             let name = socket.name ?? ListeningSocket.name(of: socket.descriptor) ?? "unknown"
-            close(socket.descriptor)
+            socket.close()
             return name
         }
     }

@@ -9,7 +9,7 @@ import Synchronization
 ///
 ///     new: takeover 1
 ///     old: listener NAME   with descriptors, for each listener, in more than one message if there are many
-///     old: admin           with a descriptor, if it has the admin API
+///     old: admin NAME      with a descriptor, if it has the admin API
 ///     old: end
 ///     new: ready           all that may fail is done
 ///     old: done            it accepts no longer, and has let go of the admin API
@@ -20,7 +20,7 @@ import Synchronization
 enum Takeover {
     static let hello = "takeover 1"
     static let listener = "listener "
-    static let admin = "admin"
+    static let admin = "admin "
     static let end = "end"
     static let ready = "ready"
     static let done = "done"
@@ -43,10 +43,10 @@ package struct TakeoverFailure: Error, CustomStringConvertible {
 /// The side of the process that comes.
 package final class TakeoverClient: Sendable {
     package let listeners: InheritedSockets
-    package let admin: CInt?
+    package let admin: InheritedSockets.Socket?
     private let socket: CInt
 
-    private init(socket: CInt, listeners: InheritedSockets, admin: CInt?) {
+    private init(socket: CInt, listeners: InheritedSockets, admin: InheritedSockets.Socket?) {
         self.socket = socket
         self.listeners = listeners
         self.admin = admin
@@ -57,15 +57,15 @@ package final class TakeoverClient: Sendable {
         guard let socket = try UnixSocket.connect(path, isPacket: true) else { return nil }
         Takeover.setDeadline(socket, seconds: Takeover.patience)
         var sockets: [InheritedSockets.Socket] = []
-        var admin: CInt?
+        var admin: InheritedSockets.Socket?
         do {
             try DescriptorPassing.send(.init(text: Takeover.hello), on: socket)
             while let message = try DescriptorPassing.receive(from: socket), message.text != Takeover.end {
                 if message.text.hasPrefix(Takeover.listener) {
                     let name = String(message.text.dropFirst(Takeover.listener.count))
                     sockets += message.descriptors.map { .init(name: name, descriptor: $0) }
-                } else if message.text == Takeover.admin {
-                    admin = message.descriptors.first
+                } else if message.text.hasPrefix(Takeover.admin), let descriptor = message.descriptors.first {
+                    admin = .init(name: String(message.text.dropFirst(Takeover.admin.count)), descriptor: descriptor)
                 }
             }
         } catch {
@@ -80,23 +80,24 @@ package final class TakeoverClient: Sendable {
     }
 
     /// We are ready to accept; returns when the other process does so no longer.
-    package func finish() async throws {
-        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+    ///
+    /// - Throws: ``TakeoverFailure`` when the other process could not be told, and goes on as before.
+    /// - Returns: false when it said no more than that it was told. It is stuck or dead, and nobody serves but us.
+    package func finish() async throws -> Bool {
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Bool, any Error>) in
             // Blocking calls, for which no task is the place.
             Thread.detachNewThread { continuation.resume(with: Result { try self.awaitDone() }) }
         }
     }
 
-    private func awaitDone() throws {
+    private func awaitDone() throws -> Bool {
         defer { close(self.socket) }
         do {
             try DescriptorPassing.send(.init(text: Takeover.ready), on: self.socket)
-            guard try DescriptorPassing.receive(from: self.socket)?.text == Takeover.done else {
-                throw TakeoverFailure(description: "takeover: the other process broke off")
-            }
-        } catch let error as IOError {
-            throw TakeoverFailure(description: "takeover: \(error)")
+        } catch {
+            throw TakeoverFailure(description: "takeover: the other process broke off: \(error)")
         }
+        return (try? DescriptorPassing.receive(from: self.socket))?.text == Takeover.done
     }
 }
 
@@ -104,12 +105,13 @@ package final class TakeoverClient: Sendable {
 package final class TakeoverServer: Sendable {
     package struct Handlers: Sendable {
         package var listeners: @Sendable () -> [(name: String, descriptors: [CInt])]
-        package var admin: CInt?
+        package var admin: InheritedSockets.Socket?
         /// The other process is ready: called once. It calls back when this one does no longer.
         package var handOver: @Sendable (_ done: @escaping @Sendable () -> Void) -> Void
 
         package init(
-            listeners: @escaping @Sendable () -> [(name: String, descriptors: [CInt])], admin: CInt?,
+            listeners: @escaping @Sendable () -> [(name: String, descriptors: [CInt])],
+            admin: InheritedSockets.Socket?,
             handOver: @escaping @Sendable (_ done: @escaping @Sendable () -> Void) -> Void
         ) {
             self.listeners = listeners
@@ -167,7 +169,8 @@ package final class TakeoverServer: Sendable {
                 }
             }
             if let admin = self.handlers.admin {
-                try DescriptorPassing.send(.init(text: Takeover.admin, descriptors: [admin]), on: peer)
+                try DescriptorPassing.send(
+                    .init(text: Takeover.admin + (admin.name ?? ""), descriptors: [admin.descriptor]), on: peer)
             }
             try DescriptorPassing.send(.init(text: Takeover.end), on: peer)
             guard try DescriptorPassing.receive(from: peer)?.text == Takeover.ready else {

@@ -55,7 +55,10 @@ enum UnixSocket {
         let address = try SocketAddress(unixDomainSocketPath: path)
         let result = address.withSockAddr { pointer, size in Glibc.connect(descriptor, pointer, socklen_t(size)) }
         if result == 0 { return descriptor }
+        let failure = IOError(errnoCode: errno, reason: "connect")
         close(descriptor)
+        // One that may not be asked is no nobody.
+        guard failure.errnoCode == ECONNREFUSED || failure.errnoCode == ENOENT else { throw failure }
         return nil
     }
 }

@@ -1,4 +1,5 @@
 import CulvertCore
+import Logging
 import NIOCore
 import NIOHTTP1
 
@@ -21,10 +22,13 @@ extension AdminAPI {
         }
         if !isDryRun {
             let outcome = report.outcome
-            try await self.ask { () async throws(DeskError) in
+            do {
                 try await self.desk.note(
                     "config.reload", report.changed.joined(separator: " "),
                     detail: "kept \(outcome.kept), closed \(outcome.closed)", by: request.caller)
+            } catch {
+                // It has happened, whether or not it can be written down; the log has it, too.
+                self.operations.edge.logger.error("the database failed", metadata: ["error": "\(error)"])
             }
         }
         return Self.json(.ok, Self.text(report))
@@ -83,19 +87,25 @@ extension AdminAPI {
     func drain(_ request: AdminRequest) async throws(AdminFailure) -> HTTPAnswer {
         try Self.allow(request, [.GET, .HEAD, .POST])
         _ = try request.parameters([])
-        guard request.head.method == .POST else { return Self.json(.ok, self.drainText) }
-        let plan = try self.plan(request)
-        guard self.operations.edge.drainProgress.phase == .none, self.operations.stop(plan) else {
-            throw AdminFailure(409, "draining", "It drains already.")
+        guard request.head.method == .POST else {
+            return Self.json(.ok, self.text(self.operations.edge.drainProgress))
         }
+        let plan = try self.plan(request)
+        guard self.operations.edge.drainProgress.phase == .none else { throw Self.drainsAlready }
+        // Noted first, as every change: what cannot be written down is not done.
         try await self.ask { () async throws(DeskError) in
             try await self.desk.note(
                 "server.drain", "all",
                 detail: "spread \(ConfigUnits.text(plan.spread)), deadline \(ConfigUnits.text(plan.deadline))",
                 by: request.caller)
         }
-        return Self.json(.accepted, self.drainText)
+        guard self.operations.stop(plan) else { throw Self.drainsAlready }
+        // It may not have begun yet.
+        let begun = DrainProgress(phase: .delay, plan: plan, startedAt: Clock.unixSeconds())
+        return Self.json(.accepted, self.text(begun))
     }
+
+    private static let drainsAlready = AdminFailure(409, "draining", "It drains already.")
 
     private func plan(_ request: AdminRequest) throws(AdminFailure) -> DrainPlan {
         var members = try request.members(["delay", "spread", "deadline", "code"], isOptional: true)
@@ -108,7 +118,9 @@ extension AdminAPI {
         }
         plan.delay = time("delay") ?? plan.delay
         plan.spread = time("spread") ?? plan.spread
-        plan.deadline = time("deadline") ?? max(plan.deadline, plan.spread)
+        // A spread of its own needs time of its own.
+        let least = members.has("spread") ? max(plan.deadline, plan.leastDeadline) : plan.deadline
+        plan.deadline = time("deadline") ?? least
         if plan.spread > plan.deadline { members.fail("spread", "longer than the deadline") }
         if let code = members.integer("code") {
             if let number = UInt16(exactly: code), CloseCode.ofOperators.contains(number) {
@@ -121,9 +133,8 @@ extension AdminAPI {
         return plan
     }
 
-    private var drainText: String {
-        let progress = self.operations.edge.drainProgress
-        return JSONWriter.object {
+    private func text(_ progress: DrainProgress) -> String {
+        JSONWriter.object {
             $0.add("phase", progress.phase.rawValue)
             $0.add("sessions", self.operations.edge.openSessions)
             $0.add("sessions_at_start", progress.phase == .none ? nil : max(progress.total, 0))

@@ -8,6 +8,7 @@ final class AdminHandler: ChannelInboundHandler {
     typealias OutboundOut = HTTPServerResponsePart
 
     private let api: AdminAPI
+    private let requests: RequestCount
     private let bodyLimit: Int
     private let isLocalSocket: Bool
     private var head: HTTPRequestHead?
@@ -16,8 +17,9 @@ final class AdminHandler: ChannelInboundHandler {
     private var isBusy = false
     private var context: ChannelHandlerContext?
 
-    init(api: AdminAPI, bodyLimit: Int, isLocalSocket: Bool) {
+    init(api: AdminAPI, requests: RequestCount, bodyLimit: Int, isLocalSocket: Bool) {
         self.api = api
+        self.requests = requests
         self.bodyLimit = bodyLimit
         self.isLocalSocket = isLocalSocket
     }
@@ -60,14 +62,21 @@ final class AdminHandler: ChannelInboundHandler {
         let request = AdminRequest(head: head, body: self.body, address: address)
         let api = self.api
         let back = NIOLoopBound(self, eventLoop: channel.eventLoop)
+        let requests = self.requests
+        requests.begin()
         Task {
             let answer = await api.answer(request)
-            back.eventLoop.execute { back.value.write(answer, to: head) }
+            back.eventLoop.execute {
+                let written = back.value.write(answer, to: head) ?? back.eventLoop.makeSucceededVoidFuture()
+                written.whenComplete { _ in requests.end() }
+            }
         }
     }
 
-    private func write(_ answer: HTTPAnswer, to head: HTTPRequestHead) {
-        guard let context = self.context else { return }
+    /// - Returns: done when it is written out; nil when the client is gone.
+    @discardableResult
+    private func write(_ answer: HTTPAnswer, to head: HTTPRequestHead) -> EventLoopFuture<Void>? {
+        guard let context = self.context else { return nil }
         self.isBusy = false
         var headers = answer.headers
         if answer.status.mayHaveResponseBody {
@@ -82,9 +91,11 @@ final class AdminHandler: ChannelInboundHandler {
             context.write(self.wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: nil)
         }
         let channel = context.channel
-        context.writeAndFlush(self.wrapOutboundOut(.end(nil))).whenComplete { _ in
+        let written = context.writeAndFlush(self.wrapOutboundOut(.end(nil)))
+        written.whenComplete { _ in
             if !head.isKeepAlive { channel.close(promise: nil) }
         }
+        return written
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

@@ -10,26 +10,20 @@ package struct AdminServer: Sendable {
     private static let bodyLimit = 64 * 1024
     private static let headerLimit = 16 * 1024
     private static let idleTime = TimeAmount.seconds(30)
+    /// For answers that are being made when the server stops.
+    private static let lastAnswers = TimeAmount.seconds(2)
 
     package let address: SocketAddress?
     private let channel: any Channel
-    private let socket: String?
-    private let tls: CurrentTLS
-    /// Valid until ``shutdown()``.
-    package let descriptor: CInt
+    private let door: AdminDoor
+    private let requests: RequestCount
 
-    /// What the next connection is spoken to with; nil for plain.
-    private final class CurrentTLS: Sendable {
-        let context: Mutex<NIOSSLContext?>
-
-        init(_ context: NIOSSLContext?) { self.context = Mutex(context) }
-    }
-
-    /// - Parameter inherited: a listening socket, in place of a new one.
     package static func start(
-        _ config: AdminConfig, inherited: CInt?, group: MultiThreadedEventLoopGroup, api: AdminAPI
+        _ door: AdminDoor, group: MultiThreadedEventLoopGroup, api: AdminAPI
     ) async throws -> AdminServer {
-        let tls = CurrentTLS(try config.tls.map { try TLSContexts.make($0, clientCA: config.clientCA) })
+        let tls = door.tls
+        let requests = RequestCount()
+        let isLocalSocket = door.config.socket != nil
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderListSize = Self.headerLimit
         limits.maxHeaderFieldSize = Self.headerLimit
@@ -46,35 +40,78 @@ package struct AdminServer: Sendable {
                     try pipeline.addHandler(ByteToMessageHandler(HTTPRequestDecoder(limitConfiguration: limited)))
                     try pipeline.addHandler(HTTPServerPipelineHandler())
                     try pipeline.addHandler(
-                        AdminHandler(api: api, bodyLimit: Self.bodyLimit, isLocalSocket: config.socket != nil))
+                        AdminHandler(
+                            api: api, requests: requests, bodyLimit: Self.bodyLimit, isLocalSocket: isLocalSocket))
                 }
             }
+        let channel = try await bootstrap.withBoundSocket(door.descriptor).get()
+        return AdminServer(address: channel.localAddress, channel: channel, door: door, requests: requests)
+    }
+
+    /// Valid until ``shutdown(isHandedOver:)``.
+    var descriptor: CInt { self.door.descriptor }
+
+    /// Its certificates, for who watches their files; nil when it has none.
+    func watched(_ config: AdminConfig) -> WatchedTLS? {
+        config.tls.map { files in
+            WatchedTLS(listener: config.address, config: files, clientCA: config.clientCA) { context in
+                self.door.tls.context.withLock { $0 = context }
+            }
+        }
+    }
+
+    /// Requests that are being answered get their answer: one of them may be what stops us.
+    ///
+    /// - Parameter isHandedOver: another process listens there now.
+    package func shutdown(isHandedOver: Bool) async {
+        try? await self.channel.close().get()
+        let end = NIODeadline.now() + Self.lastAnswers
+        while self.requests.count > 0, .now() < end { try? await Task.sleep(for: .milliseconds(5)) }
+        if let socket = self.door.config.socket, !isHandedOver { UnixSocket.remove(socket) }
+    }
+}
+
+/// Requests of the admin API that are not answered yet.
+final class RequestCount: Sendable {
+    private let value = Atomic<Int>(0)
+
+    var count: Int { self.value.load(ordering: .relaxed) }
+    func begin() { self.value.wrappingAdd(1, ordering: .relaxed) }
+    func end() { self.value.wrappingSubtract(1, ordering: .relaxed) }
+}
+
+/// All that may fail about the admin listener, done: its token, its certificates, its socket, in which connections wait
+/// until there is a server.
+package struct AdminDoor: Sendable {
+    package let config: AdminConfig
+    let token: AdminToken
+    let tls: CurrentTLS
+    let descriptor: CInt
+
+    /// What the next connection is spoken to with; nil for plain.
+    final class CurrentTLS: Sendable {
+        let context: Mutex<NIOSSLContext?>
+
+        init(_ context: NIOSSLContext?) { self.context = Mutex(context) }
+    }
+
+    /// - Parameters:
+    ///   - adminToken: in place of the one in the file.
+    ///   - inherited: a socket that listens already, and the address that it has in the configuration that it is from.
+    package static func open(
+        _ config: AdminConfig, adminToken: String?, inherited: InheritedSockets.Socket?
+    ) throws -> AdminDoor {
+        let token = try AdminToken.load(file: config.tokenFile, environment: adminToken)
+        let tls = CurrentTLS(try config.tls.map { try TLSContexts.make($0, clientCA: config.clientCA) })
         let descriptor: CInt
-        if let inherited {
-            descriptor = try ListeningSocket.adopt([inherited])[0]
+        if let inherited, inherited.name == config.address {
+            descriptor = try ListeningSocket.adopt([inherited.descriptor])[0]
         } else if let socket = config.socket {
             descriptor = try UnixSocket.listen(socket)
         } else {
             let address = try SocketAddress.makeAddressResolvingHost(config.host, port: config.port)
             descriptor = try ListeningSocket.open(address, count: 1, isOurs: false)[0]
         }
-        let channel = try await bootstrap.withBoundSocket(descriptor).get()
-        return AdminServer(
-            address: channel.localAddress, channel: channel, socket: config.socket, tls: tls, descriptor: descriptor)
-    }
-
-    /// Its certificates, for who watches their files; nil when it has none.
-    func watched(_ config: AdminConfig) -> WatchedTLS? {
-        config.tls.map { files in
-            WatchedTLS(listener: config.address, config: files, clientCA: config.clientCA) { context in
-                self.tls.context.withLock { $0 = context }
-            }
-        }
-    }
-
-    /// - Parameter isHandedOver: another process listens there now.
-    package func shutdown(isHandedOver: Bool) async {
-        try? await self.channel.close().get()
-        if let socket = self.socket, !isHandedOver { UnixSocket.remove(socket) }
+        return AdminDoor(config: config, token: token, tls: tls, descriptor: descriptor)
     }
 }
