@@ -71,10 +71,11 @@ struct Runner {
             let minted = try store?.entries() ?? []
             let configured = ConfiguredTokens(self.config.authentication.tokens.map(\.entry))
             let authority = try await self.startAuthority(store)
-            let revocations = try store?.jwtRevocations().map(TokenChange.revokeJWT) ?? []
+            let revocations = try store?.jwtRevocations() ?? []
             let edge = try await EdgeServer.start(
                 config: self.config, tokens: configured.entries.values + minted,
-                changes: revocations + (await authority?.changes ?? []), verifyJWT: authority?.verify,
+                changes: revocations.map { .revokeJWT($0) } + (await authority?.changes ?? []),
+                verifyJWT: authority?.verify,
                 group: MultiThreadedEventLoopGroup.singleton, pages: self.pages,
                 inherited: other?.listeners ?? manager.sockets,
                 beforeAccepting: { try await self.finish(other) }, logger: self.logger)
@@ -88,10 +89,10 @@ struct Runner {
             let parts = store.map { store in
                 ControlPlane.Parts(
                     edge: edge, store: store, entries: minted, configured: configured, authority: authority,
-                    reloader: reloader)
+                    reloader: reloader, revocations: revocations)
             }
             let control = try await self.startControl(parts, door, stop: stop)
-            if other != nil { await self.catchUp(control) }
+            if other != nil { await self.catchUp(control, revocations) }
             let takeover = try self.awaitTakeover(edge, control, stop, isNeeded: other == nil)
             manager.ready(isMain: other != nil)
             return EdgeService(
@@ -120,9 +121,9 @@ struct Runner {
     }
 
     /// What operators did at the other process while this one started.
-    private func catchUp(_ control: ControlPlane?) async {
+    private func catchUp(_ control: ControlPlane?, _ revocations: [JWTRevocation]) async {
         do {
-            try await control?.catchUp()
+            try await control?.catchUp(revocations: revocations)
         } catch {
             self.logger.error("the database failed", metadata: ["error": "\(error)"])
         }
@@ -135,7 +136,7 @@ struct Runner {
         guard let path = self.config.takeover else { return nil }
         let handlers = TakeoverServer.Handlers(listeners: { edge.sockets }, admin: control?.socket) { done in
             // One that stops already has nothing to hand over, and will be gone soon.
-            if !stop.make(.handedOver(done: done)) { done() }
+            stop.make(.handedOver(done: done))
         }
         do {
             return try TakeoverServer(path: path, handlers: handlers, logger: self.logger)
@@ -152,8 +153,11 @@ struct Runner {
     }
 
     private func openDoor(_ inherited: InheritedSockets.Socket?) throws -> AdminDoor? {
-        if let inherited, inherited.name != self.config.admin?.address { inherited.close() }
-        guard let config = self.config.admin, self.config.state != nil else { return nil }
+        guard let config = self.config.admin, self.config.state != nil else {
+            inherited?.close()
+            return nil
+        }
+        if let inherited, inherited.name != config.address { inherited.close() }
         do {
             return try AdminDoor.open(
                 config, adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], inherited: inherited)

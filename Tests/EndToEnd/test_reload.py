@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from kit.admin import Admin
 from kit.backend import Backend
 from kit.edge import BIN, ORIGIN, OTHER_TOKEN, TOKEN, digest, free_port, make_certificate, wait_for
+from kit.jwt import Key, section
 from kit.knock import knock
 from kit.poll import client, open_session
 
@@ -416,6 +417,71 @@ def test_settings_hold_for_open_sessions_too(backend, make_edge):
         start = time.monotonic()
         assert http.get(at).status_code == 204
         assert time.monotonic() - start < 10
+
+
+# --- signed tokens ---------------------------------------------------------------------------------------------------
+
+def test_what_is_asked_of_jwts_changes(backend, make_edge):
+    key = Key("ES256", "k1")
+    keys = [{"id": "k1", "algorithm": "ES256", "pem": key.pem}]
+    edge = make_edge(backend.port, authentication=section(audience="one", keys=keys))
+    old, new = (key.token(aud=audience) for audience in ("one", "two"))
+
+    async def run():
+        async with dial(edge, token=old) as signed, dial(edge) as opaque:
+            assert await status(edge, new) == 401
+            edit(edge, ('"audience": "one"', '"audience": "two"'))
+            assert reload(edge).json()["sessions_closed"] == 1
+            # Its claims were looked at once, under other rules: it may come back and be looked at again.
+            assert await closing(signed) == GONE
+            assert await echoes(opaque)
+            # A token that was verified before is not believed for that.
+            assert await status(edge, old) == 401
+            assert await status(edge, new) == 101
+
+    asyncio.run(run())
+
+
+def test_a_key_that_is_gone_or_another_in_its_file(backend, make_edge):
+    first, second, other = Key("ES256", "k1"), Key("ES256", "k1"), Key("ES256", "k2")
+
+    def keys(*names):
+        return section(keys=[{"id": n, "algorithm": "ES256", "file": f"{n}.pem"} for n in names])
+
+    edge = make_edge(backend.port)
+    edge.stop()
+    (edge.folder / "k1.pem").write_text(first.pem)
+    (edge.folder / "k2.pem").write_text(other.pem)
+    text = edge.config.read_text()
+    edge.config.write_text(text.replace("upstreams:", f"  {keys('k1', 'k2')}\nupstreams:"))
+    edge.start()
+    a, b = (k.token() for k in (first, other))
+
+    async def run():
+        async with dial(edge, token=a) as goes, dial(edge, token=b) as stays, dial(edge) as opaque:
+            # The configuration is the same; the file that it names is not.
+            (edge.folder / "k1.pem").write_text(second.pem)
+            assert reload(edge).json()["sessions_closed"] == 1
+            assert await closing(goes) == (4401, "token rotated")
+            assert await status(edge, a) == 401
+            assert await status(edge, second.token()) == 101
+            assert await echoes(stays)
+            edge.config.write_text(text)
+            assert reload(edge).json()["sessions_closed"] == 1
+            assert (await closing(stays))[0] in (4401, 1012)
+            assert await status(edge, b) == 401
+            assert await echoes(opaque)
+
+    asyncio.run(run())
+
+
+def test_secrets_that_change_places(backend, make_edge):
+    edge = make_edge(backend.port)
+    edit(edge, (digest(TOKEN), "HELD"), (digest(OTHER_TOKEN), digest(TOKEN)), ("HELD", digest(OTHER_TOKEN)))
+    assert reload(edge).status_code == 200
+    for token, subject in ((OTHER_TOKEN, "alice"), (TOKEN, "bob")):
+        assert knock(edge, "websocket", token=token).status == 101
+        assert backend.requests[-1].headers["X-Forwarded-User"] == subject
 
 
 # --- many ------------------------------------------------------------------------------------------------------------

@@ -101,7 +101,10 @@ package struct TokenKeyring: Sendable {
 
     private mutating func remove(_ id: String) {
         guard let old = self.byID.removeValue(forKey: id) else { return }
-        for secret in old.secrets { self.byDigest[secret.digest] = nil }
+        // Another token may have been given the secret since.
+        for secret in old.secrets where self.byDigest[secret.digest]?.token.id == id {
+            self.byDigest[secret.digest] = nil
+        }
     }
 
     // MARK: - looking up

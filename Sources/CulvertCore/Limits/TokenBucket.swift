@@ -30,6 +30,8 @@ package struct TokenBucket: Equatable, Sendable {
     ///
     /// - Returns: nil if there was one, else how long until there is.
     package mutating func take(_ rate: BucketRate, now: NIODeadline) -> TimeAmount? {
+        // Of another rate, before a reload, it may be further off than this one can be.
+        self.full = min(self.full, now + .nanoseconds(rate.depth))
         let after = max(self.full, now) + .nanoseconds(rate.interval)
         let missing = (after - now).nanoseconds - rate.depth
         guard missing <= 0 else { return .nanoseconds(missing) }

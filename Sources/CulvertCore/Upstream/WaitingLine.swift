@@ -11,7 +11,7 @@ package struct WaitingLine<Element: Sendable>: Sendable {
     private let limit: Int
     private var next: UInt64 = 0
     /// Nobody is let in any more.
-    private var isClosed = false
+    package private(set) var isClosed = false
 
     package init(limit: Int) {
         self.limit = limit

@@ -18,11 +18,14 @@ package struct ControlPlane: Sendable {
         package var configured: ConfiguredTokens
         package var authority: JWTAuthority?
         package var reloader: Reloader?
+        /// Of JWTs, as the loops have them.
+        package var revocations: [JWTRevocation]
 
         package init(
             edge: EdgeServer, store: TokenStore, entries: [TokenEntry], configured: ConfiguredTokens,
-            authority: JWTAuthority?, reloader: Reloader?
+            authority: JWTAuthority?, reloader: Reloader?, revocations: [JWTRevocation]
         ) {
+            self.revocations = revocations
             self.edge = edge
             self.store = store
             self.entries = entries
@@ -70,15 +73,19 @@ package struct ControlPlane: Sendable {
     package let socket: InheritedSockets.Socket
 
     /// Makes hold what another process has written to the database since it was read.
-    package func catchUp() async throws {
-        _ = try await self.desk.readAgain(revocations: try await self.desk.jwtRevocations())
+    ///
+    /// - Parameter revocations: of JWTs, that hold until now.
+    package func catchUp(revocations: [JWTRevocation]) async throws {
+        _ = try await self.desk.readAgain(revocations: revocations)
     }
 
     /// Operators have another process to turn to; what they do there holds here too, for the sessions that are left.
     package func retire(logger: Logger) async -> RetiredControlPlane {
         self.housekeeping.cancel()
         await self.server.shutdown(isHandedOver: true)
-        return RetiredControlPlane(desk: self.desk, store: self.store, logger: logger)
+        // Before the other process may write.
+        let revocations = (try? await self.desk.jwtRevocations()) ?? []
+        return RetiredControlPlane(desk: self.desk, store: self.store, revocations: revocations, logger: logger)
     }
 
     package func shutdown() async {
@@ -93,11 +100,11 @@ package struct RetiredControlPlane: Sendable {
     private let store: TokenStore
     private let task: Task<Void, Never>
 
-    fileprivate init(desk: TokenDesk, store: TokenStore, logger: Logger) {
+    fileprivate init(desk: TokenDesk, store: TokenStore, revocations: [JWTRevocation], logger: Logger) {
         self.store = store
         self.task = Task {
             var version: Int?
-            var revocations = (try? await desk.jwtRevocations()) ?? []
+            var revocations = revocations
             repeat {
                 do {
                     let now = try store.dataVersion()

@@ -97,6 +97,10 @@ package actor Reloader {
             let authority = try await self.prepareAuthority(config)
             let prepared: EdgeServer.Prepared
             do {
+                // What could not be swapped in later is said now.
+                if let admin = config.admin, let tls = admin.tls {
+                    _ = try TLSContexts.make(tls, clientCA: admin.clientCA)
+                }
                 prepared = try self.edge.prepare(config, verifyJWT: authority.verify)
             } catch {
                 throw .unusable("\(error)")
@@ -120,7 +124,12 @@ package actor Reloader {
                 self.edge.abandon(prepared)
                 return .success(report)
             }
+            guard self.edge.isReady else {
+                self.edge.abandon(prepared)
+                throw .unusable("the server is going")
+            }
             self.tokens = next.tokens
+            if let prepared = authority.prepared { await authority.next?.adoptRules(prepared) }
             report.outcome = await self.edge.commit(prepared, changes: changes)
             await self.commit(authority)
             await self.installAdmin?(config)

@@ -39,6 +39,8 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     private(set) var isFresh = true
     /// Whom a PROXY header in front of the connection named; nil when there was none, or one of the peer's own.
     private(set) var proxied: ProxyHeader.Node?
+    /// What was asked of JWTs when the request was let in.
+    private(set) var jwtRules: JWTClaimRules?
     /// Where an opening waits for a server with room.
     let line = PlaceInLine()
 
@@ -266,6 +268,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         case .preflight(let preflight): self.respond(.preflight(preflight))
         case .verify(let jwt): self.verify(jwt, request, arrival)
         case .admit(let admission):
+            self.jwtRules = self.state.rules.config.authentication.jwt?.rules
             if let target = arrival.target {
                 self.poll(
                     target, head: arrival.head, query: admission.forwardQuery, body: arrival.body, admission: admission)
@@ -279,19 +282,24 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     /// here lately does not come this way.
     private func verify(_ jwt: String, _ request: GateRequest, _ arrival: Arrival) {
         let back = NIOLoopBound(self, eventLoop: self.state.loop)
-        let verify = self.state.rules.verifyJWT
+        let rules = self.state.rules
         Task {
-            let result = await verify?(jwt) ?? .failure(.invalid)
+            let result = await rules.verifyJWT?(jwt) ?? .failure(.invalid)
             back.eventLoop.execute {
                 var request = request
-                switch result {
-                case .success(let credential): back.value.state.keyring.remember(credential, for: jwt)
-                case .failure(let refusal): request.jwtRefusal = refusal
+                // What was found under a configuration that is no more counts for nothing: it is looked at again.
+                if back.value.state.rules === rules {
+                    switch result {
+                    case .success(let credential): back.value.state.keyring.remember(credential, for: jwt)
+                    case .failure(let refusal): request.jwtRefusal = refusal
+                    }
                 }
                 if back.value.context != nil { back.value.decide(request, arrival) }
             }
         }
     }
+
+    func endHandshake() { self.place = nil }
 
     /// For a session that the gate would let in; answers if there is none.
     func takePlace(_ admission: Admission, address: String) -> SessionPlace? {

@@ -39,6 +39,7 @@ package actor CertificateWatch {
     private var infos: [CertificateInfo] = []
     private var period: TimeAmount?
     private var seen: [String: FileState] = [:]
+    private var failed: [String: FileState]?
     private var task: Task<Void, Never>?
     private var warned: [String: Int64] = [:]
 
@@ -106,7 +107,7 @@ package actor CertificateWatch {
     private func load() {
         let isFirst = self.seen.isEmpty
         // Before the files are read: what is written in between is seen the next time.
-        self.seen = self.states
+        let states = self.states
         do {
             // All or none: a certificate whose key is not there yet waits for it.
             let contexts = try self.all.map { try TLSContexts.make($0.config, clientCA: $0.clientCA) }
@@ -116,7 +117,12 @@ package actor CertificateWatch {
                 self.logger.info("certificates changed", metadata: ["certificates": "\(infos.count)"])
             }
             self.infos = infos
+            self.seen = states
+            self.failed = nil
         } catch {
+            // Tried again each time, for it may have been none of the files' fault, but said once.
+            guard self.failed != states else { return }
+            self.failed = states
             self.logger.warning("certificates not changed; those before stay", metadata: ["reason": "\(error)"])
         }
         self.warn()

@@ -20,7 +20,7 @@ struct EdgeListener: Sendable {
         var description: String
     }
 
-    /// Opens the sockets; connections wait in them until ``accept(_:)``.
+    /// Opens the sockets. Nobody can connect before ``accept(_:id:on:edge:)``, unless they listened already.
     ///
     /// - Parameter ports: of listeners that are open in this process.
     static func open(
@@ -37,20 +37,27 @@ struct EdgeListener: Sendable {
         }
     }
 
+    /// The descriptors are taken, whatever comes of it.
     static func accept(
         _ config: ListenConfig, id: Int, on descriptors: [CInt], edge: EdgeContext
     ) async throws -> EdgeListener {
         var channels: [any Channel] = []
+        var given = 0
         do {
             for (index, descriptor) in descriptors.enumerated() {
+                // NIO closes it, if anything goes wrong with it.
+                given += 1
                 let loop = edge.loops[index % edge.loops.count].eventLoop
                 // One that was handed over may be the only one. Two loops must not accept from it: the kernel wakes
                 // both for one connection, and NIO takes the second's finding none for a fault.
                 let children: any EventLoopGroup = descriptors.count < edge.loops.count ? edge.group : loop
                 channels.append(try await self.accept(on: descriptor, id: id, edge: edge, loop, children))
+                // NIO asks for a queue of 128.
+                try ListeningSocket.listen(descriptor)
             }
         } catch {
             for channel in channels { channel.close(promise: nil) }
+            for descriptor in descriptors.dropFirst(given) { Glibc.close(descriptor) }
             throw error
         }
         guard let address = channels.first?.localAddress else {

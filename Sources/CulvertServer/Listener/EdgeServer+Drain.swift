@@ -51,7 +51,6 @@ extension EdgeServer {
     package func drain(_ plan: DrainPlan, handedOver: (@Sendable () -> Void)? = nil) async {
         guard self.begin(plan) else { return }
         self.edge.enter(.unready)
-        self.edge.rules.stop()
         await self.certificates.stop()
         self.edge.logger.info(
             "draining",
@@ -67,6 +66,7 @@ extension EdgeServer {
             await Self.sleep(plan.delay)
         }
         self.edge.enter(.draining)
+        self.edge.rules.stop()
         self.progress.withLock {
             $0.phase = .closing
             $0.total = self.openSessions
@@ -97,10 +97,15 @@ extension EdgeServer {
         for listener in self.listeners.withLock(\.self) { await listener.close() }
         self.listeners.withLock { $0 = [] }
         done()
-        let end = NIODeadline.now() + self.edge.rules.config.limits.handshake
-        while .now() < end, await self.hasFreshConnections { await Self.sleep(.milliseconds(20)) }
         // Their next request may be the other process's, which does not know them.
         let frame = CloseFrame(code: plan.code, reason: "server going away")
+        await self.closePolled(frame)
+        let end = NIODeadline.now() + self.edge.rules.config.limits.handshake
+        while .now() < end, await self.hasFreshConnections { await Self.sleep(.milliseconds(20)) }
+        await self.closePolled(frame)
+    }
+
+    private func closePolled(_ frame: CloseFrame) async {
         await self.onLoops(until: .distantFuture) { state in
             state.closePolled(frame)
             return state.loop.makeSucceededVoidFuture()

@@ -103,8 +103,11 @@ extension EdgeServer {
             outcome.kept += counts?.kept ?? 0
             outcome.closed += counts?.closed ?? 0
         }
+        // Checks first: a verdict of before must not come behind those that are made from now on.
+        previous.stopChecks()
         prepared.rules.start(on: self.edge.group)
         previous.stop()
+        self.edge.relieveMemory()
         await self.changeListeners(prepared)
         await self.watchCertificates()
         return outcome

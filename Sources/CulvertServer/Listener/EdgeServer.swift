@@ -97,6 +97,7 @@ package final class EdgeServer: Sendable {
         var inherited = inherited
         var sockets: [[CInt]] = []
         var listeners: [EdgeListener] = []
+        var given = 0
         do {
             for config in configs {
                 sockets.append(
@@ -104,11 +105,12 @@ package final class EdgeServer: Sendable {
             }
             try await beforeAccepting()
             for (id, config) in configs.enumerated() {
+                given += 1
                 listeners.append(try await EdgeListener.accept(config, id: id, on: sockets[id], edge: edge))
             }
         } catch {
             for listener in listeners { await listener.close() }
-            for descriptor in sockets.dropFirst(listeners.count).joined() { close(descriptor) }
+            for descriptor in sockets.dropFirst(given).joined() { close(descriptor) }
             throw error
         }
         for listener in listeners { self.log(listener, edge.logger) }
@@ -124,9 +126,15 @@ package final class EdgeServer: Sendable {
             "listening", metadata: ["address": "\(address)", "tls": .stringConvertible(listener.config.tls != nil)])
     }
 
-    /// The listening sockets, for another process; valid for as long as the listeners are open.
+    /// Copies of the listening sockets' descriptors, for another process; the caller closes them. A listener may be
+    /// closed meanwhile, and its descriptors be something else's.
     package var sockets: [(name: String, descriptors: [CInt])] {
-        self.listeners.withLock { $0.map { (name: $0.config.address, descriptors: $0.descriptors) } }
+        self.listeners.withLock { listeners in
+            listeners.map { listener in
+                let copies = listener.descriptors.map { fcntl($0, F_DUPFD_CLOEXEC, 0) }
+                return (name: listener.config.address, descriptors: copies.filter { $0 >= 0 })
+            }
+        }
     }
 
     /// Hands `changes` to every event loop, in the order of the calls; what is returned waits until they hold there,

@@ -15,7 +15,7 @@ enum ListeningSocket {
         var descriptors: [CInt] = []
         do {
             for _ in 0..<count {
-                let descriptor = try self.open(address)
+                let descriptor = try self.make(address, sharesPort: true)
                 descriptors.append(descriptor)
                 // The others share the port that the first was given.
                 if address.port == 0 { address.port = try self.port(of: descriptor) }
@@ -48,14 +48,9 @@ enum ListeningSocket {
         close(descriptor)
     }
 
-    private static func open(_ address: SocketAddress) throws -> CInt {
-        let descriptor = try self.make(address, sharesPort: true)
-        guard listen(descriptor, self.backlog) == 0 else {
-            let failure = self.failure("listen")
-            close(descriptor)
-            throw failure
-        }
-        return descriptor
+    /// So many connections may wait in it to be accepted.
+    static func listen(_ descriptor: CInt) throws {
+        guard Glibc.listen(descriptor, self.backlog) == 0 else { throw self.failure("listen") }
     }
 
     private static func make(_ address: SocketAddress, sharesPort: Bool) throws -> CInt {

@@ -13,6 +13,7 @@ import Synchronization
 ///     old: end
 ///     new: ready           all that may fail is done
 ///     old: done            it accepts no longer, and has let go of the admin API
+///     old: refused         or it stops already, and goes on with that
 ///
 /// In between connections wait in the sockets, for there is never a moment in which both accept.
 ///
@@ -24,6 +25,7 @@ enum Takeover {
     static let end = "end"
     static let ready = "ready"
     static let done = "done"
+    static let refused = "refused"
     /// For the other process to start, and for it to let go.
     static let patience = 60
 
@@ -97,7 +99,11 @@ package final class TakeoverClient: Sendable {
         } catch {
             throw TakeoverFailure(description: "takeover: the other process broke off: \(error)")
         }
-        return (try? DescriptorPassing.receive(from: self.socket))?.text == Takeover.done
+        let answer = (try? DescriptorPassing.receive(from: self.socket))?.text
+        if answer == Takeover.refused {
+            throw TakeoverFailure(description: "takeover: the other process is stopping")
+        }
+        return answer == Takeover.done
     }
 }
 
@@ -107,12 +113,13 @@ package final class TakeoverServer: Sendable {
         package var listeners: @Sendable () -> [(name: String, descriptors: [CInt])]
         package var admin: InheritedSockets.Socket?
         /// The other process is ready: called once. It calls back when this one does no longer.
-        package var handOver: @Sendable (_ done: @escaping @Sendable () -> Void) -> Void
+        /// False when it does not, since it stops already.
+        package var handOver: @Sendable (_ done: @escaping @Sendable () -> Void) -> Bool
 
         package init(
             listeners: @escaping @Sendable () -> [(name: String, descriptors: [CInt])],
             admin: InheritedSockets.Socket?,
-            handOver: @escaping @Sendable (_ done: @escaping @Sendable () -> Void) -> Void
+            handOver: @escaping @Sendable (_ done: @escaping @Sendable () -> Void) -> Bool
         ) {
             self.listeners = listeners
             self.admin = admin
@@ -148,7 +155,11 @@ package final class TakeoverServer: Sendable {
             var waiting = pollfd(fd: self.socket, events: Int16(POLLIN), revents: 0)
             guard poll(&waiting, 1, 200) > 0 else { continue }
             let peer = accept(self.socket, nil, nil)
-            guard peer >= 0 else { continue }
+            guard peer >= 0 else {
+                // Out of descriptors: the one who waits is still there.
+                poll(nil, 0, 200)
+                continue
+            }
             isHandedOver = self.serve(peer)
             close(peer)
         }
@@ -159,7 +170,9 @@ package final class TakeoverServer: Sendable {
         Takeover.setDeadline(peer, seconds: Takeover.patience)
         do {
             guard try DescriptorPassing.receive(from: peer)?.text == Takeover.hello else { return false }
-            for listener in self.handlers.listeners() {
+            let listeners = self.handlers.listeners()
+            defer { for descriptor in listeners.flatMap(\.descriptors) { close(descriptor) } }
+            for listener in listeners {
                 var rest = listener.descriptors[...]
                 while !rest.isEmpty {
                     let part = rest.prefix(DescriptorPassing.mostDescriptors)
@@ -181,9 +194,12 @@ package final class TakeoverServer: Sendable {
             self.logger.warning("takeover failed; nothing has changed", metadata: ["reason": "\(error)"])
             return false
         }
-        self.logger.info("another process takes over")
         let done = DispatchSemaphore(value: 0)
-        self.handlers.handOver { done.signal() }
+        guard self.handlers.handOver({ done.signal() }) else {
+            try? DescriptorPassing.send(.init(text: Takeover.refused), on: peer)
+            return false
+        }
+        self.logger.info("another process takes over")
         _ = done.wait(timeout: .now() + .seconds(Takeover.patience))
         // Before the other process makes its own: it waits for this in turn.
         UnixSocket.remove(self.path)

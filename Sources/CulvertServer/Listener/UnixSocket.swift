@@ -20,8 +20,8 @@ enum UnixSocket {
             }
             unlink(path)
         }
-        let descriptor = try self.make(isPacket: isPacket)
         let address = try SocketAddress(unixDomainSocketPath: path)
+        let descriptor = try self.make(isPacket: isPacket)
         // Nobody can connect before it listens, and by then it is its owner's alone.
         guard address.withSockAddr({ pointer, size in Glibc.bind(descriptor, pointer, socklen_t(size)) }) == 0,
             chmod(path, 0o600) == 0, Glibc.listen(descriptor, 64) == 0
@@ -51,8 +51,11 @@ enum UnixSocket {
 
     /// Nil when nobody listens there.
     static func connect(_ path: String, isPacket: Bool) throws -> CInt? {
-        let descriptor = try self.make(isPacket: isPacket)
         let address = try SocketAddress(unixDomainSocketPath: path)
+        let descriptor = try self.make(isPacket: isPacket)
+        // Its queue may be full.
+        var time = timeval(tv_sec: 5, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         let result = address.withSockAddr { pointer, size in Glibc.connect(descriptor, pointer, socklen_t(size)) }
         if result == 0 { return descriptor }
         let failure = IOError(errnoCode: errno, reason: "connect")

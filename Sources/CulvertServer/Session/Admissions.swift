@@ -276,6 +276,8 @@ final class SessionPlace {
 
     /// The session lives by another token now. It is open, whatever the limits of that one say.
     func move(to credential: Credential, limits: LimitsConfig) {
+        // Of a session that has ended there is nothing to move.
+        guard self.isOpen else { return }
         self.releaseToken()
         self.credential = credential
         credential.entry.use.sessionOpened()

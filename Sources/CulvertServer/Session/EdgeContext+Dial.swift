@@ -24,7 +24,9 @@ extension EdgeContext {
         return connector.connect(request, key: key, client: client, line: line, on: state.loop)
             .assumeIsolated()
             .flatMapError { error in
-                guard (error as? UpstreamFailure)?.isSuperseded == true else {
+                guard (error as? UpstreamFailure)?.isSuperseded == true,
+                    state.rules.connectors[admission.route.upstream] !== connector
+                else {
                     return state.loop.makeFailedFuture(error)
                 }
                 // It stood in a line that a reload has closed: it stands in the next one.
@@ -35,18 +37,19 @@ extension EdgeContext {
 
     func answer(to error: any Error, route: Route) -> HTTPAnswer {
         let failure = error as? UpstreamFailure ?? UpstreamFailure(isTimeout: false, reason: "\(error)")
-        self.logger.warning(
-            "upstream failed",
+        self.logger.log(
+            level: failure.isClientGone ? .debug : .warning, "upstream failed",
             metadata: ["route": "\(route.name)", "upstream": "\(route.upstream)", "reason": "\(failure.reason)"])
         return .upstreamFailure(failure)
     }
 
     func facts(
-        _ admission: Admission, head: HTTPRequestHead, path: String, address: String, state: LoopState
+        _ admission: Admission, head: HTTPRequestHead, path: String, address: String, jwtRules: JWTClaimRules?,
+        state: LoopState
     ) -> SessionFacts {
         SessionFacts(
             id: state.newID(node: self.node), route: admission.route, clientAddress: address, basePath: path,
-            host: head.headers.first(name: "host"), origins: head.headers["origin"])
+            host: head.headers.first(name: "host"), origins: head.headers["origin"], jwtRules: jwtRules)
     }
 
     /// Runs `body` with the sessions of the loop that `id` names, now if that is the current one. False: there is no

@@ -38,6 +38,10 @@ final class EdgeRules: Sendable {
         for connector in self.connectors.values { connector.start(on: group) }
     }
 
+    func stopChecks() {
+        for connector in self.connectors.values { connector.stopChecks() }
+    }
+
     /// It ends. Sessions stay, and who waits for a server is let go to try again.
     func stop() {
         for connector in self.connectors.values { connector.stop() }

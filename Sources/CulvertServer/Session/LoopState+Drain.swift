@@ -36,7 +36,8 @@ extension LoopState {
         guard let closings = self.closings else { return }
         while let next = self.closings?.due.first, next.at <= now {
             self.closings?.due.removeFirst()
-            self.session(next.id)?.shutdown(closings.frame, patience: closings.patience)
+            guard let session = self.session(next.id), session.isOpen else { continue }
+            session.shutdown(closings.frame, patience: closings.patience)
         }
         guard let next = self.closings?.due.first else { return }
         let bound = NIOLoopBound(self, eventLoop: self.loop)
@@ -47,7 +48,8 @@ extension LoopState {
     func closeLatecomer(_ session: Session) {
         guard let closings = self.closings else { return }
         let isFirst = closings.due.isEmpty
-        self.closings?.due.append((at: max(closings.end, .now()), id: session.id))
+        let end = session.edge.isStopping ? NIODeadline.now() : max(closings.end, .now())
+        self.closings?.due.append((at: end, id: session.id))
         if isFirst { self.closeDue() }
     }
 

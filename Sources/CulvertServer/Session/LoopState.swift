@@ -118,11 +118,15 @@ final class LoopState {
     // MARK: - stopping
 
     var closings: PendingClosings?
+    /// Sessions whose client has its 101, and whose handlers are being put in their places.
+    var starting = 0 {
+        didSet { self.tellWaiters() }
+    }
     private var waiters: [(isDone: (LoopState) -> Bool, promise: EventLoopPromise<Void>)] = []
 
     /// Done when every session has ended. A polled one that has waits only for its client to fetch the last of it.
     func whenEnded() -> EventLoopFuture<Void> {
-        self.when { state in state.sessions.values.allSatisfy(\.isEnded) }
+        self.when { state in state.starting == 0 && state.sessions.values.allSatisfy(\.isEnded) }
     }
 
     /// Done when that has been fetched, too.
@@ -134,7 +138,7 @@ final class LoopState {
     func stop() -> EventLoopFuture<Void> {
         for connection in Array(self.connections.values) { connection.drain() }
         return self.when { state in
-            state.connections.isEmpty && state.sessions.values.allSatisfy(\.isEnded)
+            state.connections.isEmpty && state.starting == 0 && state.sessions.values.allSatisfy(\.isEnded)
         }
     }
 

@@ -163,8 +163,16 @@ extension Session {
         self.limits.clientStall = nil
         self.limits.upstreamStall = nil
         self.dismiss(CloseFrame(code: .tryAgainLater, reason: reason), upstreamReason: reason)
-        // The other side was not read for the slow one's sake, and now is for its Close. No more than the rest of a
-        // frame is still written to the slow one.
+        self.abandonStuckLegs()
+    }
+
+    /// The session closes. A side whose queue is full while a message is amid its way there gets no Close: the rest of
+    /// the message would have to go before it, into that queue. The other side was not read for its sake, and now is for
+    /// its own Close.
+    func abandonStuckLegs() {
+        for leg in [self.clientLeg, self.upstreamLeg] {
+            if let leg, !leg.isWritable, leg.wantsBoundary { leg.abort() }
+        }
         self.clientLeg?.resume(.peerNotWritable)
         self.upstreamLeg.resume(.peerNotWritable)
     }

@@ -43,8 +43,7 @@ extension Session {
         }
         self.dismiss(frame, upstreamReason: frame.reason)
         if self.isPolled { self.resumeUpstream() }
-        self.clientLeg?.resume(.peerNotWritable)
-        self.upstreamLeg.resume(.peerNotWritable)
+        self.abandonStuckLegs()
         if !self.isEnded {
             self.closingDeadline = min(self.closingDeadline ?? .distantFuture, .now() + Self.reliefTime)
             self.arm()

@@ -165,7 +165,10 @@ extension Session {
             return
         }
         self.isBuried = true
+        self.stopTimer()
+        let frame = self.endFrame
+        self.machine.forfeit(frame)
         self.accountMemory()
-        self.state.bury(self, frame: self.endFrame, until: .now() + self.state.rules.settings.resume)
+        self.state.bury(self, frame: frame, until: .now() + self.state.rules.settings.resume)
     }
 }

@@ -42,6 +42,15 @@ extension Session {
         }
         self.facts.route = route
         self.machine.adopt(rules.settings)
+        guard self.isPolled else { return }
+        // Its window may be full by the new measure, or no longer.
+        if self.machine.isSendWindowFull {
+            self.upstreamLeg.pause(.windowFull)
+            self.noteWindow()
+        } else {
+            self.resumeUpstream()
+            self.deliverReady()
+        }
     }
 }
 

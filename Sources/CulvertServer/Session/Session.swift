@@ -10,6 +10,7 @@ struct SessionFacts {
     /// Of the request that opened it: what a reload looks at again.
     var host: String?
     var origins: [String]
+    var jwtRules: JWTClaimRules?
 }
 
 /// One client, however attached, and its upstream: drives the state machine with what the legs and polls bring.
@@ -116,7 +117,8 @@ final class Session: LegDelegate {
         self.clientLeg?.start(delegate: self)
         // The upstream may have taken its time, and the configuration changed, the token died or the server was taken
         // down meanwhile.
-        self.adopt(self.state.rules, haveJWTRulesChanged: false)
+        let jwtRules = self.state.rules.config.authentication.jwt?.rules
+        self.adopt(self.state.rules, haveJWTRulesChanged: self.facts.jwtRules != jwtRules)
         if self.lease.server.state == .down {
             self.dismiss(EdgeUpstreams.takenDown, upstreamReason: EdgeUpstreams.takenDown.reason)
         }
@@ -144,6 +146,10 @@ final class Session: LegDelegate {
     /// Without a word.
     func cut() {
         self.closingDeadline = nil
+        // A Close that waits for the end of a message can still be said at the end of a frame.
+        for leg in [self.clientLeg, self.upstreamLeg] {
+            if let leg, leg.scanner.isAtFrameBoundary { self.giveUpMessage(of: leg) }
+        }
         let actions = self.machine.close(.deadline)
         if actions.cutClient { self.clientLeg?.abort() }
         if actions.cutUpstream { self.upstreamLeg.abort() }
@@ -309,10 +315,7 @@ final class Session: LegDelegate {
     private func end() {
         guard !self.isEnded else { return }
         self.isEnded = true
-        if !self.isPolled {
-            self.timer?.cancel()
-            self.timer = nil
-        }
+        if !self.isPolled { self.stopTimer() }
         self.place.release()
         self.lease.release()
         self.accountMemory()
@@ -323,6 +326,11 @@ final class Session: LegDelegate {
     }
 
     // MARK: - time
+
+    func stopTimer() {
+        self.timer?.cancel()
+        self.timer = nil
+    }
 
     /// One timer for everything that waits; moved earlier when need be, otherwise it looks again when it fires.
     func arm() {

@@ -102,7 +102,8 @@ extension GateHandler {
                 sender: .server, messageLimit: limit,
                 fragmentLimit: self.state.rules.config.limits.session.fragments))
         let session = Session(
-            facts: self.edge.facts(admission, head: head, path: base, address: address, state: self.state),
+            facts: self.edge.facts(
+                admission, head: head, path: base, address: address, jwtRules: self.jwtRules, state: self.state),
             credential: admission.credential, edge: self.edge, state: self.state, clientLeg: nil, upstreamLeg: leg,
             lease: connection.lease, place: place)
         do {
@@ -157,6 +158,8 @@ extension GateHandler {
             return
         }
         self.pendingPoll = PendingPoll(id: id, ticket: ticket)
+        // It waits for messages now, and is no handshake any more.
+        self.endHandshake()
         let known = self.edge.onLoop(of: id) { state in
             state.handle(request, id: id) { answer in
                 if loop.inEventLoop {

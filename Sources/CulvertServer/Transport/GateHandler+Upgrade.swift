@@ -80,7 +80,8 @@ extension GateHandler {
                     fragmentLimit: self.state.rules.config.limits.session.fragments))
         }
         let session = Session(
-            facts: self.edge.facts(admission, head: head, path: path, address: address, state: self.state),
+            facts: self.edge.facts(
+                admission, head: head, path: path, address: address, jwtRules: self.jwtRules, state: self.state),
             credential: admission.credential, edge: self.edge, state: self.state, clientLeg: leg(.client),
             upstreamLeg: leg(.server), lease: connection.lease, place: place)
         do {
@@ -90,8 +91,16 @@ extension GateHandler {
             let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: response)
             context.write(self.wrapOutboundOut(.head(head)), promise: nil)
             context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
+            let state = self.state
+            state.starting += 1
+            defer { state.starting -= 1 }
             let ready = try session.clientLeg.map { try self.replace(by: $0, in: context) }
-            ready?.assumeIsolated().whenComplete { _ in session.start() }
+            // Counted twice until the first is given back.
+            state.starting += 1
+            ready?.assumeIsolated().whenComplete { _ in
+                session.start()
+                state.starting -= 1
+            }
         } catch {
             connection.channel.close(promise: nil)
             context.close(promise: nil)

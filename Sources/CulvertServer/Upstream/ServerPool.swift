@@ -205,7 +205,8 @@ final class ServerPool: Sendable {
             return number
         }
         guard let number = joined else {
-            promise.fail(Self.full("no server takes a session, and as many wait as may"))
+            let isClosed = self.line.withLock(\.isClosed)
+            promise.fail(isClosed ? .superseded : Self.full("no server takes a session, and as many wait as may"))
             return promise.futureResult
         }
         // Room that was made before it stood in line was not made for it.
@@ -256,6 +257,8 @@ final class ServerPool: Sendable {
     func start() {
         for server in self.servers { server.adopt(self.ejection, isChecked: self.isChecked) }
         self.door.set(self)
+        // Places that were given back while this one was not known.
+        self.serveWaiting()
     }
 
     /// Nobody waits any more, and nobody will: those who did may try the next pool, if there is one.
@@ -294,7 +297,10 @@ final class PlaceInLine {
     private(set) var isGone = false
 
     /// - Parameter onLeave: nil when it waits no longer.
-    fileprivate func stand(_ onLeave: (() -> Void)?) { self.onLeave = onLeave }
+    fileprivate func stand(_ onLeave: (() -> Void)?) {
+        self.onLeave = onLeave
+        if self.isGone { self.leave() }
+    }
 
     /// The client is gone.
     func leave() {

@@ -10,13 +10,15 @@ struct UpstreamFailure: Error {
     /// No server takes a session, for its limit or by the operator's word: 503.
     var isFull = false
     var isSuperseded = false
+    /// Nobody is left to be told.
+    var isClientGone = false
     /// For the log; the client is told no more than that it failed.
     var reason: String
 
     /// It waited in line under a configuration that is no more.
     static let superseded = UpstreamFailure(isTimeout: false, isFull: true, isSuperseded: true, reason: "stopping")
 
-    static let clientGone = UpstreamFailure(isTimeout: false, reason: "client gone")
+    static let clientGone = UpstreamFailure(isTimeout: false, isClientGone: true, reason: "client gone")
 }
 
 /// Dials an upstream on the loop of the client that wants it.
@@ -67,9 +69,11 @@ final class UpstreamConnector: Sendable {
         self.checker?.start(on: group)
     }
 
+    func stopChecks() { self.checker?.stop() }
+
     /// Ends what goes on beside the sessions, which stay: checks, a rebalance, and the wait of who stands in line.
     func stop() {
-        self.checker?.stop()
+        self.stopChecks()
         _ = self.rebalancer.stop()
         self.pool.stop()
     }

@@ -48,7 +48,13 @@ final class AdminHandler: ChannelInboundHandler {
         case .end:
             guard let head = self.head else { return }
             self.isBusy = true
-            if self.isOverLimit {
+            if self.requests.isRetired {
+                // Nothing is done on a connection of before that the next process would not know of.
+                var last = head
+                last.headers.replaceOrAdd(name: "Connection", value: "close")
+                self.write(
+                    .problem(503, "moved", "Ask again on a new connection.", headers: ["Retry-After": "0"]), to: last)
+            } else if self.isOverLimit {
                 self.write(.problem(413, "body_too_large", "The body has at most \(self.bodyLimit) bytes."), to: head)
             } else {
                 self.answer(head)

@@ -64,6 +64,7 @@ package struct AdminServer: Sendable {
     ///
     /// - Parameter isHandedOver: another process listens there now.
     package func shutdown(isHandedOver: Bool) async {
+        self.requests.retire()
         try? await self.channel.close().get()
         let end = NIODeadline.now() + Self.lastAnswers
         while self.requests.count > 0, .now() < end { try? await Task.sleep(for: .milliseconds(5)) }
@@ -74,9 +75,13 @@ package struct AdminServer: Sendable {
 /// Requests of the admin API that are not answered yet.
 final class RequestCount: Sendable {
     private let value = Atomic<Int>(0)
+    private let retired = Atomic<Bool>(false)
 
     var count: Int { self.value.load(ordering: .relaxed) }
     func begin() { self.value.wrappingAdd(1, ordering: .relaxed) }
+    /// Whether requests that still come, on connections that were kept, are another process's.
+    var isRetired: Bool { self.retired.load(ordering: .relaxed) }
+    func retire() { self.retired.store(true, ordering: .relaxed) }
     func end() { self.value.wrappingSubtract(1, ordering: .relaxed) }
 }
 

@@ -21,14 +21,15 @@ extension TokenDesk {
     /// - Parameter revocations: those of JWTs that hold now.
     /// - Returns: those that hold then.
     package func readAgain(revocations: [JWTRevocation]) async throws(DeskError) -> [JWTRevocation] {
+        // All of it first: what is noted as known must be told.
         let stored = try self.reading { () throws(StoreError) in try self.store.entries() }
-        var changes = self.replaceMinted(stored)
         let current = try self.jwtRevocations()
+        let keys = try self.reading { () throws(StoreError) in try self.store.jwtKeys() }
+        var changes = self.replaceMinted(stored)
         let targets = Set(current.map(\.target))
         changes += current.filter { !revocations.contains($0) }.map { .revokeJWT($0) }
         changes += revocations.filter { !targets.contains($0.target) }.map { .removeJWTRevocation($0.target) }
         if !changes.isEmpty { await self.publish(changes)() }
-        let keys = try self.reading { () throws(StoreError) in try self.store.jwtKeys() }
         self.jwtKeysVersion += 1
         await self.authority?.setStored(keys, version: self.jwtKeysVersion)
         return current

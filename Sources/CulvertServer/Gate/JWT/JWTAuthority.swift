@@ -67,20 +67,26 @@ package actor JWTAuthority {
             for source in sources { tasks.addTask { try await source.load() } }
             try await tasks.waitForAll()
         }
+        // Sets that are in use have been read like any other time.
+        await self.update()
         var keys = configured + self.stored
         for source in sources { keys += await source.keys ?? [] }
         return Prepared(
             rules: config.rules, configured: configured, sources: sources, change: Self.change(keys))
     }
 
+    /// What is asked of tokens from now on: before the event loops forget what they have verified.
+    package func adoptRules(_ prepared: Prepared) {
+        self.table.withLock { $0.rules = prepared.rules }
+    }
+
     /// From now on it is as was prepared. The event loops have been told.
     package func commit(_ prepared: Prepared) async {
         self.configured = prepared.configured
-        self.table.withLock {
-            $0.rules = prepared.rules
-            $0.sources = prepared.sources
-        }
+        self.table.withLock { $0.sources = prepared.sources }
         await self.update()
+        // What was prepared may have been overtaken by a key that came or went meanwhile.
+        if let publish = self.publish { await publish(self.changes)() }
         if self.publish != nil { self.readAgain() }
     }
 
