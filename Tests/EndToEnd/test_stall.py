@@ -116,12 +116,16 @@ def test_a_backend_that_reads_nothing_of_a_polled_session_ends_it(fresh_backend,
     edge = make_edge(fresh_backend.port, session="stall: 700ms", limits="handshake: 1s")
     with client(edge) as http:
         at = open_session(http, "/slow-reader")
-        status, number = 200, 0
-        while status == 200:
-            number += 1
+        status, number, seen = 200, 1, set()
+        end = time.monotonic() + 20
+        # What the system's own buffers take comes in gulps: a queue that was full may have room again for a while.
+        while status != 410:
             status = http.post(
                 at, content=batch(number, [bytes(512 << 10)]), headers={"Content-Type": BATCH}).status_code
-        assert status == 503
+            assert status in (200, 503, 410) and time.monotonic() < end
+            seen.add(status)
+            number += status == 200
+        assert 503 in seen
         _, _, _, close = unframe(http.get(at, headers={"Accept": BATCH}).content)
         assert close == (1013, "upstream too slow")
     assert ended(edge) == (1013, "culvert", "upstream too slow")

@@ -31,7 +31,7 @@ package struct FrameScanner: Sendable {
     private let validateText: Bool
 
     /// Payload bytes still to come of the current data frame.
-    private var remaining = 0
+    package private(set) var remaining = 0
     /// The current frame ends its message.
     private var isFinal = true
     /// A message has begun and its last frame not been seen.

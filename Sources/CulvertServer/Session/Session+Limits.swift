@@ -26,6 +26,9 @@ struct SessionLimitState {
 
 /// What an open session may do.
 extension Session {
+    /// Bytes of a frame that are still written to a side that takes nothing: as much as its queue holds at most.
+    private static let mostToStuckLeg = 512 * 1024
+
     private var configured: SessionLimits { self.state.rules.config.limits.session }
 
     /// Nothing but its own time ends the session; a reload's limits are seen within a period of `session.ping`.
@@ -166,15 +169,24 @@ extension Session {
         self.abandonStuckLegs()
     }
 
-    /// The session closes. A side whose queue is full while a message is amid its way there gets no Close: the rest of
-    /// the message would have to go before it, into that queue. The other side was not read for its sake, and now is for
-    /// its own Close.
+    /// The session closes. The other side was not read for the slow one's sake, and now is for its own Close; what is
+    /// left of its frame still goes to the slow one, in front of the Close that it may yet read, if that is not much.
     func abandonStuckLegs() {
-        for leg in [self.clientLeg, self.upstreamLeg] {
-            if let leg, !leg.isWritable, leg.wantsBoundary { leg.abort() }
+        if let client = self.clientLeg {
+            self.abandon(client, behind: self.upstreamLeg)
+            self.abandon(self.upstreamLeg, behind: client)
+            client.resume(.peerNotWritable)
         }
-        self.clientLeg?.resume(.peerNotWritable)
         self.upstreamLeg.resume(.peerNotWritable)
+    }
+
+    private func abandon(_ leg: WebSocketLeg, behind source: WebSocketLeg) {
+        guard !leg.isWritable, leg.wantsBoundary else { return }
+        if source.scanner.isAtFrameBoundary {
+            self.giveUpMessage(of: source)
+        } else if source.scanner.remaining > Self.mostToStuckLeg {
+            leg.abort()
+        }
     }
 
     // MARK: - time

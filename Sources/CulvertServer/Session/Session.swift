@@ -222,7 +222,7 @@ final class Session: LegDelegate {
     }
 
     /// At a frame's end: the message that a Close of ours waits for will not be ended.
-    private func giveUpMessage(of leg: WebSocketLeg) {
+    func giveUpMessage(of leg: WebSocketLeg) {
         guard let other = self.other(than: leg), other.wantsBoundary else { return }
         other.flushWaiting()
         other.flush()
