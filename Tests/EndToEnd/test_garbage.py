@@ -23,8 +23,14 @@ def resume():
 
 
 @pytest.fixture
-def edge(backend, make_edge, resume):
-    edge = make_edge(backend.port, limits="handshake: 500ms", session=f"resume: {resume}, buffer: 64KiB")
+def handshake():
+    """Soon, for what does not come to its end."""
+    return "500ms"
+
+
+@pytest.fixture
+def edge(backend, make_edge, resume, handshake):
+    edge = make_edge(backend.port, limits=f"handshake: {handshake}", session=f"resume: {resume}, buffer: 64KiB")
     yield edge
     assert edge.process.poll() is None, edge.text[-2000:]
     assert knock(edge, "websocket", token=TOKEN).status == 101
@@ -130,7 +136,9 @@ def test_broken_answers_and_frames_from_upstreams(make_edge, transport):
         connection.shutdown(socket.SHUT_WR)
 
     backend = ScriptedBackend(script)
-    edge = make_edge(backend.port, limits="handshake: 300ms", session="resume: 300ms")
+    server = f'{{ servers: [ {{ url: "ws://127.0.0.1:{backend.port}" }} ], handshake_timeout: 300ms }}'
+    # Of the clients here none is slow but for the machine's sake.
+    edge = make_edge(0, upstream=server, limits="handshake: 3s", session="resume: 300ms")
     with httpx.Client(base_url=edge.https, verify=edge.ssl) as http:
         def work(n):
             if transport == "long-poll":
@@ -153,8 +161,9 @@ def test_broken_answers_and_frames_from_upstreams(make_edge, transport):
 JSON = b'{"ack":0,"first":1,"messages":[{"text":"h\\u00e9"},{"binary":"AAEC/w=="}],"close":{"code":1000,"reason":"x"}}'
 
 
-# Late enough that a session that has ended is still known as one (410) when a slow machine comes back to it.
-@pytest.mark.parametrize("resume", ["60s"])
+# Late enough that a session that has ended is still known as one (410) when a slow machine comes back to it, and that
+# a slow client's request is not cut off.
+@pytest.mark.parametrize("resume, handshake", [("60s", "10s")])
 def test_broken_batches(edge):
     with client(edge) as http:
         def work(n):

@@ -120,7 +120,7 @@ def test_the_upstreams_refusal_is_the_answer(http):
 
 
 def test_a_slow_upstream_is_504(backend, make_edge):
-    edge = make_edge(backend.port, limits="handshake: 300ms")
+    edge = make_edge(backend.port, limits="handshake: 1s")
     with client(edge) as http:
         assert http.post("/slow/_poll").status_code == 504
 

@@ -102,7 +102,7 @@ def test_an_unreachable_upstream_is_502(make_edge):
 
 
 def test_a_slow_upstream_is_504(backend, make_edge):
-    assert status_of(make_edge(backend.port, limits="handshake: 300ms"), "/slow") == 504
+    assert status_of(make_edge(backend.port, limits="handshake: 1s"), "/slow") == 504
 
 
 def test_application_pings_pass_and_ours_disturb_nobody(backend, make_edge):

@@ -74,7 +74,7 @@ def test_a_long_refusal_is_cut(scripted, transport):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_refusal_that_never_ends_is_504(scripted, transport):
-    edge, _ = scripted(reply("HTTP/1.1 500 Oh\nContent-Length: 10\n\nhalf"), limits="handshake: 300ms")
+    edge, _ = scripted(reply("HTTP/1.1 500 Oh\nContent-Length: 10\n\nhalf"), limits="handshake: 1s")
     assert knock(edge, transport, "/open").status == 504
 
 
