@@ -6,6 +6,8 @@ import socket
 import struct
 import threading
 
+from kit.script import listen
+
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 LOCAL = {"v1": b"PROXY UNKNOWN\r\n", "v2": SIGNATURE + b"\x20\x00\x00\x00"}
 
@@ -64,17 +66,8 @@ class HeaderReader:
     def __init__(self, backend_port):
         self.headers, self.errors = [], []
         self.backend_port = backend_port
-        self.server = socket.create_server(("127.0.0.1", 0))
+        self.server = listen(self._serve)
         self.port = self.server.getsockname()[1]
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self):
-        while True:
-            try:
-                connection, _ = self.server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
         connection.settimeout(30)

@@ -17,6 +17,22 @@ def switching(head, more=""):
             f"Sec-WebSocket-Accept: {accept_key(head)}\r\n{more}\r\n").encode()
 
 
+def listen(serve):
+    """A listening socket, each of whose connections is given to `serve` on a thread of its own until it is closed."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def run():
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=run, daemon=True).start()
+    return server
+
+
 class ScriptedBackend:
     """Runs `script(connection, head)` for each request; `sent` is what came behind the request until its end."""
 
@@ -24,17 +40,8 @@ class ScriptedBackend:
         self.script = script
         self.heads, self.sent, self.errors = [], b"", []
         self.ended = threading.Event()
-        self.server = socket.create_server(("127.0.0.1", 0))
+        self.server = listen(self._serve)
         self.port = self.server.getsockname()[1]
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self):
-        while True:
-            try:
-                connection, _ = self.server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
         with connection:
