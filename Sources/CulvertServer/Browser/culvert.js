@@ -39,8 +39,8 @@ const encode = (ack, first, items) => {
   put64(8, first);
   let at = 16;
   for (const { opcode, payload, size } of items) {
-    view.setUint8(at, 128 | opcode);
-    view.setUint8(at + 1, size < 126 ? size : size < 65536 ? 126 : 127);
+    bytes[at] = opcode;
+    bytes[at + 1] = size < 126 ? size : size < 65536 ? 126 : 127;
     at += 2;
     if (size > 65535) {
       put64(at, size);
@@ -60,7 +60,7 @@ const decode = (buffer) => {
   const view = new DataView(buffer);
   const get64 = (at) => {
     const value = Number(view.getBigUint64(at));
-    if (value > Number.MAX_SAFE_INTEGER) throw failure("bad batch");
+    if (value >= 2 ** 53) throw failure("bad batch");
     return value;
   };
   const batch = { ack: get64(0), first: get64(8), messages: [] };
@@ -69,10 +69,10 @@ const decode = (buffer) => {
     const opcode = view.getUint8(at);
     let size = view.getUint8(at + 1);
     at += 2;
-    if (size === 127) {
+    if (size > 126) {
       size = get64(at);
       at += 8;
-    } else if (size === 126) {
+    } else if (size > 125) {
       size = view.getUint16(at);
       at += 2;
     }
@@ -92,11 +92,6 @@ const decode = (buffer) => {
 class Lane {
   aborter = new AbortController();
 
-  constructor(core, kind, resolve, reject) {
-    Object.assign(this, { core, kind, name: kind, resolve, reject });
-    core.lanes.add(this);
-  }
-
   ready() {
     if (this.isReady) return;
     this.isReady = true;
@@ -104,7 +99,7 @@ class Lane {
     this.resolve();
   }
 
-  drop(error) {
+  drop(error = failure("closed")) {
     const { core } = this;
     if (!core.lanes.delete(this)) return;
     this.isGone = true;
@@ -114,6 +109,7 @@ class Lane {
     this.reject(error);
     if (core.lane !== this) return;
     core.lane = null;
+    core.reconnects += 1;
     core.tell(error.message);
     core.seek(error);
   }
@@ -130,16 +126,16 @@ class Lane {
 // A WebSocket whose messages are batches. The first, which the edge answers at once, is empty: the lane has then been
 // seen to work both ways, and the answer says from where to go on.
 class SocketLane extends Lane {
+  kind = "websocket";
+
   async start() {
     const { core } = this;
-    const ws = core.session
-      ? this.connect(core.at("/socket"), "culvert.v1")
-      : this.connect(core.base + core.search, "culvert.v1", ...core.protocols);
+    const ws = this.connect(core.at("/socket"), "culvert.v1", ...core.protocols);
     ws.onopen = () => core.session && this.ask();
     ws.onmessage = ({ data }) => {
       if (this.isGone) return;
       try {
-        if (data.big) {
+        if (typeof data === "string") {
           this.info = JSON.parse(data);
           this.ask();
         } else this.take(data);
@@ -148,10 +144,10 @@ class SocketLane extends Lane {
       }
     };
     ws.onclose = ({ code, reason }) => {
-      const more = [1002, 1003, 1007, 1009, 4404].includes(code)
-        ? { end: 1006 }
-        : code > 3999 && ![4408, 4409].includes(code) && { end: code, status: 401, isClean: true };
-      this.drop(failure(reason || "WebSocket closed: " + code, more));
+      let more;
+      if (/^100[2379]|4404/.test(code)) more = { end: 1006 };
+      else if (code > 3999 && !/440[89]/.test(code)) more = { end: code, status: 401, isClean: true };
+      this.drop(failure(reason || "WebSocket closed", more));
     };
   }
 
@@ -164,7 +160,7 @@ class SocketLane extends Lane {
       core.latency = Date.now() - this.asked;
     }
     if (!this.isReady) {
-      if (!core.session) core.begin(this.info, this);
+      if (!core.session) core.begin(this.info);
       this.watch = setInterval(() => {
         if (!this.isHeard) this.ask();
         this.isHeard = false;
@@ -209,21 +205,19 @@ class SocketLane extends Lane {
       this.sent = items.pop().end;
     }
   }
-
-  acknowledge() {
-    this.say([], this.core.received + 1);
-  }
 }
 
 // Requests: one GET that waits for messages, and one POST at a time.
 class PollLane extends Lane {
+  kind = "polling";
+
   async start() {
     const { core } = this;
     if (core.session) await this.post([]);
     else {
       const { protocols } = core;
-      const answer = await core.request(this, core.base + core.search, "POST", JSON.stringify({ protocols }));
-      core.begin(JSON.parse(decoder.decode(answer)), this);
+      const answer = await core.request(this, core.at(""), "POST", JSON.stringify({ protocols }));
+      core.begin(JSON.parse(decoder.decode(answer)));
     }
     this.ready();
     while (!this.isGone) {
@@ -241,7 +235,7 @@ class PollLane extends Lane {
     core.take(decode(answer), this);
     core.latency = Date.now() - began;
     if (!items.includes(core.queue[0])) return;
-    if (core.queue[0].opcode < 8) throw failure("not taken");
+    if (core.queue[0].opcode < 136) throw failure("not taken");
     // A Close has no number; it comes back in the answer to the GET.
     core.queue = [];
   }
@@ -259,18 +253,12 @@ class PollLane extends Lane {
   ask() {
     this.core.attempt(this.kind).catch((error) => this.drop(error));
   }
-
-  // An acknowledgement would be answered with an error, which consoles show.
-  acknowledge() {
-    const { core } = this;
-    if (core.readyState < 2) core.request({}, core.at(""), "DELETE").catch(() => {});
-  }
 }
 
 // The browser's own WebSocket to the URL itself, for `resume: false`. It cannot be asked whether a box on the way lets
 // its frames through, so another is, before.
 class PlainLane extends Lane {
-  name = "plain";
+  kind = "plain";
 
   async start() {
     const { core } = this;
@@ -286,7 +274,7 @@ class PlainLane extends Lane {
     const ws = this.connect(core.url, ...core.protocols);
     ws.onopen = () => {
       core.extensions = ws.extensions;
-      core.begin({ protocol: ws.protocol.replace(/^culvert.auth$/, "") }, this);
+      core.begin({ protocol: ws.protocol.replace("culvert.auth", "") });
       this.ready();
     };
     ws.onmessage = ({ data }) => core.deliver(data);
@@ -328,36 +316,40 @@ class Core {
   constructor(socket, { href, origin, pathname, search }, protocols, options) {
     Object.assign(this, options, { socket, url: href, origin, search, protocols, key: "culvert:" + origin });
     this.base = (origin + pathname).replace(/^ws/, "http").replace(/\/$/, "") + "/_poll";
-    const on = (run, ...types) => types.forEach((type) => addEventListener(type, run, { signal: this.life.signal }));
-    const awake = () => {
-      if (isHidden()) return;
-      this.isAway = false;
-      this.wake?.();
-      this.lane?.ask?.();
-    };
-    const leave = ({ persisted }) => {
+    const on = (type, run) => addEventListener(type, run, { signal: this.life.signal });
+    for (const type of ["online", "pageshow", "visibilitychange"]) {
+      on(type, () => {
+        if (isHidden()) return;
+        this.isAway = false;
+        this.wake?.();
+        this.lane?.ask?.();
+      });
+    }
+    on("pagehide", ({ persisted }) => {
       // A page that may come back keeps its session, but no connection: with one it would not be kept.
       this.isAway = persisted;
-      if (persisted) this.lane?.drop(failure("page hidden"));
+      if (persisted) this.lane?.drop();
       else if (this.session) {
-        const form = new URLSearchParams(this.secret && { access_token: this.secret });
-        navigator.sendBeacon(this.at("/close?code=1001"), form);
+        this.leave();
         this.end(1001, "page left");
       }
-    };
-    on(awake, "online", "pageshow", "visibilitychange");
-    on(leave, "pagehide");
+    });
     this.seek();
   }
 
   // --- addresses and requests
 
   at(suffix) {
-    return this.base + "/" + this.session + suffix;
+    return this.base + (this.session ? "/" + this.session + suffix : this.search);
   }
 
   withToken(address) {
-    return this.query ? address + (address.includes("?") ? "&" : "?") + this.query : address;
+    return this.tokenIn === "query" ? address + (address.includes("?") ? "&" : "?") + this.form : address;
+  }
+
+  // A beacon is sent though the page goes; it can have no header.
+  leave() {
+    navigator.sendBeacon?.(this.at("/close?code=1001"), this.form);
   }
 
   // The body of a successful answer. Within a session only the edge's own words count: what else answers is a box on
@@ -368,21 +360,21 @@ class Core {
       const headers = { Accept: "application/vnd.culvert.batch" };
       if (body) headers["Content-Type"] = headers.Accept;
       if (this.bearer) headers.Authorization = "Bearer " + this.bearer;
-      const init = { method, body, headers, cache: "no-store", credentials: "include", signal: lane.aborter?.signal };
-      const timer = setTimeout(() => lane.drop?.(failure("no answer")), session ? this.info.hold * 1000 + 10000 : 30000);
+      const init = { method, body, headers, cache: "no-store", credentials: "include", signal: lane.aborter.signal };
+      const timer = setTimeout(() => lane.drop(failure("no answer")), (this.info?.hold + 10 || 30) * 1000);
       try {
         const response = await fetch(this.withToken(address), init);
         const { status } = response;
         const answer = await response.arrayBuffer();
         if (response.ok) return answer;
-        const isOurs = response.headers.get("Content-Type") === "application/problem+json";
-        if (session ? !isOurs : status < 400) throw failure("HTTP " + status);
+        const isOurs = /problem/.test(response.headers.get("Content-Type"));
+        if (session && !isOurs) throw failure("HTTP " + status);
         if (!session || ![408, 429, 503].includes(status)) {
           const { code, reason, detail } = isOurs ? JSON.parse(decoder.decode(answer)) : {};
           const end = session && status === 404 ? 1006 : code || 4000 + status;
           throw failure(reason || detail || response.statusText, { status, end, isClean: session && code });
         }
-        lane.ready?.();
+        lane.ready();
         await sleep((response.headers.get("Retry-After") || 1) * 1000);
       } finally {
         clearTimeout(timer);
@@ -395,13 +387,8 @@ class Core {
   async renew() {
     const { token } = this;
     const secret = token?.call ? await token() : token;
-    const isQuery = this.tokenIn === "query";
-    this.secret = secret;
-    this.bearer = !isQuery && secret;
-    this.query = isQuery && secret && "access_token=" + encodeURIComponent(secret);
-    try {
-      this.expire(JSON.parse(atob(secret.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))).exp - Date.now() / 1000);
-    } catch {}
+    this.form = new URLSearchParams(secret ? { access_token: secret } : "");
+    this.bearer = this.tokenIn !== "query" && secret;
   }
 
   // Plans the next token, for which a fifth of the time, and a second at least, is left.
@@ -409,8 +396,8 @@ class Core {
     if (seconds > 0) this.expiry = Date.now() + seconds * 1000;
     clearTimeout(this.renewer);
     const left = this.expiry - Date.now();
-    if (!(left > 0) || !this.token?.call || this.isEnded) return;
-    this.renewer = setTimeout(() => this.refresh(), Math.max(1000, Math.min(left * 0.8, left - 1000, 2e9)));
+    const time = Math.max(1000, Math.min(left * 0.8, left - 1000, 2e9));
+    if (left > 0 && this.token?.call && !this.isEnded) this.renewer = setTimeout(() => this.refresh(), time);
   }
 
   async refresh() {
@@ -436,29 +423,29 @@ class Core {
   }
 
   // Resolves when a lane of that kind has taken over.
-  async attempt(kind, patience = this.timeout) {
+  async attempt(kind, time = this.timeout) {
     await this.renew();
-    let timer;
+    if (this.isEnded) return;
     await new Promise((resolve, reject) => {
       const Kind = kind === "polling" ? PollLane : this.resume ? SocketLane : PlainLane;
-      const lane = new Kind(this, kind, resolve, reject);
-      const drop = (error) => lane.drop(error);
-      if (this.isEnded) drop();
-      else lane.start().catch(drop);
-      timer = setTimeout(drop, patience, failure("timed out"));
-    }).finally(() => clearTimeout(timer));
+      const lane = Object.assign(new Kind(), { core: this, resolve, reject });
+      this.lanes.add(lane);
+      lane.start().catch((error) => lane.drop(error));
+      setTimeout(() => lane.isReady || lane.drop(failure("timed out")), time);
+    });
   }
 
   // Finds the first lane, or the next for one that was lost to an error: each transport once, what is known to work
   // first, and again.
   async seek(error) {
-    const { token, timeout } = this;
     const deadline = Date.now() + this.info?.resume * 1000;
     // One that was lost at once is not replaced at once, lest it goes round and round.
-    for (let tries = Date.now() - this.since < 1000 ? 2 : 0; ; tries += 1) {
-      if (error) {
+    let tries = Date.now() - this.since < 1000 ? 2 : 0;
+    let order = [];
+    while (!this.lane && !this.isEnded) {
+      if (error && !order.length) {
         // A dead token may be followed by a better one, once.
-        const isFinal = error.end && !(token?.call && [401, 403].includes(error.status));
+        const isFinal = error.end && !(this.token?.call && /40[13]/.test(error.status));
         if (!this.session || this.denial || isFinal || (Date.now() > deadline && !this.isAway)) {
           const { end = 1006, message, isClean } = this.denial || error;
           const prefix = end !== 1006 ? "" : this.session ? "session lost: " : "no transport got through: ";
@@ -473,28 +460,26 @@ class Core {
             if (!this.isAway) setTimeout(resolve, isOffline ? deadline - Date.now() : time);
           });
         }
+        tries += 1;
       }
-      const known = this.known();
-      const order = [...this.transports].sort((a, b) => (b === known) - (a === known));
-      while (order.length) {
-        if (this.isEnded || this.lane) return;
-        try {
-          await this.attempt(order.shift(), order.length ? timeout : 15000);
-          if (error) this.reconnects += 1;
-          return;
-        } catch (failed) {
-          error = failed;
-          if (error.end) break;
-        }
+      if (!order.length) {
+        const known = this.known();
+        order = [...this.transports].sort((a, b) => (b === known) - (a === known));
       }
-      if (this.isEnded || this.lane) return;
+      try {
+        await this.attempt(order.shift(), order.length ? this.timeout : 15000);
+      } catch (failed) {
+        error = failed;
+        if (error.end) order = [];
+      }
     }
   }
 
-  begin(info, lane) {
+  begin(info) {
     const { session, protocol, expires } = info;
-    Object.assign(this, { info, session, protocol: protocol || "" });
-    if (!this.resume) this.transports = [lane.kind];
+    Object.assign(this, { info, session, protocol: protocol || "", protocols: [] });
+    // Without `resume` no lane is replaced by one of another kind.
+    if (!this.resume) this.transports = ["polling"];
     this.expire(expires);
     task(() => {
       if (this.readyState) return;
@@ -508,7 +493,7 @@ class Core {
     this.lane = lane;
     this.denial = null;
     this.since = Date.now();
-    before?.drop(failure("replaced"));
+    before?.drop();
     try {
       store[this.key] = JSON.stringify({ transport: lane.kind, until: this.since + this.remember });
     } catch {}
@@ -518,14 +503,14 @@ class Core {
   }
 
   tell(reason) {
-    const detail = { lane: this.lane && this.lane.name, reason };
+    const detail = { lane: this.lane && this.lane.kind, reason };
     task(() => this.emit(new CustomEvent("lane", { detail })));
   }
 
   // While polled: tries from time to time whether a WebSocket has become possible. The polls go on meanwhile.
   climb(time) {
     clearTimeout(this.climber);
-    if (this.lane?.kind !== "polling" || !this.resume || this.transports[0] !== "websocket") return;
+    if (this.lane?.kind !== "polling" || this.transports[0] !== "websocket") return;
     this.climber = setTimeout(() => {
       if (isHidden()) this.climb(time);
       else this.attempt("websocket").catch(() => this.climb(Math.min(time * 2, 300000)));
@@ -539,9 +524,10 @@ class Core {
     return this.total - Math.max(this.done, lane?.sent || 0) + (lane?.ws?.bufferedAmount || 0);
   }
 
-  send(opcode, payload, size, data) {
+  send(opcode, payload, data) {
     const { lane } = this;
-    if (lane?.name === "plain") return lane.ws.send(data);
+    const size = payload ? payload.length : data.size;
+    if (lane?.kind === "plain") return lane.ws.send(data);
     this.total += size;
     if (this.readyState > 1) return;
     if (size > this.info.max_message) return this.close(1009, []);
@@ -550,7 +536,7 @@ class Core {
     this.queue.push(item);
     if (!lane && this.bufferedAmount > this.maxBuffered) return this.end(1006, "send buffer full");
     const flush = () => this.lane?.flush();
-    if (payload) return queueMicrotask(flush);
+    if (payload) return task(flush);
     // A Blob is read while others wait behind it.
     const read = (buffer) => {
       item.payload = new Uint8Array(buffer);
@@ -565,9 +551,9 @@ class Core {
     this.readyState = 2;
     if (!readyState) return this.end(1006, "closed before it was open");
     if (reason.length) code ||= 1000;
-    if (lane?.name === "plain") return lane.ws.close(...(code ? [code, decoder.decode(reason)] : []));
+    if (lane?.kind === "plain") return lane.ws.close(...(code ? [code, decoder.decode(reason)] : []));
     const payload = code ? [code >> 8, code & 255, ...reason] : [];
-    this.queue.push({ opcode: 8, payload, size: payload.length, end: this.total });
+    this.queue.push({ opcode: 136, payload, size: payload.length, end: this.total });
     lane?.flush();
   }
 
@@ -584,7 +570,7 @@ class Core {
   }
 
   take({ ack, first, messages, close }, lane) {
-    while (this.acked < ack && this.queue[0]?.opcode < 8) {
+    while (this.acked < ack && this.queue[0]?.opcode < 136) {
       this.acked += 1;
       this.done = this.queue.shift().end;
     }
@@ -598,14 +584,16 @@ class Core {
     }
     // The Close of a session that ended long ago has the number 0.
     if (!close || (first && first !== this.received + 1)) return;
-    lane.acknowledge();
+    // A poll's acknowledgement would be answered with an error, which consoles show.
+    if (lane.say) lane.say([], this.received + 1);
+    else if (this.readyState < 2) this.leave();
     this.end(...close, true);
   }
 
   deliver(data) {
     task(() => {
       if (this.readyState > 1) return;
-      if (this.binaryType === "blob" && !data.big) data = new Blob([data]);
+      if (this.binaryType === "blob" && typeof data !== "string") data = new Blob([data]);
       this.emit(new MessageEvent("message", { data, origin: this.origin }));
     });
   }
@@ -623,7 +611,7 @@ class Core {
     clearTimeout(this.renewer);
     this.life.abort();
     this.wake?.();
-    for (const lane of this.lanes) lane.drop(failure("closed"));
+    for (const lane of this.lanes) lane.drop();
     task(() => {
       this.readyState = 3;
       if (!wasClean) this.emit(new Event("error"));
@@ -653,35 +641,34 @@ class CulvertSocket extends EventTarget {
   constructor(url, protocols = [], options) {
     super();
     if (!arguments.length) throw new TypeError("no URL");
-    let parsed = {};
     try {
-      parsed = new URL(url, globalThis.document?.baseURI || location);
-      parsed.protocol = parsed.protocol.replace("http", "ws");
+      url = new URL(url, globalThis.document?.baseURI || location);
+      url.protocol = url.protocol.replace("http", "ws");
     } catch {}
-    check(/^wss?:[^#]*$/.test(parsed.href), "bad URL");
+    check(/^wss?:[^#]*$/.test(url?.href), "bad URL");
     protocols = (Object(protocols) === protocols && protocols[Symbol.iterator] ? [...protocols] : [protocols]).map(String);
     const isToken = (name) => /^[!#-'*+\-.^_`|~\w]+$/.test(name);
     check(protocols.every(isToken) && new Set(protocols).size === protocols.length, "bad protocols");
     const transports = ["websocket", "polling"];
     const defaults = { WebSocket, fetch, transports, resume: true, timeout: 4000, remember: 600000, maxBuffered: 2 ** 24 };
-    cores.set(this, new Core(this, parsed, protocols, { ...defaults, ...new.target.defaults, ...options }));
+    cores.set(this, new Core(this, url, protocols, { ...defaults, ...new.target.defaults, ...options }));
   }
 
   send(data) {
     const core = cores.get(this);
     if (!arguments.length) throw new TypeError("no data");
+    const view = data instanceof ArrayBuffer ? new Uint8Array(data) : data;
     let payload;
-    let opcode = 2;
-    if (data instanceof ArrayBuffer) payload = new Uint8Array(data.slice());
-    else if (ArrayBuffer.isView(data)) {
-      if (!(data.buffer instanceof ArrayBuffer)) throw new TypeError("shared memory");
-      payload = new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
+    let opcode = 130;
+    if (ArrayBuffer.isView(view)) {
+      if (!(view.buffer instanceof ArrayBuffer)) throw new TypeError("shared memory");
+      payload = new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
     } else if (!(data instanceof Blob)) {
-      opcode = 1;
+      opcode = 129;
       payload = encoder.encode(`${data}`);
     }
     check(core.readyState, "still connecting", "InvalidStateError");
-    core.send(opcode, payload, payload ? payload.length : data.size, data);
+    core.send(opcode, payload, data);
   }
 
   close(code, reason) {
@@ -698,8 +685,8 @@ class CulvertSocket extends EventTarget {
   get culvert() {
     const core = cores.get(this);
     const { session = null, lane, sent, acked, received, reconnects, latency } = core;
-    const cut = () => core.lane?.drop(failure("cut"));
-    return { session, lane: lane && lane.name, sent, acked, received, reconnects, latency, cut };
+    const cut = () => core.lane?.drop();
+    return { session, lane: lane && lane.kind, sent, acked, received, reconnects, latency, cut };
   }
 }
 
