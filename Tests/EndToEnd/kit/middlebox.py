@@ -29,6 +29,9 @@ class Box:
             await self.finish.wait()
             self.server.close()
             self._reset_all()
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
 
         self.loop.run_until_complete(main())
 
@@ -133,7 +136,11 @@ class WebBox(Box):
                     behind = Source(up_reader)
                 up_writer.write(head + await client.exactly(length(head)))
                 if await first_of(self._answer(writer, behind, method), client.end()):
-                    await self._frames(client, writer, behind, up_writer)
+                    with contextlib.suppress(OSError, EOFError):
+                        await self._frames(client, writer, behind, up_writer)
+                    # Whoever ended it did so in order: so does the box.
+                    writer.close()
+                    await asyncio.wait_for(writer.wait_closed(), 10)
                     return
         finally:
             if behind:
