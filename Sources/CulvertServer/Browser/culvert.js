@@ -232,8 +232,9 @@ class PollLane extends Lane {
     const { core } = this;
     const began = Date.now();
     const answer = await core.request(this, core.at(""), "POST", encode(core.received, core.acked + 1, items));
-    core.take(decode(answer), this);
     core.latency = Date.now() - began;
+    if (answer) core.take(decode(answer), this);
+    else core.queue = [];
     if (!items.includes(core.queue[0])) return;
     if (core.queue[0].opcode < 136) throw failure("not taken");
     // A Close has no number; it comes back in the answer to the GET.
@@ -367,6 +368,8 @@ class Core {
         const { status } = response;
         const answer = await response.arrayBuffer();
         if (response.ok) return answer;
+        // Nothing is taken any more, but what was said before the end is still to be fetched.
+        if (session && body && status === 410) return;
         const isOurs = /problem/.test(response.headers.get("Content-Type"));
         if (session && !isOurs) throw failure("HTTP " + status);
         if (!session || ![408, 429, 503].includes(status)) {

@@ -26,12 +26,12 @@ def served_script():
 # What a test's own script finds in its page. `log` notes events in order; all promises fail after 40 s.
 KIT = """
 const within = (promise, what) => Promise.race([promise, new Promise((_, reject) =>
-  setTimeout(() => reject(new Error("timed out waiting for " + what)), 10000))]);
+  setTimeout(() => reject(new Error("timed out waiting for " + what)), 40000))]);
 const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
 const once = (target, type) => within(new Promise((resolve) =>
   target.addEventListener(type, resolve, { once: true })), type);
 const until = async (condition, what = String(condition)) => {
-  for (const end = Date.now() + 10000; !(await condition()); await pause(20)) {
+  for (const end = Date.now() + 40000; !(await condition()); await pause(20)) {
     if (Date.now() > end) throw new Error("timed out waiting for " + what);
   }
 };
