@@ -2,6 +2,7 @@
 
 import http.server
 import pathlib
+import re
 import shutil
 import ssl
 import threading
@@ -17,10 +18,25 @@ CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 SOURCE = pathlib.Path(__file__).parents[3] / "Sources/CulvertServer/Browser/culvert.js"
 
 
+# A string, a template, a regular expression, blanks, a word, or any other character.
+PARTS = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`|(?<=[(,=:?&|{}!>\s])/(?![/*])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\]|\\.)*\])+/'
+                   r"|\s+|[\w$#]+|.", re.S)
+
+
 def served_script():
-    """What the edge makes of the source: no lines that are comments, no indentation."""
-    lines = (line.lstrip() for line in SOURCE.read_text().splitlines())
-    return "".join(line + "\n" for line in lines if line and not line.startswith("//"))
+    """What the edge makes of the source: no comments, and no blanks that say nothing."""
+    lines = (line.strip() for line in SOURCE.read_text().splitlines())
+    parts = PARTS.findall("\n".join(line for line in lines if line and not line.startswith("//")))
+    out = ""
+    for part, following in zip(parts, [*parts[1:], "\n"]):
+        if not part.isspace():
+            out += part
+        elif "\n" in part and out[-1] not in "{([,;" and following[0] not in "})]":
+            out += "\n"
+        elif "\n" not in part and (
+                re.match(r"[\w$#]{2}", out[-1] + following[0]) or out[-1] == following[0] and out[-1] in "+-/"):
+            out += " "
+    return out + "\n"
 
 
 # What a test's own script finds in its page. `log` notes events in order; all promises fail after 40 s.
