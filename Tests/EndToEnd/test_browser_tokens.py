@@ -192,3 +192,42 @@ def test_what_a_function_gives_again_does_not_make_it_ask_without_end(page, jwt_
     page.run(OPEN, jwt_edge.wss + "/page", options("websocket"), [jwt(5)])
     page.wait("return s.readyState === 3", what="the end")
     assert page.run("return [globalThis.close.code, asked < 12]") == [4401, True]
+
+
+@pytest.mark.parametrize("transport", [*TRANSPORTS, "both"])
+def test_a_token_that_is_rotated_goes_on_with_the_next(page, page_edge, transport):
+    """Within the overlap: whoever connects anew shows the new secret, and the session is of that from then on."""
+    with Admin(page_edge) as admin:
+        token = admin.mint(subject="erin", routes=["/page"])
+        page.run("globalThis.secret = given[0]", token["secret"])
+        page.run("""
+            globalThis.s = new CulvertSocket(given[0], [], { ...given[1], token: () => secret });
+            globalThis.got = received(s);
+            await opened(s);
+        """, page_edge.wss + "/page", options(transport))
+        rotated = admin.rotate(token, overlap="3s")
+    page.run("""
+        secret = given[0];
+        s.culvert.cut();
+        for (const end = Date.now() + 5000; Date.now() < end; await pause(100)) s.send("a");
+        const { sent } = s.culvert;
+        await until(() => got.length === sent);
+    """, rotated["secret"])
+    assert page.run("return s.readyState") == 1
+
+
+@pytest.mark.parametrize("transport", [*TRANSPORTS, "both"])
+def test_a_token_that_has_died_takes_its_session_along(page, page_edge, transport):
+    """Rotated without an overlap: a better one that comes later is too late, and the reason is that of the first."""
+    with Admin(page_edge) as admin:
+        token = admin.mint(subject="frank", routes=["/page"])
+        page.run("globalThis.secret = given[0]", token["secret"])
+        page.run("""
+            globalThis.s = new CulvertSocket(given[0], [], { ...given[1], token: () => secret });
+            s.addEventListener("close", (event) => { globalThis.close = ended(event); });
+            await opened(s);
+        """, page_edge.wss + "/page", options(transport))
+        rotated = admin.rotate(token, overlap="0s")
+        page.run("secret = given[0]", rotated["secret"])
+    page.wait("return s.readyState === 3", what="the end")
+    assert page.run("return globalThis.close") == {"code": 4401, "reason": "token rotated", "wasClean": True}
