@@ -49,6 +49,7 @@ package struct SessionStateMachine: Sendable {
     package private(set) var finalFrame: CloseFrame?
     /// When the session ends unless a request of its client comes first.
     package private(set) var resumeDeadline: NIODeadline
+    package var sockets = SocketLanes()
     package var clientKeepalive = Keepalive()
     package var upstreamKeepalive = Keepalive()
 
@@ -176,6 +177,43 @@ package struct SessionStateMachine: Sendable {
         return PollBatch(ack: self.received, first: first, messages: messages, close: close)
     }
 
+    // MARK: - the WebSocket lane
+
+    /// What the lane has not been sent yet, as far as one envelope goes.
+    package mutating func takeForSocket() -> PollBatch? {
+        guard let lane = self.sockets.active, !lane.hasSentClose,
+            let batch = self.nextBatch(after: lane.sent)
+        else { return nil }
+        // Nothing is empty here: `first` is above 0.
+        self.sockets.active?.sent = batch.first &+ UInt64(batch.messages.count) &- 1
+        self.sockets.active?.told = batch.ack
+        self.sockets.active?.hasSentClose = batch.close != nil
+        return batch
+    }
+
+    /// An envelope that says no more than what has been received.
+    package mutating func acknowledgementForSocket() -> PollBatch? {
+        guard let lane = self.sockets.active else { return nil }
+        let received = self.received
+        self.sockets.active?.told = received
+        return PollBatch(ack: received, first: max(lane.sent, self.sendWindow.acknowledged) &+ 1)
+    }
+
+    /// The client has sent what this lane has not acknowledged.
+    package var owesAcknowledgement: Bool {
+        self.sockets.active.map { $0.told != self.received } ?? false
+    }
+
+    /// The last that the client has acknowledged.
+    package var acknowledged: UInt64 { self.sendWindow.acknowledged }
+
+    /// The lane is gone; the client has `resume` to come back.
+    package mutating func socketLost(_ generation: UInt64, now: NIODeadline) -> Bool {
+        guard self.sockets.lost(generation) else { return false }
+        self.touch(now: now)
+        return true
+    }
+
     // MARK: - from the client
 
     package enum OnBatch: Equatable, Sendable {
@@ -199,10 +237,12 @@ package struct SessionStateMachine: Sendable {
 
     // MARK: - time
 
-    /// Whether the client stayed away for `resume` with no poll parked.
+    /// Whether the client stayed away for `resume`, with no poll parked and no WebSocket.
     package func isAbandoned(now: NIODeadline) -> Bool {
-        self.isResumable && self.parked == nil && self.resumeDeadline <= now
+        self.isResumable && !self.hasLane && self.resumeDeadline <= now
     }
+
+    package var hasLane: Bool { self.parked != nil || self.sockets.active != nil }
 
     private mutating func touch(now: NIODeadline) {
         self.resumeDeadline = now + self.settings.resume

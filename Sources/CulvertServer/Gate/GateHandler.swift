@@ -235,8 +235,13 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         request.authorization = head.headers["authorization"]
         request.cookies = head.headers["cookie"]
         request.protocols = Handshake.listTokens(head.headers["sec-websocket-protocol"])
-        request.wantsUpgrade = wantsUpgrade && target == nil
+        request.wantsUpgrade = wantsUpgrade && target?.takesUpgrade ?? true
         request.isPoll = target != nil
+        if case .close? = target, let type = head.headers.first(name: "content-type"),
+            type.lowercased().hasPrefix("application/x-www-form-urlencoded")
+        {
+            request.form = String(buffer: body)
+        }
         if case .token? = target { request.isRefresh = true }
         request.preflightMethod = head.headers.first(name: "access-control-request-method")
         // The decoder has stopped behind a request to upgrade: refused, this connection can carry no other.
@@ -254,7 +259,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         /// Rather than being of a session that is open.
         var opens: Bool {
             switch self.target {
-            case nil, .open: true
+            case nil, .open, .probe: true
             default: false
             }
         }
@@ -269,7 +274,9 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         case .verify(let jwt): self.verify(jwt, request, arrival)
         case .admit(let admission):
             self.jwtRules = self.state.rules.config.authentication.jwt?.rules
-            if let target = arrival.target {
+            if let target = arrival.target, request.wantsUpgrade {
+                self.lane(target, head: arrival.head, admission: admission)
+            } else if let target = arrival.target {
                 self.poll(
                     target, head: arrival.head, query: admission.forwardQuery, body: arrival.body, admission: admission)
             } else {

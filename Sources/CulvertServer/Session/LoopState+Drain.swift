@@ -62,5 +62,6 @@ extension LoopState {
     func cut() {
         for session in Array(self.sessions.values) { session.cut() }
         for connection in Array(self.connections.values) { connection.cut() }
+        for lane in Array(self.lanes.values) { lane.cut() }
     }
 }

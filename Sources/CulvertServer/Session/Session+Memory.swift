@@ -40,6 +40,7 @@ extension Session {
             self.hasClientClosed = true
             self.machine.forfeit(frame)
             self.answerParked(.problem(.gone(frame)))
+            self.releaseLanes(frame)
         }
         self.dismiss(frame, upstreamReason: frame.reason)
         if self.isPolled { self.resumeUpstream() }
