@@ -165,8 +165,10 @@ package struct SessionStateMachine: Sendable {
             _ = self.sendWindow.acknowledge(self.sendWindow.lastSequence)
             return nil
         }
-        if case .beyond(let last) = self.sendWindow.acknowledge(ack) { return last }
-        return nil
+        switch self.sendWindow.acknowledge(ack) {
+        case .beyond(let last): return last
+        case .ok, .stale: return nil
+        }
     }
 
     private func nextBatch(after ack: UInt64) -> PollBatch? {
@@ -193,7 +195,7 @@ package struct SessionStateMachine: Sendable {
 
     /// An envelope that says no more than what has been received.
     package mutating func acknowledgementForSocket() -> PollBatch? {
-        guard let lane = self.sockets.active else { return nil }
+        guard let lane = self.sockets.active, !lane.hasSentClose else { return nil }
         let received = self.received
         self.sockets.active?.told = received
         return PollBatch(ack: received, first: max(lane.sent, self.sendWindow.acknowledged) &+ 1)
@@ -237,14 +239,17 @@ package struct SessionStateMachine: Sendable {
 
     // MARK: - time
 
-    /// Whether the client stayed away for `resume`, with no poll parked and no WebSocket.
+    /// Whether the client stayed away for `resume`, with no poll parked and no WebSocket; or, once the session has ended,
+    /// has taken nothing of it for so long: a lane that does not read keeps nothing alive.
     package func isAbandoned(now: NIODeadline) -> Bool {
-        self.isResumable && !self.hasLane && self.resumeDeadline <= now
+        self.isResumable && !self.isAttended && self.resumeDeadline <= now
     }
 
-    package var hasLane: Bool { self.parked != nil || self.sockets.active != nil }
+    /// Somebody is there, for whom the session needs no time of its own.
+    package var isAttended: Bool { self.parked != nil || (self.sockets.active != nil && !self.closing.isEnded) }
 
-    private mutating func touch(now: NIODeadline) {
+    /// The client was heard of.
+    package mutating func touch(now: NIODeadline) {
         self.resumeDeadline = now + self.settings.resume
     }
 }

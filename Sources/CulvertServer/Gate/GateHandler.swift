@@ -308,6 +308,12 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func endHandshake() { self.place = nil }
 
+    /// The connection goes on as something else that is no session yet.
+    func handOverPlace() -> ConnectionPlace? {
+        defer { self.place = nil }
+        return self.place
+    }
+
     /// For a session that the gate would let in; answers if there is none.
     func takePlace(_ admission: Admission, address: String) -> SessionPlace? {
         do throws(AdmissionDenial) {

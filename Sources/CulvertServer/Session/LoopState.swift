@@ -139,6 +139,7 @@ final class LoopState {
     /// Lets go of connections; the future is done when the last is closed.
     func stop() -> EventLoopFuture<Void> {
         for connection in Array(self.connections.values) { connection.drain() }
+        for lane in Array(self.lanes.values) { lane.goAway() }
         return self.when { state in
             state.connections.isEmpty && state.lanes.isEmpty && state.starting == 0
                 && state.sessions.values.allSatisfy(\.isEnded)

@@ -9,6 +9,8 @@ extension Session {
             respond(.problem(.gone(self.endFrame)))
             return
         }
+        // Who asks for it knows of it.
+        self.isConfirmed = true
         switch request.kind {
         case .receive(let ack): self.receive(ack: ack, ticket: request.ticket, respond: respond)
         case .send(let batch): self.send(batch, respond: respond)
@@ -25,7 +27,7 @@ extension Session {
         self.arm()
     }
 
-    private var endFrame: CloseFrame {
+    var endFrame: CloseFrame {
         self.machine.finalFrame ?? self.machine.closing.ending?.frame ?? CloseFrame(code: .normal)
     }
 
@@ -177,6 +179,7 @@ extension Session {
         self.isBuried = true
         self.stopTimer()
         let frame = self.endFrame
+        self.answerParked(.problem(.gone(frame)))
         self.releaseLanes(self.machine.isDelivered ? nil : frame)
         self.machine.forfeit(frame)
         self.accountMemory()

@@ -41,6 +41,8 @@ final class Session: LegDelegate {
     /// The WebSockets that are its lanes: the one in use, and one that has joined.
     var lane: AttachedLane?
     var joiningLane: AttachedLane?
+    /// Bytes that wait in the lane.
+    var laneHeld = 0
     /// When what the client has sent is acknowledged, with or without a message to go with it.
     var acknowledgeDeadline: NIODeadline?
     /// False until somebody is known to know of the session.
@@ -361,7 +363,7 @@ final class Session: LegDelegate {
         earliest = min(earliest, self.limitDeadline)
         if let parked = self.machine.parked {
             earliest = min(earliest, parked.deadline)
-        } else if self.isPolled, !self.machine.hasLane, self.isEnded || self.machine.closing.ending == nil {
+        } else if self.isPolled, !self.machine.isAttended, self.isEnded || self.machine.closing.ending == nil {
             earliest = min(earliest, self.machine.resumeDeadline)
         }
         if self.timer != nil, self.timerDeadline <= earliest { return }

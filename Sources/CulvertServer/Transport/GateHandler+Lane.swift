@@ -58,6 +58,7 @@ extension GateHandler {
         let state = self.state
         let lane = SocketLane(
             edge: self.edge, state: state, session: id ?? SessionID(node: self.edge.node, shard: 0, random: (0, 0)))
+        lane.place = self.handOverPlace()
         guard let context = self.context,
             let ready = try? self.switchProtocols(to: lane, Self.answer(key: key), in: context)
         else {
@@ -77,7 +78,7 @@ extension GateHandler {
     }
 
     private func probe(key: String) {
-        let handler = ProbeHandler()
+        let handler = ProbeHandler(place: self.handOverPlace())
         guard let context = self.context,
             (try? self.switchProtocols(to: handler, Self.answer(key: key), in: context)) != nil
         else {

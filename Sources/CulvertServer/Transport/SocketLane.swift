@@ -14,6 +14,8 @@ enum LaneOrder: Sendable {
 enum LaneEvent: Sendable {
     case batches([PollBatch])
     case writable(Bool)
+    /// Bytes that wait in the lane, by and large.
+    case holds(Int)
     case lost
 }
 
@@ -63,6 +65,15 @@ final class SocketLane: ChannelDuplexHandler {
     /// A Close was sent: nothing follows it, and nothing that still comes counts.
     private var isClosing = false
     private var deadline: Scheduled<Void>?
+    /// A lane that has said nothing counts among the handshakes.
+    var place: ConnectionPlace?
+    /// The latest of the pings that wait until there is room for an answer (RFC 6455 5.5.3).
+    private var pingDue: ByteBuffer?
+    /// What the session was told that the lane holds.
+    private var held = 0
+    private static let heldStep = 64 * 1024
+    /// For the client to answer our Close.
+    private static let closingTime = TimeAmount.seconds(2)
 
     init(edge: EdgeContext, state: LoopState, session id: SessionID) {
         self.edge = edge
@@ -105,14 +116,16 @@ final class SocketLane: ChannelDuplexHandler {
 
     /// The session knows the lane by `generation`; what the client has sent meanwhile comes now.
     func joined(_ generation: UInt64) {
-        guard !self.isClosing else { return }
         self.generation = generation
         self.hasJoined = true
-        guard let context = self.context else {
+        // It may have gone while the handlers changed places, or been closed by the session as it started.
+        guard !self.isClosing, let context = self.context else {
             self.lose()
             return
         }
-        self.startDeadline(CloseFrame(code: CloseCode(rawValue: 4408), reason: "no envelope came"))
+        if !self.hasFinal {
+            self.startDeadline(CloseFrame(code: CloseCode(rawValue: 4408), reason: "no envelope came"))
+        }
         let bound = NIOLoopBound(self, eventLoop: self.state.loop)
         let period = self.state.rules.settings.ping
         self.keepaliveTask = self.state.loop.scheduleRepeatedTask(initialDelay: period, delay: period) { _ in
@@ -130,12 +143,17 @@ final class SocketLane: ChannelDuplexHandler {
             FrameWriter.write(.text, payload: ByteBuffer(string: text), mask: nil, into: &frame)
             context.writeAndFlush(self.wrapOutboundOut(frame), promise: nil)
         case .batch(let batch):
-            context.writeAndFlush(self.wrapOutboundOut(PollCodec.encodeEnvelope(batch)), promise: nil)
-            // The client is to acknowledge it, but need not.
-            if batch.close != nil {
-                self.hasFinal = true
-                self.startDeadline(CloseFrame(code: .normal))
+            let envelope = self.wrapOutboundOut(PollCodec.encodeEnvelope(batch))
+            guard batch.close != nil else {
+                context.writeAndFlush(envelope, promise: nil)
+                return
             }
+            let written = context.writeAndFlush(envelope)
+            self.hasFinal = true
+            self.deadline?.cancel()
+            // The client is to acknowledge it, but need not. Until it is out the session's own time counts.
+            let bound = NIOLoopBound(self, eventLoop: self.state.loop)
+            written.whenSuccess { bound.value.startDeadline(CloseFrame(code: .normal)) }
         case .read:
             self.mayRead = true
             self.takeMessages()
@@ -153,6 +171,17 @@ final class SocketLane: ChannelDuplexHandler {
         self.edge.onLoop(of: id) { $0.session(id)?.lane(generation, event) }
     }
 
+    private func noteHeld() {
+        guard let context = self.context else { return }
+        let queue =
+            context.channel.isWritable
+            ? 0 : (try? context.channel.syncOptions?.getOption(.writeBufferWaterMark).high) ?? 0
+        let held = self.assembler.heldBytes + queue
+        guard held / Self.heldStep != self.held / Self.heldStep else { return }
+        self.held = held
+        self.tell(.holds(held))
+    }
+
     private func lose() {
         self.tell(.lost)
         self.generation = nil
@@ -166,21 +195,36 @@ final class SocketLane: ChannelDuplexHandler {
         guard let context = self.context, !self.isClosing else { return }
         self.isClosing = true
         self.lose()
+        guard context.channel.isWritable else {
+            // Of what waits there nothing is of use any more, and it is not to be kept for a client that reads nothing.
+            context.close(promise: nil)
+            return
+        }
         var bytes = ByteBuffer()
         FrameWriter.close(frame, mask: nil, into: &bytes)
         let written = context.writeAndFlush(self.wrapOutboundOut(bytes))
         self.deadline?.cancel()
         let channel = context.channel
         if isAnswer { written.whenComplete { _ in channel.close(promise: nil) } }
-        self.deadline = self.state.loop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
+        self.deadline = self.state.loop.scheduleTask(in: Self.closingTime) { channel.close(promise: nil) }
         self.readIfPending(context)
     }
 
-    private func startDeadline(_ frame: CloseFrame) {
+    private func startDeadline(_ frame: CloseFrame, in time: TimeAmount? = nil) {
+        guard !self.isClosing else { return }
         self.deadline?.cancel()
         let bound = NIOLoopBound(self, eventLoop: self.state.loop)
-        self.deadline = self.state.loop.scheduleTask(in: self.state.rules.config.limits.handshake) {
+        self.deadline = self.state.loop.scheduleTask(in: time ?? self.state.rules.config.limits.handshake) {
             bound.value.close(frame)
+        }
+    }
+
+    /// The server stops, and every session has ended: who has been told is waited for a moment.
+    func goAway() {
+        if self.hasFinal {
+            self.startDeadline(CloseFrame(code: .normal), in: Self.closingTime)
+        } else {
+            self.close(CloseFrame(code: .goingAway, reason: "server going away"))
         }
     }
 
@@ -208,6 +252,7 @@ final class SocketLane: ChannelDuplexHandler {
         self.context = nil
         self.deadline?.cancel()
         self.keepaliveTask?.cancel()
+        self.place = nil
         self.lose()
         self.state.laneClosed(self)
     }
@@ -235,11 +280,17 @@ final class SocketLane: ChannelDuplexHandler {
 
     func channelReadComplete(context: ChannelHandlerContext) {
         if self.mayRead { self.takeMessages() }
+        self.noteHeld()
         context.fireChannelReadComplete()
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable, let ping = self.pingDue {
+            self.pingDue = nil
+            self.answerPing(ping)
+        }
         self.tell(.writable(context.channel.isWritable))
+        self.noteHeld()
         context.fireChannelWritabilityChanged()
     }
 
@@ -289,6 +340,7 @@ final class SocketLane: ChannelDuplexHandler {
         if !batches.isEmpty {
             if !self.hasEnvelope, !self.hasFinal { self.deadline?.cancel() }
             self.hasEnvelope = true
+            self.place = nil
             self.mayRead = false
             self.tell(.batches(batches))
         }
@@ -296,9 +348,13 @@ final class SocketLane: ChannelDuplexHandler {
     }
 
     private func answerPing(_ payload: ByteBuffer) {
+        guard let context = self.context, context.channel.isWritable else {
+            self.pingDue = payload
+            return
+        }
         var pong = ByteBuffer()
         FrameWriter.write(.pong, payload: payload, mask: nil, into: &pong)
-        self.context?.writeAndFlush(self.wrapOutboundOut(pong), promise: nil)
+        context.writeAndFlush(self.wrapOutboundOut(pong), promise: nil)
     }
 
     private func awaitClose(_ context: ChannelHandlerContext, _ bytes: ByteBuffer) {
