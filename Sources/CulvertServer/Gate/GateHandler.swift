@@ -219,15 +219,14 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
             return
         }
         let (path, query) = Self.split(head.uri)
-        if head.method == .GET, let page = self.edge.pages?(path) {
-            self.respond(
-                HTTPAnswer(
-                    status: .ok, headers: ["Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"],
-                    body: ByteBuffer(string: page)))
+        let wantsUpgrade = Handshake.isUpgrade(connection: head.headers["connection"], upgrade: head.headers["upgrade"])
+        // The decoder has stopped behind a request to upgrade: refused, this connection can carry no other.
+        if wantsUpgrade { self.isLast = true }
+        if let answer = self.file(path, head) {
+            self.respond(answer)
             return
         }
         let target = PollTarget.parse(path: path)
-        let wantsUpgrade = Handshake.isUpgrade(connection: head.headers["connection"], upgrade: head.headers["upgrade"])
         var request = GateRequest(
             method: head.method.rawValue, path: target?.base ?? path, query: query,
             host: hosts.first)
@@ -244,9 +243,13 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         }
         if case .token? = target { request.isRefresh = true }
         request.preflightMethod = head.headers.first(name: "access-control-request-method")
-        // The decoder has stopped behind a request to upgrade: refused, this connection can carry no other.
-        if wantsUpgrade { self.isLast = true }
         self.decide(request, Arrival(head: head, path: path, target: target, body: body))
+    }
+
+    /// What is served without asking the gate; nil for all else.
+    private func file(_ path: String, _ head: HTTPRequestHead) -> HTTPAnswer? {
+        self.edge.pages[path]?.answer(method: head.method, headers: head.headers)
+            ?? self.state.rules.clientFiles?.answer(path: path, method: head.method, headers: head.headers)
     }
 
     /// What the transport needs of a request once the gate has let it pass.

@@ -156,7 +156,7 @@ struct ConfigErrorTests {
         arguments: [
             (
                 "session:", "sesion:",
-                "11:1: sesion: unknown key, expected one of listen, routes, authentication, upstreams, session, limits, admin, state, log, trusted_proxies, reload, drain, takeover (did you mean \"session\"?)"
+                "11:1: sesion: unknown key, expected one of listen, routes, authentication, upstreams, session, limits, admin, state, log, trusted_proxies, reload, drain, takeover, client (did you mean \"session\"?)"
             ),
             (
                 "  hold: 25s", "  hould: 25s",

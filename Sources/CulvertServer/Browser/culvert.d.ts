@@ -1,0 +1,2 @@
+export declare class CulvertSocket extends WebSocket {}
+export default CulvertSocket;

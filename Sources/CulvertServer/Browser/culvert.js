@@ -1,0 +1,4 @@
+// Stands in until the client is here.
+class CulvertSocket extends WebSocket {}
+
+export { CulvertSocket, CulvertSocket as default };
