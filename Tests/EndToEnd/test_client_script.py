@@ -1,6 +1,7 @@
 """The browser client as the edge serves it: bytes, headers, integrity, and what a browser makes of the printed tags."""
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import json
@@ -209,6 +210,30 @@ def test_a_reload_moves_it(backend, make_edge):
             assert http.get(path).content == source(kind)
         reload("client: /static/socket.min.js", "")
         assert problem(http.get("/static/socket.min.js")) == (426, "upgrade_required")
+
+
+def test_who_asks_without_reading_is_not_answered_without_end(backend, make_edge):
+    edge = make_edge(backend.port, sections=CLIENT)
+    request = b"GET /culvert.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    before, sent = edge.rss, 0
+    with tls(edge, receive_buffer=4096) as s:
+        s.settimeout(3)
+        with contextlib.suppress(TimeoutError):
+            for _ in range(95):
+                s.sendall(request * 100)
+                sent += 100
+        assert edge.rss - before < 32 << 20
+        # What was sent whole has its answer when the client reads after all, one behind the other.
+        s.settimeout(20)
+        body, got, answers = source("module"), b"", 0
+        while answers < min(sent, 500):
+            head, mark, got = got.partition(b"\r\n\r\n")
+            while not mark:
+                head, mark, got = (head + s.recv(65536)).partition(b"\r\n\r\n")
+            while len(got) < len(body):
+                got += s.recv(65536)
+            assert head.startswith(b"HTTP/1.1 200") and got[:len(body)] == body
+            got, answers = got[len(body):], answers + 1
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-package import CulvertCore
+import CulvertCore
 import NIOCore
 import NIOHTTP1
 

@@ -30,6 +30,8 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     /// No request is read any more: the answer says so.
     private var isLast = false
     private var deadline: Scheduled<Void>?
+    /// An answer is written, but the client takes it too slowly for another request to be answered yet.
+    private var isHeld = false
     /// Done when the last answer is written out.
     private var lastAnswer: EventLoopFuture<Void>?
     /// The session loop that holds this connection's poll, to be told when the connection is gone.
@@ -78,6 +80,11 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         context.fireChannelInactive()
     }
 
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if self.isHeld, context.channel.isWritable { self.endAnswer(context) }
+        context.fireChannelWritabilityChanged()
+    }
+
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .proxied(let source, _)? = event as? ProxyHeader { self.proxied = source }
         // A client that has shut its sending side down reads no answer worth waiting for, says every HTTP server.
@@ -100,6 +107,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     func drain() {
         self.isLast = true
         if !self.isBusy { self.closeAfterLastAnswer() }
+        if self.isHeld { self.startDeadline(self.state.rules.config.limits.handshake) }
     }
 
     /// The deadline of the stop has come.
@@ -125,6 +133,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func deadlinePassed() {
+        if self.isHeld { self.context?.close(promise: nil) }
         guard !self.isBusy else { return }
         if self.head == nil {
             self.context?.close(promise: nil)
@@ -158,6 +167,8 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     private func refuse(_ answer: HTTPAnswer) {
         guard !self.isBusy || self.head != nil else { return }
         self.isLast = true
+        // The request has its answer, and the connection ends behind it.
+        if self.isHeld { return }
         self.isBusy = true
         self.respond(answer)
     }
@@ -355,6 +366,19 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         if answer.body.readableBytes > 0, answer.status.mayHaveResponseBody, !isHead {
             context.write(self.wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: nil)
         }
+        context.flush()
+        if self.isLast || context.channel.isWritable {
+            self.endAnswer(context)
+        } else {
+            // Requests may come without end from a client that reads no answers. The next is not let through before
+            // this one's end, which is nothing on the wire.
+            self.isHeld = true
+            self.startDeadline(self.state.rules.config.limits.http.idle)
+        }
+    }
+
+    private func endAnswer(_ context: ChannelHandlerContext) {
+        self.isHeld = false
         let done = context.eventLoop.makePromise(of: Void.self)
         self.lastAnswer = done.futureResult
         if self.isLast {
