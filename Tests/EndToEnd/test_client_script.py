@@ -11,11 +11,10 @@ import subprocess
 import httpx
 import pytest
 
-from kit.browser import Browser
 from kit.edge import BIN, Edge
-from kit.pages import Pages
 from kit.process import culvert
 from kit.raw import tls
+from kit.site import Site
 
 CLIENT = "client: /culvert.js"
 FRESH, FOREVER = "no-cache", "public, max-age=31536000, immutable"
@@ -259,52 +258,46 @@ def test_the_command_refuses_what_makes_no_sense(edge, options):
 # --- in a browser ----------------------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.quit()
+def site():
+    site = Site()
+    yield site
+    site.stop()
 
 
-@pytest.fixture(scope="module")
-def pages():
-    pages = Pages()
-    yield pages
-    pages.stop()
-
-
-def load(browser, pages, tag, script):
+def load(browser, site, tag, script):
     """What became of a page with the tag: "function" if it brought CulvertSocket."""
-    pages.add("/", f"""<title>page</title>
+    site.add("/", f"""<title>page</title>
 <script>addEventListener("error", (event) => event.target.localName && (globalThis.result = "refused"), true);</script>
 {tag}
 {script}""")
-    browser.driver.get(pages.origin + "/")
+    browser.driver.get(site.origin + "/")
     return browser.wait("return globalThis.result", what="the script to be loaded or refused")
 
 
-def classic(browser, pages, tag):
-    return load(browser, pages, tag, "<script>globalThis.result ??= typeof CulvertSocket</script>")
+def classic(browser, site, tag):
+    return load(browser, site, tag, "<script>globalThis.result ??= typeof CulvertSocket</script>")
 
 
-def module(browser, pages, tag):
+def module(browser, site, tag):
     use = """import("culvert").then(
       (it) => { globalThis.result = it.default === it.CulvertSocket && typeof it.CulvertSocket; },
       () => { globalThis.result = "refused"; });"""
     # The map alone; the script behind it is an example, and cannot say why it was not run.
-    return load(browser, pages, tag.split('<script type="module">')[0], f'<script type="module">{use}</script>')
+    return load(browser, site, tag.split('<script type="module">')[0], f'<script type="module">{use}</script>')
 
 
 @pytest.mark.parametrize("kind, run", [("classic", classic), ("module", module)])
-def test_the_printed_tag_works_on_a_page_of_another_origin(browser, edge, pages, kind, run):
+def test_the_printed_tag_works_on_a_page_of_another_origin(browser, edge, site, kind, run):
     facts = printed(edge, "--origin", edge.https)[kind]
-    assert run(browser, pages, facts["tag"]) == "function"
+    assert run(browser, site, facts["tag"]) == "function"
     wrong = "sha384-" + base64.b64encode(hashlib.sha384(b"another").digest()).decode()
-    assert run(browser, pages, facts["tag"].replace(facts["integrity"], wrong)) == "refused"
+    assert run(browser, site, facts["tag"].replace(facts["integrity"], wrong)) == "refused"
 
 
-def test_the_printed_module_tag_runs_as_it_stands(browser, edge, pages):
+def test_the_printed_module_tag_runs_as_it_stands(browser, edge, site):
     tag = printed(edge, "--origin", edge.https)["module"]["tag"]
-    assert load(browser, pages, tag.replace("/* … */", "globalThis.result = CulvertSocket.name;"), "") == "CulvertSocket"
+    tag = tag.replace("/* … */", "globalThis.result = CulvertSocket.name;")
+    assert load(browser, site, tag, "") == "CulvertSocket"
 
 
 def test_a_browser_asks_for_a_build_once_and_for_the_plain_path_anew(browser, edge):
