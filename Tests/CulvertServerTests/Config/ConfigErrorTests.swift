@@ -90,6 +90,10 @@ struct ConfigErrorTests {
                 "11:19: admin.address: expected the path of a socket, of at most 107 bytes"
             ),
             (
+                "session:", "client: /_poll/culvert.js\nsession:",
+                "11:9: client: expected a path that ends in .js, such as /culvert.js, of letters, digits and -._~, without _poll"
+            ),
+            (
                 "session:", "admin: { client_ca: ca.pem }\nsession:",
                 "11:21: admin.client_ca: of no use without \"tls\""
             ),
