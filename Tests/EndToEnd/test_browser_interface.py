@@ -6,6 +6,7 @@ import json
 import pytest
 
 from kit.browser import served_script
+from kit.edge import wait_for
 
 KINDS = ["native", "lane", "polling", "plain"]
 CLASSES = """
@@ -329,6 +330,7 @@ def test_what_was_sent_before_a_close_arrives(page, backend):
         s.close(1000);
         await closed(s);
     """)
+    wait_for(lambda: len(backend.received) == 500, what="the backend to have read it all")
     assert backend.received == [f"before {n}" for n in range(500)]
 
 
@@ -348,7 +350,6 @@ def test_the_server_is_told_the_code_and_the_reason(page, backend):
         s.close(4711, "grüße");
         await closed(s);
     """)
-    from kit.edge import wait_for
     wait_for(lambda: backend.closed, what="the backend to see the close")
     assert backend.closed == [("/free/told", 4711, "grüße")]
 
@@ -453,6 +454,7 @@ def test_a_close_waits_for_blobs(page, backend):
         s.close(1000);
         await closed(s);
     """)
+    wait_for(lambda: len(backend.received) == 2, what="the backend to have read it all")
     assert backend.received == [b"one", "two"]
 
 

@@ -2,13 +2,12 @@
 // carry it. docs/client.md tells what it promises, docs/protocol.md what it says on the wire.
 //
 // The parts, from the page down: CulvertSocket is the WHATWG interface; a Core is the session behind one, with what is
-// numbered and unacknowledged; lanes carry it, one at a time. Who serves the file strips lines that are comments, and
-// indentation, so there is no comment behind code and no text over several lines.
+// numbered and unacknowledged; lanes carry it, one at a time. Who serves the file strips blank lines, lines that are
+// comments, and indentation, so there is no comment behind code and no text over several lines. It is to stay below
+// 6 KiB then, compressed: what is said twice is said in the same words.
 
 // Taken now, so that the page may put CulvertSocket in the place of WebSocket.
-const natives = { WebSocket: globalThis.WebSocket, fetch: globalThis.fetch };
-const [CONNECTING, OPEN, CLOSING, CLOSED] = [0, 1, 2, 3];
-const MARK = "application/vnd.culvert.batch";
+const { WebSocket, fetch } = globalThis;
 const encoder = new TextEncoder();
 // A BOM is a character of the message like any other.
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -17,38 +16,31 @@ const cores = new WeakMap();
 // Events are tasks of their own, as with a browser's WebSocket: between two messages promises go on, and nothing is
 // dispatched from within send(). A timer would be held back in a page that is hidden.
 const tasks = [];
-const channel = new MessageChannel();
-channel.port1.onmessage = () => tasks.shift()();
+const { port1, port2 } = new MessageChannel();
+port1.onmessage = () => tasks.shift()();
 const task = (run) => {
   tasks.push(run);
-  channel.port2.postMessage(0);
+  port2.postMessage(0);
 };
 
 const sleep = (time) => new Promise((resolve) => setTimeout(resolve, time));
-const isHidden = () => globalThis.document?.visibilityState === "hidden";
-const isOffline = () => globalThis.navigator?.onLine === false;
-const fault = (message, name) => new DOMException(message, name);
+const isHidden = () => globalThis.document?.hidden;
 
-// Why a lane or a request came to nothing. One with a `code` is the end of the socket.
-class Failure extends Error {
-  constructor(message, more) {
-    super(message);
-    Object.assign(this, more);
-  }
-}
+// Why a lane or a request came to nothing; `more` has a close code, `end`, where that is the end of the socket.
+const failure = (message, more) => Object.assign(new Error(message), more);
 
 // --- Batches (docs/protocol.md, section 3) ---------------------------------------------------------------------------
 
 const encode = (ack, first, items) => {
-  const bytes = new Uint8Array(items.reduce((sum, item) => sum + item.size + 10, 16));
+  const bytes = new Uint8Array(items.reduce((sum, { size }) => sum + size + 10, 16));
   const view = new DataView(bytes.buffer);
   const put64 = (at, value) => view.setBigUint64(at, BigInt(value));
   put64(0, ack);
   put64(8, first);
   let at = 16;
   for (const { opcode, payload, size } of items) {
-    view.setUint8(at, 128 | opcode);
-    view.setUint8(at + 1, size < 126 ? size : size < 65536 ? 126 : 127);
+    bytes[at] = opcode;
+    bytes[at + 1] = size < 126 ? size : size < 65536 ? 126 : 127;
     at += 2;
     if (size > 65535) {
       put64(at, size);
@@ -63,143 +55,99 @@ const encode = (ack, first, items) => {
   return bytes.subarray(0, at);
 };
 
-// What is no batch throws: by these checks, by reading beyond the end, or by text that is not UTF-8.
+// What is no batch throws: by the checks here, by reading beyond the end, or by text that is not UTF-8.
 const decode = (buffer) => {
   const view = new DataView(buffer);
   const get64 = (at) => {
     const value = Number(view.getBigUint64(at));
-    if (value > Number.MAX_SAFE_INTEGER) throw new RangeError("not a number of a message");
+    if (value >= 2 ** 53) throw failure("bad batch");
     return value;
   };
   const batch = { ack: get64(0), first: get64(8), messages: [] };
-  for (let at = 16; at < buffer.byteLength; ) {
-    const head = view.getUint16(at);
-    const opcode = (head >> 8) & 15;
-    if ((head & 0xf080) !== 0x8000 || ![1, 2, 8].includes(opcode) || batch.close) throw new RangeError("not a batch");
-    let size = head & 127;
+  let at = 16;
+  while (at < buffer.byteLength) {
+    const opcode = view.getUint8(at);
+    let size = view.getUint8(at + 1);
     at += 2;
-    if (size === 126) {
-      size = view.getUint16(at);
-      at += 2;
-    } else if (size === 127) {
+    if (size > 126) {
       size = get64(at);
       at += 8;
+    } else if (size > 125) {
+      size = view.getUint16(at);
+      at += 2;
     }
     const payload = new Uint8Array(buffer, at, size);
     at += size;
-    if (opcode === 8) {
-      batch.close = size < 2 ? [1005, ""] : [(payload[0] << 8) | payload[1], decoder.decode(payload.subarray(2))];
-    } else batch.messages.push(opcode === 1 ? decoder.decode(payload) : payload.slice().buffer);
+    if (opcode === 129) batch.messages.push(decoder.decode(payload));
+    else if (opcode === 130) batch.messages.push(payload.slice().buffer);
+    else if (opcode !== 136) throw failure("bad batch");
+    else batch.close = size ? [(payload[0] << 8) | payload[1], decoder.decode(payload.subarray(2))] : [1005, ""];
   }
   return batch;
 };
 
-// --- What worked, by origin ------------------------------------------------------------------------------------------
-
-const memory = new Map();
-const recall = (origin) => {
-  let text = memory.get(origin);
-  try {
-    text = localStorage.getItem("culvert:" + origin);
-  } catch {
-    // A worker, or a page that may keep nothing.
-  }
-  try {
-    const { transport, until } = JSON.parse(text);
-    return until > Date.now() && transport;
-  } catch {
-    // Nothing, or not ours.
-  }
-};
-const remember = (origin, transport, time) => {
-  const text = JSON.stringify({ transport, until: Date.now() + time });
-  memory.set(origin, text);
-  try {
-    localStorage.setItem("culvert:" + origin, text);
-  } catch {
-    // As above.
-  }
-};
-
 // --- Lanes -----------------------------------------------------------------------------------------------------------
 
-// `kind` is the transport, `name` what is shown of it. `opened` resolves when the lane has been heard on, and rejects
-// when it is dropped before. `given` is how much of what is unacknowledged has been handed over to the browser.
+// A lane is `ready` when it has been heard on. It is dropped once, whatever for, and then says nothing more.
 class Lane {
-  given = 0;
   aborter = new AbortController();
 
-  constructor(core, kind, name) {
-    Object.assign(this, { core, kind, name });
-    this.opened = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
-    core.life.signal.addEventListener("abort", () => this.drop(), { signal: this.aborter.signal });
-  }
-
   ready() {
-    if (this.isReady || this.isGone) return;
+    if (this.isReady) return;
     this.isReady = true;
     this.core.adopt(this);
     this.resolve();
   }
 
-  drop(error = new Failure("replaced")) {
-    if (this.isGone) return;
+  drop(error = failure("closed")) {
+    const { core } = this;
+    if (!core.lanes.delete(this)) return;
     this.isGone = true;
     this.aborter.abort();
-    const { ws } = this;
+    this.ws?.close();
     clearInterval(this.watch);
-    clearTimeout(this.due);
-    clearTimeout(this.question);
-    if (ws) {
-      ws.onopen = ws.onmessage = ws.onclose = null;
-      ws.close();
-    }
     this.reject(error);
-    this.core.lost(this, error);
+    if (core.lane !== this) return;
+    core.lane = null;
+    core.reconnects += 1;
+    core.tell(error.message);
+    core.seek(error);
   }
 
-  connect(address, protocols) {
+  connect(address, ...protocols) {
     const { core } = this;
-    const { WebSocket } = core.options;
-    const token = core.isTokenInQuery || !core.token ? [] : ["culvert.auth", "bearer." + core.token];
-    this.ws = new WebSocket(core.withToken(address).replace(/^http/, "ws"), [...protocols, ...token]);
+    if (core.bearer) protocols.push("culvert.auth", "bearer." + core.bearer);
+    this.ws = new core.WebSocket(core.withToken(address).replace(/^http/, "ws"), protocols);
     this.ws.binaryType = "arraybuffer";
     return this.ws;
   }
 }
 
-// A WebSocket whose messages are batches. Its first, which the edge answers at once, is empty: it has then been seen to
-// work both ways, and the answer says from where to go on.
+// A WebSocket whose messages are batches. The first, which the edge answers at once, is empty: the lane has then been
+// seen to work both ways, and the answer says from where to go on.
 class SocketLane extends Lane {
-  constructor(core) {
-    super(core, "websocket", "websocket");
-  }
+  kind = "websocket";
 
-  start() {
+  async start() {
     const { core } = this;
-    const { session } = core;
-    const ws = this.connect(
-      session ? core.at("/socket") : core.base + core.search,
-      session ? ["culvert.v1"] : ["culvert.v1", ...core.protocols]
-    );
-    ws.onopen = () => session && this.ask();
+    const ws = this.connect(core.at("/socket"), "culvert.v1", ...core.protocols);
+    ws.onopen = () => core.session && this.ask();
     ws.onmessage = ({ data }) => {
+      if (this.isGone) return;
       try {
         if (typeof data === "string") {
           this.info = JSON.parse(data);
           this.ask();
         } else this.take(data);
-      } catch (error) {
-        this.drop(new Failure(error.message, { code: core.session && 1006 }));
+      } catch ({ message }) {
+        this.drop(failure(message, { end: 1006 }));
       }
     };
     ws.onclose = ({ code, reason }) => {
       let more;
-      if (session || this.isReady) {
-        if ([1002, 1003, 1007, 1009, 4404].includes(code)) more = { code: 1006 };
-        else if (code > 3999 && code !== 4408 && code !== 4409) more = { code, status: 401, isClean: true };
-      }
-      this.drop(new Failure(reason || "WebSocket closed with " + code, more));
+      if (/^100[2379]|4404/.test(code)) more = { end: 1006 };
+      else if (code > 3999 && !/440[89]/.test(code)) more = { end: code, status: 401, isClean: true };
+      this.drop(failure(reason || "WebSocket closed", more));
     };
   }
 
@@ -212,189 +160,125 @@ class SocketLane extends Lane {
       core.latency = Date.now() - this.asked;
     }
     if (!this.isReady) {
-      if (!core.session) core.begin(this.info, this);
+      if (!core.session) core.begin(this.info);
       this.watch = setInterval(() => {
         if (!this.isHeard) this.ask();
         this.isHeard = false;
       }, core.info.hold * 1000);
     }
     core.take(decode(data), this);
-    this.ready();
     if (this.isGone) return;
+    this.ready();
     this.flush();
     if (core.received === this.told) return;
-    // The edge waits when a batch's worth is unacknowledged.
     this.untold += data.byteLength;
-    if (this.untold >= Math.min(65536, core.info.max_batch / 2)) this.say([]);
+    if (this.untold > 65535) this.say([]);
     else this.due ||= setTimeout(() => this.say([]), 100);
   }
 
-  say(items) {
-    const { core } = this;
+  say(items, ack = this.core.received) {
     clearTimeout(this.due);
     this.due = this.untold = 0;
-    this.told = core.received;
-    this.ws.send(encode(core.received, this.next || core.acked + 1, items));
+    this.told = ack;
+    this.ws.send(encode(ack, this.next || this.core.acked + 1, items));
   }
 
-  // No new acknowledgement may be in it, or it is no question.
+  // An empty batch is a question unless it acknowledges something new.
   ask() {
-    if (this.question || this.isGone) return;
-    if (this.told < this.core.received) this.say([]);
+    const { core } = this;
+    if (this.question) return;
+    if (this.told < core.received) this.say([]);
     this.asked = Date.now();
-    this.question = setTimeout(() => this.drop(new Failure("no answer")), this.core.options.timeout);
+    this.question = setTimeout(() => this.drop(failure("no answer")), core.timeout);
     this.say([]);
-  }
-
-  acknowledge() {
-    this.ws.send(encode(this.core.received + 1, this.core.acked + 1, []));
   }
 
   // What the browser has not sent yet is bounded; more follows with the next acknowledgement.
   flush() {
-    const { core, ws } = this;
-    while (ws.bufferedAmount < 1048576) {
+    const { core } = this;
+    while (this.ws.bufferedAmount < 1048576) {
       this.next = Math.max(this.next || 0, core.acked + 1);
       const items = core.batch(this.next);
       if (!items.length) return;
       this.say(items);
       this.next += items.length;
-      for (const item of items) {
-        item.lane = this;
-        this.given += item.size;
-      }
+      this.sent = items.pop().end;
     }
   }
 }
 
-// Requests: one GET that waits for messages, one POST at a time.
+// Requests: one GET that waits for messages, and one POST at a time.
 class PollLane extends Lane {
-  constructor(core) {
-    super(core, "polling", "polling");
-  }
+  kind = "polling";
 
   async start() {
     const { core } = this;
-    try {
-      if (core.session) await this.post([]);
-      else {
-        const body = JSON.stringify({ protocols: core.protocols });
-        const answer = await core.request(core.base + core.search, { method: "POST", body }, this.aborter.signal);
-        const info = JSON.parse(decoder.decode(answer));
-        if (this.isGone || !info.session) throw new Failure("no session");
-        core.begin(info, this);
-      }
-      this.ready();
-      this.receive();
-    } catch (error) {
-      this.drop(error);
+    if (core.session) await this.post([]);
+    else {
+      const { protocols } = core;
+      const answer = await core.request(this, core.at(""), "POST", JSON.stringify({ protocols }));
+      core.begin(JSON.parse(decoder.decode(answer)));
     }
-  }
-
-  // The edge may ask to come back later.
-  async request(suffix, init) {
-    for (;;) {
-      try {
-        return await this.core.request(this.core.at(suffix), init, this.aborter.signal);
-      } catch (error) {
-        if (!error.wait || this.isGone) throw error;
-        this.ready();
-        await sleep(error.wait);
-      }
-    }
-  }
-
-  async receive() {
-    const turn = (this.turn = {});
-    try {
-      while (!this.isGone && turn === this.turn) {
-        const { core } = this;
-        const began = Date.now();
-        const body = await this.request("?ack=" + core.received);
-        if (this.isGone) return;
-        if (body.byteLength) core.take(decode(body), this);
-        else if (Date.now() - began < 100) await sleep(1000);
-      }
-    } catch (error) {
-      if (turn === this.turn) this.drop(error);
+    this.ready();
+    while (!this.isGone) {
+      const began = Date.now();
+      const answer = await core.request(this, core.at("?ack=" + core.received));
+      if (answer.byteLength) core.take(decode(answer), this);
+      else if (Date.now() - began < 100) await sleep(1000);
     }
   }
 
   async post(items) {
     const { core } = this;
     const began = Date.now();
-    const first = core.acked + 1;
-    const body = encode(core.received, first, items);
-    const answer = await this.request("", { method: "POST", body, headers: { "Content-Type": MARK } });
-    if (this.isGone) return;
-    core.latency = Date.now() - began;
+    const answer = await core.request(this, core.at(""), "POST", encode(core.received, core.acked + 1, items));
     core.take(decode(answer), this);
-    // A Close has no number. The parked GET is answered with it.
-    if (core.queue[0]?.opcode === 8 && items.includes(core.queue[0])) core.queue = [];
-    if (items.includes(core.queue[0])) throw new Failure("not taken");
+    core.latency = Date.now() - began;
+    if (!items.includes(core.queue[0])) return;
+    if (core.queue[0].opcode < 136) throw failure("not taken");
+    // A Close has no number; it comes back in the answer to the GET.
+    core.queue = [];
   }
 
-  async flush(isQuestion) {
+  async flush() {
     if (this.isPosting) return;
     this.isPosting = true;
-    try {
-      for (let items; !this.isGone && ((items = this.core.batch(this.core.acked + 1)).length || isQuestion); ) {
-        isQuestion = false;
-        await this.post(items);
-      }
-    } catch (error) {
-      this.drop(error);
+    for (let items; !this.isGone && (items = this.core.batch(this.core.acked + 1)).length; ) {
+      await this.post(items).catch((error) => this.drop(error));
     }
     this.isPosting = false;
   }
 
-  // The GET that waits may wait on a network that is gone.
+  // Its GET may wait on a network that is gone.
   ask() {
-    this.receive();
-    this.flush(true);
-  }
-
-  // To acknowledge a Close would be answered with an error, which consoles show.
-  acknowledge() {
-    const { core } = this;
-    if (core.state === OPEN) core.request(core.at(""), { method: "DELETE" }).catch(() => {});
+    this.core.attempt(this.kind).catch((error) => this.drop(error));
   }
 }
 
 // The browser's own WebSocket to the URL itself, for `resume: false`. It cannot be asked whether a box on the way lets
 // its frames through, so another is, before.
 class PlainLane extends Lane {
-  constructor(core) {
-    super(core, "websocket", "plain");
-  }
+  kind = "plain";
 
   async start() {
     const { core } = this;
-    try {
-      if (core.transports.length > 1 && core.known() !== this.kind) {
-        await new Promise((resolve, reject) => {
-          const ws = this.connect(core.base + "/probe", ["culvert.v1"]);
-          ws.onopen = () => ws.send("?");
-          ws.onmessage = resolve;
-          ws.onclose = () => reject(new Failure("no WebSocket got through"));
-        });
-        this.ws.onclose = null;
-        this.ws.close();
-        if (this.isGone) return;
-      }
-      const ws = this.connect(core.url.href, core.protocols);
-      ws.onopen = () => {
-        const { protocol, extensions } = ws;
-        core.extensions = extensions;
-        core.begin({ protocol: protocol === "culvert.auth" ? "" : protocol }, this);
-        this.ready();
-      };
-      ws.onmessage = ({ data }) => core.deliver(data);
-      ws.onclose = ({ code, reason, wasClean }) =>
-        this.isReady ? core.end(code, reason, wasClean) : this.drop(new Failure("no WebSocket got through"));
-    } catch (error) {
-      this.drop(error);
+    const drop = () => this.drop(failure("WebSocket closed"));
+    if (core.transports.length > 1 && core.known() !== this.kind) {
+      const ws = this.connect(core.base + "/probe", "culvert.v1");
+      ws.onopen = () => ws.send("?");
+      ws.onclose = drop;
+      await new Promise((resolve) => (ws.onmessage = resolve));
+      ws.onclose = null;
+      ws.close();
     }
+    const ws = this.connect(core.url, ...core.protocols);
+    ws.onopen = () => {
+      core.extensions = ws.extensions;
+      core.begin({ protocol: ws.protocol.replace("culvert.auth", "") });
+      this.ready();
+    };
+    ws.onmessage = ({ data }) => core.deliver(data);
+    ws.onclose = ({ code, reason, wasClean }) => (this.isReady ? core.end(code, reason, wasClean) : drop());
   }
 
   flush() {}
@@ -402,205 +286,205 @@ class PlainLane extends Lane {
 
 // --- The session -----------------------------------------------------------------------------------------------------
 
+// What worked, by origin. In a worker, and in a page that may keep nothing, it is forgotten with it.
+let store = {};
+try {
+  store = localStorage || store;
+} catch {}
+
 class Core {
-  state = CONNECTING;
+  // 0 is connecting, 1 open, 2 closing and 3 closed.
+  readyState = 0;
   binaryType = "blob";
   protocol = "";
   extensions = "";
   handlers = {};
   life = new AbortController();
-  // What is unacknowledged; the first is number `acked` + 1. `bytes` are theirs, `excess` of what will never be sent.
+  lanes = new Set();
+  lane = null;
+  // What is unacknowledged; the first has the number `acked` + 1. An item's `end` is what `total` was with its bytes;
+  // those up to `done` are taken.
   queue = [];
   acked = 0;
   received = 0;
-  bytes = 0;
-  excess = 0;
+  sent = 0;
+  total = 0;
+  done = 0;
   reconnects = 0;
   latency = null;
-  lane = null;
 
-  constructor(socket, url, protocols, options) {
-    const { transports, tokenIn, resume } = options;
-    Object.assign(this, { socket, url, protocols, options, transports });
-    this.isTokenInQuery = tokenIn === "query";
-    this.isResumable = resume;
-    this.search = url.search;
-    this.base = (url.origin + url.pathname).replace(/^ws/, "http").replace(/\/$/, "") + "/_poll";
-    this.listen();
-    this.open();
-  }
-
-  listen() {
-    const { signal } = this.life;
-    const on = (type, run, target = globalThis) => target?.addEventListener?.(type, run, { signal });
-    const awake = () => {
-      if (isHidden()) return;
-      this.wake?.();
-      this.lane?.ask?.();
-    };
-    on("online", awake);
-    on("visibilitychange", awake, globalThis.document);
-    on("pageshow", ({ persisted }) => {
-      this.isAway = false;
-      if (persisted) awake();
-    });
+  constructor(socket, { href, origin, pathname, search }, protocols, options) {
+    Object.assign(this, options, { socket, url: href, origin, search, protocols, key: "culvert:" + origin });
+    this.base = (origin + pathname).replace(/^ws/, "http").replace(/\/$/, "") + "/_poll";
+    const on = (type, run) => addEventListener(type, run, { signal: this.life.signal });
+    for (const type of ["online", "pageshow", "visibilitychange"]) {
+      on(type, () => {
+        if (isHidden()) return;
+        this.isAway = false;
+        this.wake?.();
+        this.lane?.ask?.();
+      });
+    }
     on("pagehide", ({ persisted }) => {
-      // A page that may come back keeps its session, but no connection: with one it could not be kept.
+      // A page that may come back keeps its session, but no connection: with one it would not be kept.
       this.isAway = persisted;
-      if (persisted) this.lane?.drop(new Failure("page hidden"));
+      if (persisted) this.lane?.drop();
       else if (this.session) {
-        const form = new URLSearchParams(this.token ? { access_token: this.token } : {});
-        navigator.sendBeacon(this.at("/close?code=1001"), form);
+        this.leave();
         this.end(1001, "page left");
       }
     });
+    this.seek();
   }
 
   // --- addresses and requests
 
   at(suffix) {
-    return this.base + "/" + this.session + suffix;
+    return this.base + (this.session ? "/" + this.session + suffix : this.search);
   }
 
   withToken(address) {
-    if (!this.isTokenInQuery || !this.token) return address;
-    return address + (address.includes("?") ? "&" : "?") + "access_token=" + encodeURIComponent(this.token);
+    return this.tokenIn === "query" ? address + (address.includes("?") ? "&" : "?") + this.form : address;
   }
 
-  // The body of an answer that is a success; else a Failure. Within a session only the edge's own words count: what
-  // else answers is a box on the way.
-  async request(address, init, signal) {
-    const { session, token } = this;
-    const { fetch } = this.options;
-    const headers = { Accept: MARK, ...init?.headers };
-    if (token && !this.isTokenInQuery) headers.Authorization = "Bearer " + token;
-    const aborter = new AbortController();
-    const abort = () => aborter.abort();
-    const timer = setTimeout(abort, session ? this.info.hold * 1000 + 10000 : 30000);
-    signal?.addEventListener("abort", abort);
-    try {
-      const more = { cache: "no-store", credentials: "include", headers, signal: aborter.signal };
-      const response = await fetch(this.withToken(address), { ...init, ...more });
-      const { status, statusText } = response;
-      const body = await response.arrayBuffer();
-      const type = response.headers.get("Content-Type");
-      if (response.ok && (!body.byteLength || !session || type === MARK || init.method === "PUT")) return body;
-      let problem = {};
+  // A beacon is sent though the page goes; it can have no header.
+  leave() {
+    navigator.sendBeacon?.(this.at("/close?code=1001"), this.form);
+  }
+
+  // The body of a successful answer. Within a session only the edge's own words count: what else answers is a box on
+  // the way. Where the edge asks to come again later, that is done.
+  async request(lane, address, method, body) {
+    const { session, fetch } = this;
+    for (;;) {
+      const headers = { Accept: "application/vnd.culvert.batch" };
+      if (body) headers["Content-Type"] = headers.Accept;
+      if (this.bearer) headers.Authorization = "Bearer " + this.bearer;
+      const init = { method, body, headers, cache: "no-store", credentials: "include", signal: lane.aborter.signal };
+      const timer = setTimeout(() => lane.drop(failure("no answer")), (this.info?.hold + 10 || 30) * 1000);
       try {
-        problem = JSON.parse(decoder.decode(body));
-      } catch {
-        // A page for people.
+        const response = await fetch(this.withToken(address), init);
+        const { status } = response;
+        const answer = await response.arrayBuffer();
+        if (response.ok) return answer;
+        const isOurs = /problem/.test(response.headers.get("Content-Type"));
+        if (session && !isOurs) throw failure("HTTP " + status);
+        if (!session || ![408, 429, 503].includes(status)) {
+          const { code, reason, detail } = isOurs ? JSON.parse(decoder.decode(answer)) : {};
+          const end = session && status === 404 ? 1006 : code || 4000 + status;
+          throw failure(reason || detail || response.statusText, { status, end, isClean: session && code });
+        }
+        lane.ready();
+        await sleep((response.headers.get("Retry-After") || 1) * 1000);
+      } finally {
+        clearTimeout(timer);
       }
-      const isOurs = type === "application/problem+json";
-      const failure = new Failure(problem.reason || problem.detail || statusText || "HTTP " + status, { status });
-      if (session ? isOurs : status > 399) {
-        if (session && [408, 429, 503].includes(status)) {
-          failure.wait = Math.max(1, response.headers.get("Retry-After")) * 1000;
-        } else failure.code = session && status === 404 ? 1006 : Number(problem.code) || 4000 + status;
-        failure.isClean = session && problem.code > 0;
-      }
-      throw failure;
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", abort);
     }
   }
 
   // --- the token
 
-  async renewToken() {
-    const { token } = this.options;
-    this.token = typeof token === "function" ? await token() : token;
-    try {
-      const claims = this.token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
-      this.expire(JSON.parse(atob(claims)).exp - Date.now() / 1000);
-    } catch {
-      // Not a JWT.
-    }
+  async renew() {
+    const { token } = this;
+    const secret = token?.call ? await token() : token;
+    this.form = new URLSearchParams(secret ? { access_token: secret } : "");
+    this.bearer = this.tokenIn !== "query" && secret;
   }
 
-  // Plans the next token, for which a fifth of the time, or at least a second, is left.
+  // Plans the next token, for which a fifth of the time, and a second at least, is left.
   expire(seconds) {
     if (seconds > 0) this.expiry = Date.now() + seconds * 1000;
     clearTimeout(this.renewer);
     const left = this.expiry - Date.now();
-    if (!(left > 0) || typeof this.options.token !== "function" || this.isEnded) return;
     const time = Math.max(1000, Math.min(left * 0.8, left - 1000, 2e9));
-    this.renewer = setTimeout(() => this.refresh(), time);
+    if (left > 0 && this.token?.call && !this.isEnded) this.renewer = setTimeout(() => this.refresh(), time);
   }
 
   async refresh() {
+    const { lane } = this;
     try {
-      if (this.session && this.lane) {
-        await this.renewToken();
-        try {
-          const answer = await this.request(this.at("/token"), { method: "PUT" }, this.life.signal);
-          this.expire(answer.byteLength && JSON.parse(decoder.decode(answer)).expires);
-        } catch (error) {
-          // Requests do not get through: a new lane brings the token along.
-          if (!error.status && this.lane) await this.attempt(this.lane.kind, this.options.timeout);
-        }
-      }
-    } catch {
-      // Asked again in time.
+      await this.renew();
+      const answer = await this.request(lane, this.at("/token"), "PUT");
+      this.expire(JSON.parse(decoder.decode(answer)).expires);
+    } catch ({ status }) {
+      // Requests do not get through: a new lane brings the token along.
+      if (lane && !status) await this.attempt(lane.kind).catch(() => {});
+      this.expire();
     }
-    this.expire();
   }
 
   // --- lanes come and go
 
   known() {
-    return this.options.remember > 0 && recall(this.url.origin);
+    try {
+      const { transport, until } = JSON.parse(store[this.key]);
+      return until > Date.now() && transport;
+    } catch {}
   }
 
   // Resolves when a lane of that kind has taken over.
-  async attempt(kind, patience) {
-    await this.renewToken();
-    if (this.isEnded) throw new Failure("closed");
-    const lane = new (kind === "polling" ? PollLane : this.isResumable ? SocketLane : PlainLane)(this);
-    const timer = setTimeout(() => lane.drop(new Failure("timed out")), patience);
-    try {
-      lane.start();
-      await lane.opened;
-    } catch (error) {
-      lane.drop(error);
-      throw error;
-    } finally {
-      clearTimeout(timer);
-    }
+  async attempt(kind, time = this.timeout) {
+    await this.renew();
+    if (this.isEnded) return;
+    await new Promise((resolve, reject) => {
+      const Kind = kind === "polling" ? PollLane : this.resume ? SocketLane : PlainLane;
+      const lane = Object.assign(new Kind(), { core: this, resolve, reject });
+      this.lanes.add(lane);
+      lane.start().catch((error) => lane.drop(error));
+      setTimeout(() => lane.isReady || lane.drop(failure("timed out")), time);
+    });
   }
 
-  // Each transport once, what is known to work first.
-  async round() {
-    const known = this.known();
-    const order = [...this.transports].sort((a, b) => (b === known) - (a === known));
-    for (;;) {
-      const kind = order.shift();
+  // Finds the first lane, or the next for one that was lost to an error: each transport once, what is known to work
+  // first, and again.
+  async seek(error) {
+    const deadline = Date.now() + this.info?.resume * 1000;
+    // One that was lost at once is not replaced at once, lest it goes round and round.
+    let tries = Date.now() - this.since < 1000 ? 2 : 0;
+    let order = [];
+    while (!this.lane && !this.isEnded) {
+      if (error && !order.length) {
+        // A dead token may be followed by a better one, once.
+        const isFinal = error.end && !(this.token?.call && /40[13]/.test(error.status));
+        if (!this.session || this.denial || isFinal || (Date.now() > deadline && !this.isAway)) {
+          const { end = 1006, message, isClean } = this.denial || error;
+          const prefix = end !== 1006 ? "" : this.session ? "session lost: " : "no transport got through: ";
+          return this.end(end, prefix + message, isClean);
+        }
+        if (error.end) this.denial = error;
+        const isOffline = navigator.onLine === false;
+        if (tries || isOffline || this.isAway) {
+          await new Promise((resolve) => {
+            this.wake = resolve;
+            const time = isHidden() ? 10000 : Math.random() * Math.min(10000, 250 * 2 ** tries);
+            if (!this.isAway) setTimeout(resolve, isOffline ? deadline - Date.now() : time);
+          });
+        }
+        tries += 1;
+      }
+      if (!order.length) {
+        const known = this.known();
+        order = [...this.transports].sort((a, b) => (b === known) - (a === known));
+      }
       try {
-        return await this.attempt(kind, order.length ? this.options.timeout : 15000);
-      } catch (error) {
-        if (error.code || !order.length || this.isEnded) throw error;
+        await this.attempt(order.shift(), order.length ? this.timeout : 15000);
+      } catch (failed) {
+        error = failed;
+        if (error.end) order = [];
       }
     }
   }
 
-  async open() {
-    try {
-      await this.round();
-    } catch (error) {
-      this.end(error.code || 1006, error.code ? error.message : "no transport got through: " + error.message);
-    }
-  }
-
-  begin(info, lane) {
+  begin(info) {
     const { session, protocol, expires } = info;
-    Object.assign(this, { info, session, protocol: protocol || "" });
-    if (!this.isResumable) this.transports = [lane.kind];
+    Object.assign(this, { info, session, protocol: protocol || "", protocols: [] });
+    // Without `resume` no lane is replaced by one of another kind.
+    if (!this.resume) this.transports = ["polling"];
     this.expire(expires);
     task(() => {
-      if (this.state !== CONNECTING) return;
-      this.state = OPEN;
-      this.socket.dispatchEvent(new Event("open"));
+      if (this.readyState) return;
+      this.readyState = 1;
+      this.emit(new Event("open"));
     });
   }
 
@@ -610,108 +494,70 @@ class Core {
     this.denial = null;
     this.since = Date.now();
     before?.drop();
-    if (this.options.remember > 0) remember(this.url.origin, lane.kind, this.options.remember);
-    this.showLane("open");
+    try {
+      store[this.key] = JSON.stringify({ transport: lane.kind, until: this.since + this.remember });
+    } catch {}
+    this.tell("open");
     this.climb(5000);
     lane.flush();
   }
 
-  showLane(reason) {
-    const detail = { lane: this.lane && this.lane.name, reason };
-    task(() => this.socket.dispatchEvent(new CustomEvent("lane", { detail })));
+  tell(reason) {
+    const detail = { lane: this.lane && this.lane.kind, reason };
+    task(() => this.emit(new CustomEvent("lane", { detail })));
   }
 
   // While polled: tries from time to time whether a WebSocket has become possible. The polls go on meanwhile.
   climb(time) {
     clearTimeout(this.climber);
-    if (this.lane?.kind !== "polling" || !this.isResumable || this.transports[0] !== "websocket") return;
-    this.climber = setTimeout(async () => {
-      if (isHidden() || !this.lane) return this.climb(time);
-      try {
-        await this.attempt("websocket", this.options.timeout);
-      } catch {
-        this.climb(Math.min(time * 2, 300000));
-      }
+    if (this.lane?.kind !== "polling" || this.transports[0] !== "websocket") return;
+    this.climber = setTimeout(() => {
+      if (isHidden()) this.climb(time);
+      else this.attempt("websocket").catch(() => this.climb(Math.min(time * 2, 300000)));
     }, time);
-  }
-
-  async lost(lane, error) {
-    if (lane !== this.lane || this.isEnded) return;
-    this.lane = null;
-    this.showLane(error.message);
-    if (!this.session) return this.end(1006, error.message);
-    const deadline = Date.now() + this.info.resume * 1000;
-    // One that was lost at once is not replaced at once, lest it goes round and round.
-    for (let tries = Date.now() - this.since < 1000 ? 2 : 0; ; tries += 1) {
-      // A dead token may be followed by a better one, once.
-      const mayRenew = [401, 403].includes(error.status) && typeof this.options.token === "function";
-      const end = this.denial || (error.code && !mayRenew && error);
-      if (end) return this.end(end.code, end.code === 1006 ? "session lost: " + end.message : end.message, end.isClean);
-      if (error.code) this.denial = error;
-      if (Date.now() > deadline && !this.isAway) return this.end(1006, "session lost: " + error.message);
-      if (tries || isOffline() || this.isAway) {
-        await new Promise((resolve) => {
-          this.wake = resolve;
-          const longest = isHidden() ? 10000 : Math.min(10000, 250 * 2 ** tries);
-          const time = isHidden() ? longest : Math.random() * longest;
-          if (!this.isAway) setTimeout(resolve, isOffline() ? Math.max(0, deadline - Date.now()) : time);
-        });
-      }
-      if (this.isEnded || this.lane) return;
-      try {
-        await this.round();
-        this.reconnects += 1;
-        return;
-      } catch (failure) {
-        error = failure;
-      }
-      if (this.isEnded || this.lane) return;
-    }
   }
 
   // --- messages
 
   get bufferedAmount() {
     const { lane } = this;
-    return this.bytes + this.excess + (lane ? (lane.ws?.bufferedAmount || 0) - lane.given : 0);
+    return this.total - Math.max(this.done, lane?.sent || 0) + (lane?.ws?.bufferedAmount || 0);
   }
 
-  send(opcode, payload, size, data) {
-    if (this.state !== OPEN) {
-      this.excess += size;
-      return;
-    }
-    if (this.lane?.name === "plain") return this.lane.ws.send(data);
-    if (size > this.info.max_message) return this.close(1009, encoder.encode("message too long"));
-    const item = { opcode, payload, size };
+  send(opcode, payload, data) {
+    const { lane } = this;
+    const size = payload ? payload.length : data.size;
+    if (lane?.kind === "plain") return lane.ws.send(data);
+    this.total += size;
+    if (this.readyState > 1) return;
+    if (size > this.info.max_message) return this.close(1009, []);
+    const item = { opcode, payload, size, end: this.total };
+    this.sent += 1;
     this.queue.push(item);
-    this.bytes += size;
-    if (!this.lane && this.bytes > this.options.maxBuffered) return this.end(1006, "send buffer full");
+    if (!lane && this.bufferedAmount > this.maxBuffered) return this.end(1006, "send buffer full");
     const flush = () => this.lane?.flush();
-    if (payload) return queueMicrotask(flush);
+    if (payload) return task(flush);
     // A Blob is read while others wait behind it.
-    data.arrayBuffer().then(
-      (buffer) => {
-        item.payload = new Uint8Array(buffer);
-        flush();
-      },
-      (error) => this.end(1006, error.message)
-    );
+    const read = (buffer) => {
+      item.payload = new Uint8Array(buffer);
+      flush();
+    };
+    data.arrayBuffer().then(read, ({ message }) => this.end(1006, message));
   }
 
   close(code, reason) {
-    const { state } = this;
-    if (state > OPEN) return;
-    this.state = CLOSING;
-    if (state === CONNECTING) return this.end(1006, "closed before it was open");
-    if (!code && reason.length) code = 1000;
-    if (this.lane?.name === "plain") return this.lane.ws.close(...(code ? [code, decoder.decode(reason)] : []));
-    const payload = new Uint8Array(code ? [code >> 8, code & 255, ...reason] : []);
-    this.queue.push({ opcode: 8, payload, size: payload.length });
-    this.lane?.flush();
+    const { readyState, lane } = this;
+    if (readyState > 1) return;
+    this.readyState = 2;
+    if (!readyState) return this.end(1006, "closed before it was open");
+    if (reason.length) code ||= 1000;
+    if (lane?.kind === "plain") return lane.ws.close(...(code ? [code, decoder.decode(reason)] : []));
+    const payload = code ? [code >> 8, code & 255, ...reason] : [];
+    this.queue.push({ opcode: 136, payload, size: payload.length, end: this.total });
+    lane?.flush();
   }
 
-  // The batch that begins with that number; what follows a Blob that is being read has to wait.
+  // A batch that begins with that number; what follows a Blob that is being read has to wait.
   batch(next) {
     const items = [];
     let size = 0;
@@ -724,14 +570,12 @@ class Core {
   }
 
   take({ ack, first, messages, close }, lane) {
-    while (this.acked < ack && this.queue[0]?.opcode < 8) {
-      const item = this.queue.shift();
+    while (this.acked < ack && this.queue[0]?.opcode < 136) {
       this.acked += 1;
-      this.bytes -= item.size;
-      if (item.lane) item.lane.given -= item.size;
+      this.done = this.queue.shift().end;
     }
     for (const data of messages) {
-      if (first > this.received + 1) throw new Failure("messages are missing", { code: 1006 });
+      if (first > this.received + 1) throw failure("messages are missing", { end: 1006 });
       if (first > this.received) {
         this.received = first;
         this.deliver(data);
@@ -739,41 +583,49 @@ class Core {
       first += 1;
     }
     // The Close of a session that ended long ago has the number 0.
-    if (!close || (first && first !== this.received + 1) || this.isEnded) return;
-    lane.acknowledge();
+    if (!close || (first && first !== this.received + 1)) return;
+    // A poll's acknowledgement would be answered with an error, which consoles show.
+    if (lane.say) lane.say([], this.received + 1);
+    else if (this.readyState < 2) this.leave();
     this.end(...close, true);
   }
 
   deliver(data) {
     task(() => {
-      if (this.state !== OPEN) return;
-      if (typeof data !== "string" && this.binaryType === "blob") data = new Blob([data]);
-      this.socket.dispatchEvent(new MessageEvent("message", { data, origin: this.url.origin }));
+      if (this.readyState > 1) return;
+      if (this.binaryType === "blob" && typeof data !== "string") data = new Blob([data]);
+      this.emit(new MessageEvent("message", { data, origin: this.origin }));
     });
   }
 
-  end(code, reason, isClean) {
+  emit(event) {
+    this.socket.dispatchEvent(event);
+  }
+
+  end(code, reason, wasClean) {
     if (this.isEnded) return;
     this.isEnded = true;
-    this.excess = this.bufferedAmount;
-    this.bytes = 0;
+    this.done = this.total - this.bufferedAmount;
     this.lane = null;
-    this.queue = [];
     clearTimeout(this.climber);
     clearTimeout(this.renewer);
-    this.wake?.();
     this.life.abort();
-    // No longer than a Close could have it, and cut between characters.
-    reason = new TextDecoder().decode(encoder.encode(reason).subarray(0, 123), { stream: true });
+    this.wake?.();
+    for (const lane of this.lanes) lane.drop();
     task(() => {
-      this.state = CLOSED;
-      if (!isClean) this.socket.dispatchEvent(new Event("error"));
-      this.socket.dispatchEvent(new CloseEvent("close", { code, reason, wasClean: !!isClean }));
+      this.readyState = 3;
+      if (!wasClean) this.emit(new Event("error"));
+      // Not longer than a Close could have it.
+      this.emit(new CloseEvent("close", { code, reason: reason.slice(0, 123), wasClean: !!wasClean }));
     });
   }
 }
 
 // --- The interface (https://websockets.spec.whatwg.org) --------------------------------------------------------------
+
+const check = (isRight, message, name = "SyntaxError") => {
+  if (!isRight) throw new DOMException(message, name);
+};
 
 class CulvertSocket extends EventTarget {
   static defaults = {};
@@ -788,131 +640,93 @@ class CulvertSocket extends EventTarget {
 
   constructor(url, protocols = [], options) {
     super();
-    if (!arguments.length) throw new TypeError("a URL is needed");
-    let parsed;
+    if (!arguments.length) throw new TypeError("no URL");
     try {
-      parsed = new URL(url, globalThis.document?.baseURI || globalThis.location?.href);
-    } catch {
-      throw fault("not a URL: " + url, "SyntaxError");
+      url = new URL(url, globalThis.document?.baseURI || location);
+      url.protocol = url.protocol.replace("http", "ws");
+    } catch {}
+    check(/^wss?:[^#]*$/.test(url?.href), "bad URL");
+    protocols = (Object(protocols) === protocols && protocols[Symbol.iterator] ? [...protocols] : [protocols]).map(String);
+    const isToken = (name) => /^[!#-'*+\-.^_`|~\w]+$/.test(name);
+    check(protocols.every(isToken) && new Set(protocols).size === protocols.length, "bad protocols");
+    const transports = ["websocket", "polling"];
+    const defaults = { WebSocket, fetch, transports, resume: true, timeout: 4000, remember: 600000, maxBuffered: 2 ** 24 };
+    cores.set(this, new Core(this, url, protocols, { ...defaults, ...new.target.defaults, ...options }));
+  }
+
+  send(data) {
+    const core = cores.get(this);
+    if (!arguments.length) throw new TypeError("no data");
+    const view = data instanceof ArrayBuffer ? new Uint8Array(data) : data;
+    let payload;
+    let opcode = 130;
+    if (ArrayBuffer.isView(view)) {
+      if (!(view.buffer instanceof ArrayBuffer)) throw new TypeError("shared memory");
+      payload = new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
+    } else if (!(data instanceof Blob)) {
+      opcode = 129;
+      payload = encoder.encode(`${data}`);
     }
-    parsed.protocol = parsed.protocol.replace(/^http/, "ws");
-    if (!/^wss?:$/.test(parsed.protocol) || parsed.href.includes("#")) {
-      throw fault("not the URL of a WebSocket: " + url, "SyntaxError");
+    check(core.readyState, "still connecting", "InvalidStateError");
+    core.send(opcode, payload, data);
+  }
+
+  close(code, reason) {
+    if (code !== undefined) {
+      code = Math.round(code);
+      check(code === 1000 || (code > 2999 && code < 5000), "bad code", "InvalidAccessError");
     }
-    const isList = Object(protocols) === protocols && protocols[Symbol.iterator];
-    protocols = (isList ? [...protocols] : [protocols]).map(String);
-    if (!protocols.every((name) => /^[!#-'*+\-.^_`|~\w]+$/.test(name)) || new Set(protocols).size < protocols.length) {
-      throw fault("subprotocols are different tokens", "SyntaxError");
-    }
-    const defaults = { transports: ["websocket", "polling"], resume: true, timeout: 4000, remember: 600000 };
-    const settings = { ...natives, ...defaults, maxBuffered: 16777216, ...new.target.defaults, ...options };
-    cores.set(this, { handlers: {} });
-    cores.set(this, new Core(this, parsed, protocols, settings));
-  }
-
-  get url() {
-    return cores.get(this).url.href;
-  }
-
-  get readyState() {
-    return cores.get(this).state;
-  }
-
-  get bufferedAmount() {
-    return cores.get(this).bufferedAmount;
-  }
-
-  get protocol() {
-    return cores.get(this).protocol;
-  }
-
-  get extensions() {
-    return cores.get(this).extensions;
-  }
-
-  get binaryType() {
-    return cores.get(this).binaryType;
-  }
-
-  set binaryType(value) {
-    if (["blob", "arraybuffer"].includes(`${value}`)) cores.get(this).binaryType = `${value}`;
+    const bytes = encoder.encode(reason);
+    check(bytes.length < 124, "reason too long");
+    cores.get(this).close(code, bytes);
   }
 
   // For diagnostics; not of the standard.
   get culvert() {
     const core = cores.get(this);
-    const { session = null, lane, queue, acked, received, reconnects, latency } = core;
-    const sent = acked + queue.filter((item) => item.opcode < 8).length;
-    const cut = () => core.lane?.drop(new Failure("cut"));
-    return { session, lane: lane && lane.name, sent, acked, received, reconnects, latency, cut };
-  }
-
-  send(data) {
-    const core = cores.get(this);
-    if (!arguments.length) throw new TypeError("send() needs something to send");
-    let payload;
-    let opcode = 2;
-    if (data instanceof Blob) payload = null;
-    else if (data instanceof ArrayBuffer) payload = new Uint8Array(data.slice());
-    else if (ArrayBuffer.isView(data)) {
-      if (!(data.buffer instanceof ArrayBuffer)) throw new TypeError("memory that is shared cannot be sent");
-      payload = new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
-    } else {
-      opcode = 1;
-      payload = encoder.encode(`${data}`);
-    }
-    if (core.state === CONNECTING) throw fault("still connecting", "InvalidStateError");
-    core.send(opcode, payload, payload ? payload.length : data.size, data);
-  }
-
-  close(code, reason) {
-    if (code !== undefined) {
-      code = Math.round(code) || 0;
-      if (code !== 1000 && !(code >= 3000 && code <= 4999)) {
-        throw fault("a close code is 1000, or 3000 to 4999", "InvalidAccessError");
-      }
-    }
-    const bytes = encoder.encode(reason);
-    if (bytes.length > 123) throw fault("a reason has at most 123 bytes", "SyntaxError");
-    cores.get(this).close(code, bytes);
+    const { session = null, lane, sent, acked, received, reconnects, latency } = core;
+    const cut = () => core.lane?.drop();
+    return { session, lane: lane && lane.kind, sent, acked, received, reconnects, latency, cut };
   }
 }
 
 // What Web IDL says of an interface's members, and classes do not do by themselves.
 const { prototype } = CulvertSocket;
-const define = Object.defineProperty;
-for (const name of Object.getOwnPropertyNames(prototype)) {
-  if (name !== "constructor" && name !== "culvert") define(prototype, name, { enumerable: true });
-}
+const define = (target, name, more) => Object.defineProperty(target, name, { enumerable: true, ...more });
 ["CONNECTING", "OPEN", "CLOSING", "CLOSED"].forEach((name, value) => {
-  for (const target of [CulvertSocket, prototype]) define(target, name, { value, enumerable: true });
+  define(CulvertSocket, name, { value });
+  define(prototype, name, { value });
 });
-define(prototype, Symbol.toStringTag, { value: "WebSocket", configurable: true });
+define(prototype, "send");
+define(prototype, "close");
+define(prototype, Symbol.toStringTag, { value: "WebSocket", enumerable: false });
+for (const name of ["url", "readyState", "bufferedAmount", "protocol", "extensions", "binaryType"]) {
+  const get = function () {
+    return cores.get(this)[name];
+  };
+  const set = function (value) {
+    if (["blob", "arraybuffer"].includes(`${value}`)) cores.get(this)[name] = `${value}`;
+  };
+  define(prototype, name, { get, set: name === "binaryType" ? set : undefined, configurable: true });
+}
 for (const type of ["open", "message", "error", "close"]) {
-  define(prototype, "on" + type, {
-    enumerable: true,
-    configurable: true,
-    get() {
-      return cores.get(this).handlers[type]?.value ?? null;
-    },
-    // A handler keeps its place among the listeners until it is taken away.
-    set(value) {
-      const { handlers } = cores.get(this);
-      if (Object(value) !== value) {
-        this.removeEventListener(type, handlers[type]);
-        delete handlers[type];
-      } else if (handlers[type]) handlers[type].value = value;
-      else {
-        handlers[type] = {
-          value,
-          handleEvent(event) {
-            this.value.call?.(event.currentTarget, event);
-          },
-        };
-        this.addEventListener(type, handlers[type]);
-      }
-    },
-  });
+  const get = function () {
+    return cores.get(this).handlers[type]?.value ?? null;
+  };
+  // A handler keeps its place among the listeners until it is taken away.
+  const set = function (value) {
+    const { handlers } = cores.get(this);
+    if (Object(value) !== value) {
+      this.removeEventListener(type, handlers[type]);
+      delete handlers[type];
+    } else if (handlers[type]) handlers[type].value = value;
+    else {
+      const handleEvent = (event) => handlers[type].value.call?.(this, event);
+      handlers[type] = { value, handleEvent };
+      this.addEventListener(type, handlers[type]);
+    }
+  };
+  define(prototype, "on" + type, { get, set, configurable: true });
 }
 
 export { CulvertSocket, CulvertSocket as default };
