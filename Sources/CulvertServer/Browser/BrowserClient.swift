@@ -61,5 +61,7 @@ package struct BrowserClient: Sendable {
             + ["globalThis.CulvertSocket = CulvertSocket;", "})();"]
     }
 
-    private static func text(_ lines: [Substring]) -> String { lines.map { $0 + "\n" }.joined() }
+    private static func text(_ lines: [Substring]) -> String {
+        ScriptSqueezer.squeeze(lines.joined(separator: "\n")) + "\n"
+    }
 }
