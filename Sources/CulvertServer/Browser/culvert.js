@@ -11,7 +11,8 @@ const { WebSocket, fetch } = globalThis;
 const encoder = new TextEncoder();
 // A BOM is a character of the message like any other.
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const cores = new WeakMap();
+// The Core of a CulvertSocket, where no page comes upon it.
+const CORE = Symbol();
 
 // Events are tasks of their own, as with a browser's WebSocket: between two messages promises go on, and nothing is
 // dispatched from within send(). A timer would be held back in a page that is hidden.
@@ -23,7 +24,6 @@ const task = (run) => {
   port2.postMessage(0);
 };
 
-const sleep = (time) => new Promise((resolve) => setTimeout(resolve, time));
 const isHidden = () => globalThis.document?.hidden;
 
 // Why a lane or a request came to nothing; `more` has a close code, `end`, where that is the end of the socket.
@@ -221,10 +221,8 @@ class PollLane extends Lane {
     }
     this.ready();
     while (!this.isGone) {
-      const began = Date.now();
       const answer = await core.request(this, core.at("?ack=" + core.received));
       if (answer.byteLength) core.take(decode(answer), this);
-      else if (Date.now() - began < 100) await sleep(1000);
     }
   }
 
@@ -232,8 +230,9 @@ class PollLane extends Lane {
     const { core } = this;
     const began = Date.now();
     const answer = await core.request(this, core.at(""), "POST", encode(core.received, core.acked + 1, items));
-    core.take(decode(answer), this);
     core.latency = Date.now() - began;
+    if (answer) core.take(decode(answer), this);
+    else core.queue = [];
     if (!items.includes(core.queue[0])) return;
     if (core.queue[0].opcode < 136) throw failure("not taken");
     // A Close has no number; it comes back in the answer to the GET.
@@ -367,6 +366,8 @@ class Core {
         const { status } = response;
         const answer = await response.arrayBuffer();
         if (response.ok) return answer;
+        // Nothing is taken any more, but what was said before the end is still to be fetched.
+        if (session && body && status === 410) return;
         const isOurs = /problem/.test(response.headers.get("Content-Type"));
         if (session && !isOurs) throw failure("HTTP " + status);
         if (!session || ![408, 429, 503].includes(status)) {
@@ -375,7 +376,7 @@ class Core {
           throw failure(reason || detail || response.statusText, { status, end, isClean: session && code });
         }
         lane.ready();
-        await sleep((response.headers.get("Retry-After") || 1) * 1000);
+        await new Promise((resolve) => setTimeout(resolve, response.headers.get("Retry-After") * 1000 || 1000));
       } finally {
         clearTimeout(timer);
       }
@@ -549,7 +550,7 @@ class Core {
     const { readyState, lane } = this;
     if (readyState > 1) return;
     this.readyState = 2;
-    if (!readyState) return this.end(1006, "closed before it was open");
+    if (!readyState) return this.end(1006, "closed");
     if (reason.length) code ||= 1000;
     if (lane?.kind === "plain") return lane.ws.close(...(code ? [code, decoder.decode(reason)] : []));
     const payload = code ? [code >> 8, code & 255, ...reason] : [];
@@ -651,11 +652,11 @@ class CulvertSocket extends EventTarget {
     check(protocols.every(isToken) && new Set(protocols).size === protocols.length, "bad protocols");
     const transports = ["websocket", "polling"];
     const defaults = { WebSocket, fetch, transports, resume: true, timeout: 4000, remember: 600000, maxBuffered: 2 ** 24 };
-    cores.set(this, new Core(this, url, protocols, { ...defaults, ...new.target.defaults, ...options }));
+    this[CORE] = new Core(this, url, protocols, { ...defaults, ...new.target.defaults, ...options });
   }
 
   send(data) {
-    const core = cores.get(this);
+    const core = this[CORE];
     if (!arguments.length) throw new TypeError("no data");
     const view = data instanceof ArrayBuffer ? new Uint8Array(data) : data;
     let payload;
@@ -678,12 +679,12 @@ class CulvertSocket extends EventTarget {
     }
     const bytes = encoder.encode(reason);
     check(bytes.length < 124, "reason too long");
-    cores.get(this).close(code, bytes);
+    this[CORE].close(code, bytes);
   }
 
   // For diagnostics; not of the standard.
   get culvert() {
-    const core = cores.get(this);
+    const core = this[CORE];
     const { session = null, lane, sent, acked, received, reconnects, latency } = core;
     const cut = () => core.lane?.drop();
     return { session, lane: lane && lane.kind, sent, acked, received, reconnects, latency, cut };
@@ -702,20 +703,20 @@ define(prototype, "close");
 define(prototype, Symbol.toStringTag, { value: "WebSocket", enumerable: false });
 for (const name of ["url", "readyState", "bufferedAmount", "protocol", "extensions", "binaryType"]) {
   const get = function () {
-    return cores.get(this)[name];
+    return this[CORE][name];
   };
   const set = function (value) {
-    if (["blob", "arraybuffer"].includes(`${value}`)) cores.get(this)[name] = `${value}`;
+    if (["blob", "arraybuffer"].includes(`${value}`)) this[CORE][name] = `${value}`;
   };
   define(prototype, name, { get, set: name === "binaryType" ? set : undefined, configurable: true });
 }
 for (const type of ["open", "message", "error", "close"]) {
   const get = function () {
-    return cores.get(this).handlers[type]?.value ?? null;
+    return this[CORE].handlers[type]?.value ?? null;
   };
   // A handler keeps its place among the listeners until it is taken away.
   const set = function (value) {
-    const { handlers } = cores.get(this);
+    const { handlers } = this[CORE];
     if (Object(value) !== value) {
       this.removeEventListener(type, handlers[type]);
       delete handlers[type];

@@ -2,6 +2,7 @@
 
 import http.server
 import pathlib
+import re
 import shutil
 import ssl
 import threading
@@ -17,21 +18,36 @@ CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 SOURCE = pathlib.Path(__file__).parents[3] / "Sources/CulvertServer/Browser/culvert.js"
 
 
+# A string, a template, a regular expression, blanks, a word, or any other character.
+PARTS = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`|(?<=[(,=:?&|{}!>\s])/(?![/*])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\]|\\.)*\])+/'
+                   r"|\s+|[\w$#]+|.", re.S)
+
+
 def served_script():
-    """What the edge makes of the source: no lines that are comments, no indentation."""
-    lines = (line.lstrip() for line in SOURCE.read_text().splitlines())
-    return "".join(line + "\n" for line in lines if line and not line.startswith("//"))
+    """What the edge makes of the source: no comments, and no blanks that say nothing."""
+    lines = (line.strip() for line in SOURCE.read_text().splitlines())
+    parts = PARTS.findall("\n".join(line for line in lines if line and not line.startswith("//")))
+    out = ""
+    for part, following in zip(parts, [*parts[1:], "\n"]):
+        if not part.isspace():
+            out += part
+        elif "\n" in part and out[-1] not in "{([,;" and following[0] not in "})]":
+            out += "\n"
+        elif "\n" not in part and (
+                re.match(r"[\w$#]{2}", out[-1] + following[0]) or out[-1] == following[0] and out[-1] in "+-/"):
+            out += " "
+    return out + "\n"
 
 
 # What a test's own script finds in its page. `log` notes events in order; all promises fail after 40 s.
 KIT = """
 const within = (promise, what) => Promise.race([promise, new Promise((_, reject) =>
-  setTimeout(() => reject(new Error("timed out waiting for " + what)), 10000))]);
+  setTimeout(() => reject(new Error("timed out waiting for " + what)), 40000))]);
 const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
 const once = (target, type) => within(new Promise((resolve) =>
   target.addEventListener(type, resolve, { once: true })), type);
 const until = async (condition, what = String(condition)) => {
-  for (const end = Date.now() + 10000; !(await condition()); await pause(20)) {
+  for (const end = Date.now() + 40000; !(await condition()); await pause(20)) {
     if (Date.now() > end) throw new Error("timed out waiting for " + what);
   }
 };

@@ -28,7 +28,10 @@ class Box:
             ready.set()
             await self.finish.wait()
             self.server.close()
-            self._reset_all()
+            self.reset_all()
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
 
         self.loop.run_until_complete(main())
 
@@ -59,7 +62,8 @@ class Box:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         writer.transport.abort()
 
-    def _reset_all(self):
+    def reset_all(self):
+        """All connections; to be called in the box's loop."""
         for writer in list(self.writers):
             self._reset(writer)
 
@@ -97,7 +101,7 @@ class CutBox(Box):
     def cut(self):
         self.is_cut = True
         self.cuts += 1
-        self.call(self._reset_all)
+        self.call(self.reset_all)
 
     def mend(self):
         self.is_cut = False
@@ -114,12 +118,13 @@ class WebBox(Box):
     def __init__(self, edge, upgrades="pass", polls="pass"):
         self.edge, self.upgrades, self.polls = edge, upgrades, polls
         self.seen = []
+        self.is_frozen = False
         self.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.tls.load_cert_chain(edge.cert, edge.cert.with_suffix(".key"))
         super().__init__()
 
     async def _connection(self, reader, writer):
-        client, behind = Source(reader), None
+        client, behind = Source(reader, self), None
         try:
             while True:
                 head = await client.head()
@@ -130,15 +135,27 @@ class WebBox(Box):
                     return
                 if not behind:
                     up_reader, up_writer = await self._reach(self.edge.plain_port)
-                    behind = Source(up_reader)
+                    behind = Source(up_reader, self)
                 up_writer.write(head + await client.exactly(length(head)))
                 if await first_of(self._answer(writer, behind, method), client.end()):
-                    await self._frames(client, writer, behind, up_writer)
+                    with contextlib.suppress(OSError, EOFError):
+                        await self._frames(client, writer, behind, up_writer)
+                    # Whoever ended it did so in order: so does the box.
+                    writer.close()
+                    await asyncio.wait_for(writer.wait_closed(), 10)
                     return
         finally:
             if behind:
                 self.writers.discard(up_writer)
                 self._reset(up_writer)
+
+    def freeze(self):
+        """From now on nothing passes on connections that there are, and no connection is answered; none is ended."""
+        self.is_frozen = True
+
+    def thaw(self):
+        """New connections are served. What was frozen stays so."""
+        self.is_frozen = False
 
     def _is_refused(self, path, is_upgrade):
         return self.upgrades == "reset" if is_upgrade else self.polls == "reset" and b"/_poll" in path
@@ -162,8 +179,8 @@ class WebBox(Box):
 class Source:
     """What comes on a connection. To wait for its end takes nothing away from who reads it next."""
 
-    def __init__(self, reader):
-        self.reader, self.buffer, self.task = reader, b"", None
+    def __init__(self, reader, box):
+        self.reader, self.box, self.buffer, self.task = reader, box, b"", None
 
     async def more(self):
         self.task = self.task or asyncio.ensure_future(self.reader.read(65536))
@@ -171,6 +188,8 @@ class Source:
         self.task = None
         if not got:
             raise EOFError
+        if self.box.is_frozen:
+            await asyncio.get_running_loop().create_future()
         self.buffer += got
 
     def take(self, count):
