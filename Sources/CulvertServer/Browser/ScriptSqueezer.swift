@@ -1,4 +1,4 @@
-/// Takes blanks and line breaks out of a script where they say nothing. A fifteenth of what goes over the wire is that.
+/// Takes blanks and line breaks out of a script where they say nothing. A twentieth of what goes over the wire is that.
 ///
 /// It tells strings, templates and regular expressions from code, and changes nothing in them; otherwise it does not
 /// understand the script. Where a line break may end a statement it stays. It is for one script, ours, whose tests run
