@@ -1,6 +1,7 @@
 import pytest
 
 from kit.backend import Backend
+from kit.browser import Browser, PageServer, page_routes
 from kit.edge import Edge
 
 
@@ -40,3 +41,26 @@ def make_edge(tmp_path):
     for edge in edges:
         edge.stop()
         assert "Fatal error" not in edge.text
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    pages = PageServer(tmp_path_factory.mktemp("pages"))
+    yield pages
+    pages.stop()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="module")
+def page_edge(backend, pages, tmp_path_factory):
+    """An edge that lets the pages of this module in."""
+    edge = Edge(tmp_path_factory.mktemp("edge"), backend.port, extra_routes=page_routes(pages))
+    yield edge
+    edge.stop()
+    assert "Fatal error" not in edge.text

@@ -54,6 +54,9 @@ class Backend:
             body = b"not today"
             headers = Headers([("Retry-After", "7"), ("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
             return Response(503, http.HTTPStatus(503).phrase, headers, body)
+        if "/status/" in request.path:
+            status = int(request.path.split("/status/")[1][:3])
+            return Response(status, http.HTTPStatus(status).phrase, Headers([("Content-Length", "0")]), b"")
         if "/slow" in request.path and "/slow-reader" not in request.path:
             await asyncio.sleep(30)
         return None

@@ -1,0 +1,733 @@
+// CulvertSocket: a WebSocket that gets through where WebSockets are blocked, and that outlives the connections which
+// carry it. docs/client.md tells what it promises, docs/protocol.md what it says on the wire.
+//
+// The parts, from the page down: CulvertSocket is the WHATWG interface; a Core is the session behind one, with what is
+// numbered and unacknowledged; lanes carry it, one at a time. Who serves the file strips blank lines, lines that are
+// comments, and indentation, so there is no comment behind code and no text over several lines. It is to stay below
+// 6 KiB then, compressed: what is said twice is said in the same words.
+
+// Taken now, so that the page may put CulvertSocket in the place of WebSocket.
+const { WebSocket, fetch } = globalThis;
+const encoder = new TextEncoder();
+// A BOM is a character of the message like any other.
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+// The Core of a CulvertSocket, where no page comes upon it.
+const CORE = Symbol();
+
+// Events are tasks of their own, as with a browser's WebSocket: between two messages promises go on, and nothing is
+// dispatched from within send(). A timer would be held back in a page that is hidden.
+const tasks = [];
+const { port1, port2 } = new MessageChannel();
+port1.onmessage = () => tasks.shift()();
+const task = (run) => {
+  tasks.push(run);
+  port2.postMessage(0);
+};
+
+const isHidden = () => globalThis.document?.hidden;
+
+// Why a lane or a request came to nothing; `more` has a close code, `end`, where that is the end of the socket.
+const failure = (message, more) => Object.assign(new Error(message), more);
+
+// --- Batches (docs/protocol.md, section 3) ---------------------------------------------------------------------------
+
+const encode = (ack, first, items) => {
+  const bytes = new Uint8Array(items.reduce((sum, { size }) => sum + size + 10, 16));
+  const view = new DataView(bytes.buffer);
+  const put64 = (at, value) => view.setBigUint64(at, BigInt(value));
+  put64(0, ack);
+  put64(8, first);
+  let at = 16;
+  for (const { opcode, payload, size } of items) {
+    bytes[at] = opcode;
+    bytes[at + 1] = size < 126 ? size : size < 65536 ? 126 : 127;
+    at += 2;
+    if (size > 65535) {
+      put64(at, size);
+      at += 8;
+    } else if (size > 125) {
+      view.setUint16(at, size);
+      at += 2;
+    }
+    bytes.set(payload, at);
+    at += size;
+  }
+  return bytes.subarray(0, at);
+};
+
+// What is no batch throws: by the checks here, by reading beyond the end, or by text that is not UTF-8.
+const decode = (buffer) => {
+  const view = new DataView(buffer);
+  const get64 = (at) => {
+    const value = Number(view.getBigUint64(at));
+    if (value >= 2 ** 53) throw failure("bad batch");
+    return value;
+  };
+  const batch = { ack: get64(0), first: get64(8), messages: [] };
+  let at = 16;
+  while (at < buffer.byteLength) {
+    const opcode = view.getUint8(at);
+    let size = view.getUint8(at + 1);
+    at += 2;
+    if (size > 126) {
+      size = get64(at);
+      at += 8;
+    } else if (size > 125) {
+      size = view.getUint16(at);
+      at += 2;
+    }
+    const payload = new Uint8Array(buffer, at, size);
+    at += size;
+    if (opcode === 129) batch.messages.push(decoder.decode(payload));
+    else if (opcode === 130) batch.messages.push(payload.slice().buffer);
+    else if (opcode !== 136) throw failure("bad batch");
+    else batch.close = size ? [(payload[0] << 8) | payload[1], decoder.decode(payload.subarray(2))] : [1005, ""];
+  }
+  return batch;
+};
+
+// --- Lanes -----------------------------------------------------------------------------------------------------------
+
+// A lane is `ready` when it has been heard on. It is dropped once, whatever for, and then says nothing more.
+class Lane {
+  aborter = new AbortController();
+
+  ready() {
+    if (this.isReady) return;
+    this.isReady = true;
+    this.core.adopt(this);
+    this.resolve();
+  }
+
+  drop(error = failure("closed")) {
+    const { core } = this;
+    if (!core.lanes.delete(this)) return;
+    this.isGone = true;
+    this.aborter.abort();
+    this.ws?.close();
+    clearInterval(this.watch);
+    this.reject(error);
+    if (core.lane !== this) return;
+    core.lane = null;
+    core.reconnects += 1;
+    core.tell(error.message);
+    core.seek(error);
+  }
+
+  connect(address, ...protocols) {
+    const { core } = this;
+    if (core.bearer) protocols.push("culvert.auth", "bearer." + core.bearer);
+    this.ws = new core.WebSocket(core.withToken(address).replace(/^http/, "ws"), protocols);
+    this.ws.binaryType = "arraybuffer";
+    return this.ws;
+  }
+}
+
+// A WebSocket whose messages are batches. The first, which the edge answers at once, is empty: the lane has then been
+// seen to work both ways, and the answer says from where to go on.
+class SocketLane extends Lane {
+  kind = "websocket";
+
+  async start() {
+    const { core } = this;
+    const ws = this.connect(core.at("/socket"), "culvert.v1", ...core.protocols);
+    ws.onopen = () => core.session && this.ask();
+    ws.onmessage = ({ data }) => {
+      if (this.isGone) return;
+      try {
+        if (typeof data === "string") {
+          this.info = JSON.parse(data);
+          this.ask();
+        } else this.take(data);
+      } catch ({ message }) {
+        this.drop(failure(message, { end: 1006 }));
+      }
+    };
+    ws.onclose = ({ code, reason }) => {
+      let more;
+      if (/^100[2379]|4404/.test(code)) more = { end: 1006 };
+      else if (code > 3999 && !/440[89]/.test(code)) more = { end: code, status: 401, isClean: true };
+      this.drop(failure(reason || "WebSocket closed", more));
+    };
+  }
+
+  take(data) {
+    const { core } = this;
+    this.isHeard = true;
+    if (this.question) {
+      clearTimeout(this.question);
+      this.question = 0;
+      core.latency = Date.now() - this.asked;
+    }
+    if (!this.isReady) {
+      if (!core.session) core.begin(this.info);
+      this.watch = setInterval(() => {
+        if (!this.isHeard) this.ask();
+        this.isHeard = false;
+      }, core.info.hold * 1000);
+    }
+    core.take(decode(data), this);
+    if (this.isGone) return;
+    this.ready();
+    this.flush();
+    if (core.received === this.told) return;
+    this.untold += data.byteLength;
+    if (this.untold > 65535) this.say([]);
+    else this.due ||= setTimeout(() => this.say([]), 100);
+  }
+
+  say(items, ack = this.core.received) {
+    clearTimeout(this.due);
+    this.due = this.untold = 0;
+    this.told = ack;
+    this.ws.send(encode(ack, this.next || this.core.acked + 1, items));
+  }
+
+  // An empty batch is a question unless it acknowledges something new.
+  ask() {
+    const { core } = this;
+    if (this.question) return;
+    if (this.told < core.received) this.say([]);
+    this.asked = Date.now();
+    this.question = setTimeout(() => this.drop(failure("no answer")), core.timeout);
+    this.say([]);
+  }
+
+  // What the browser has not sent yet is bounded; more follows with the next acknowledgement.
+  flush() {
+    const { core } = this;
+    while (this.ws.bufferedAmount < 1048576) {
+      this.next = Math.max(this.next || 0, core.acked + 1);
+      const items = core.batch(this.next);
+      if (!items.length) return;
+      this.say(items);
+      this.next += items.length;
+      this.sent = items.pop().end;
+    }
+  }
+}
+
+// Requests: one GET that waits for messages, and one POST at a time.
+class PollLane extends Lane {
+  kind = "polling";
+
+  async start() {
+    const { core } = this;
+    if (core.session) await this.post([]);
+    else {
+      const { protocols } = core;
+      const answer = await core.request(this, core.at(""), "POST", JSON.stringify({ protocols }));
+      core.begin(JSON.parse(decoder.decode(answer)));
+    }
+    this.ready();
+    while (!this.isGone) {
+      const answer = await core.request(this, core.at("?ack=" + core.received));
+      if (answer.byteLength) core.take(decode(answer), this);
+    }
+  }
+
+  async post(items) {
+    const { core } = this;
+    const began = Date.now();
+    const answer = await core.request(this, core.at(""), "POST", encode(core.received, core.acked + 1, items));
+    core.latency = Date.now() - began;
+    if (answer) core.take(decode(answer), this);
+    else core.queue = [];
+    if (!items.includes(core.queue[0])) return;
+    if (core.queue[0].opcode < 136) throw failure("not taken");
+    // A Close has no number; it comes back in the answer to the GET.
+    core.queue = [];
+  }
+
+  async flush() {
+    if (this.isPosting) return;
+    this.isPosting = true;
+    for (let items; !this.isGone && (items = this.core.batch(this.core.acked + 1)).length; ) {
+      await this.post(items).catch((error) => this.drop(error));
+    }
+    this.isPosting = false;
+  }
+
+  // Its GET may wait on a network that is gone.
+  ask() {
+    this.core.attempt(this.kind).catch((error) => this.drop(error));
+  }
+}
+
+// The browser's own WebSocket to the URL itself, for `resume: false`. It cannot be asked whether a box on the way lets
+// its frames through, so another is, before.
+class PlainLane extends Lane {
+  kind = "plain";
+
+  async start() {
+    const { core } = this;
+    const drop = () => this.drop(failure("WebSocket closed"));
+    if (core.transports.length > 1 && core.known() !== this.kind) {
+      const ws = this.connect(core.base + "/probe", "culvert.v1");
+      ws.onopen = () => ws.send("?");
+      ws.onclose = drop;
+      await new Promise((resolve) => (ws.onmessage = resolve));
+      ws.onclose = null;
+      ws.close();
+    }
+    const ws = this.connect(core.url, ...core.protocols);
+    ws.onopen = () => {
+      core.extensions = ws.extensions;
+      core.begin({ protocol: ws.protocol.replace("culvert.auth", "") });
+      this.ready();
+    };
+    ws.onmessage = ({ data }) => core.deliver(data);
+    ws.onclose = ({ code, reason, wasClean }) => (this.isReady ? core.end(code, reason, wasClean) : drop());
+  }
+
+  flush() {}
+}
+
+// --- The session -----------------------------------------------------------------------------------------------------
+
+// What worked, by origin. In a worker, and in a page that may keep nothing, it is forgotten with it.
+let store = {};
+try {
+  store = localStorage || store;
+} catch {}
+
+class Core {
+  // 0 is connecting, 1 open, 2 closing and 3 closed.
+  readyState = 0;
+  binaryType = "blob";
+  protocol = "";
+  extensions = "";
+  handlers = {};
+  life = new AbortController();
+  lanes = new Set();
+  lane = null;
+  // What is unacknowledged; the first has the number `acked` + 1. An item's `end` is what `total` was with its bytes;
+  // those up to `done` are taken.
+  queue = [];
+  acked = 0;
+  received = 0;
+  sent = 0;
+  total = 0;
+  done = 0;
+  reconnects = 0;
+  latency = null;
+
+  constructor(socket, { href, origin, pathname, search }, protocols, options) {
+    Object.assign(this, options, { socket, url: href, origin, search, protocols, key: "culvert:" + origin });
+    this.base = (origin + pathname).replace(/^ws/, "http").replace(/\/$/, "") + "/_poll";
+    const on = (type, run) => addEventListener(type, run, { signal: this.life.signal });
+    for (const type of ["online", "pageshow", "visibilitychange"]) {
+      on(type, () => {
+        if (isHidden()) return;
+        this.isAway = false;
+        this.wake?.();
+        this.lane?.ask?.();
+      });
+    }
+    on("pagehide", ({ persisted }) => {
+      // A page that may come back keeps its session, but no connection: with one it would not be kept.
+      this.isAway = persisted;
+      if (persisted) this.lane?.drop();
+      else if (this.session) {
+        this.leave();
+        this.end(1001, "page left");
+      }
+    });
+    this.seek();
+  }
+
+  // --- addresses and requests
+
+  at(suffix) {
+    return this.base + (this.session ? "/" + this.session + suffix : this.search);
+  }
+
+  withToken(address) {
+    return this.tokenIn === "query" ? address + (address.includes("?") ? "&" : "?") + this.form : address;
+  }
+
+  // A beacon is sent though the page goes; it can have no header.
+  leave() {
+    navigator.sendBeacon?.(this.at("/close?code=1001"), this.form);
+  }
+
+  // The body of a successful answer. Within a session only the edge's own words count: what else answers is a box on
+  // the way. Where the edge asks to come again later, that is done.
+  async request(lane, address, method, body) {
+    const { session, fetch } = this;
+    for (;;) {
+      const headers = { Accept: "application/vnd.culvert.batch" };
+      if (body) headers["Content-Type"] = headers.Accept;
+      if (this.bearer) headers.Authorization = "Bearer " + this.bearer;
+      const init = { method, body, headers, cache: "no-store", credentials: "include", signal: lane.aborter.signal };
+      const timer = setTimeout(() => lane.drop(failure("no answer")), (this.info?.hold + 10 || 30) * 1000);
+      try {
+        const response = await fetch(this.withToken(address), init);
+        const { status } = response;
+        const answer = await response.arrayBuffer();
+        if (response.ok) return answer;
+        // Nothing is taken any more, but what was said before the end is still to be fetched.
+        if (session && body && status === 410) return;
+        const isOurs = /problem/.test(response.headers.get("Content-Type"));
+        if (session && !isOurs) throw failure("HTTP " + status);
+        if (!session || ![408, 429, 503].includes(status)) {
+          const { code, reason, detail } = isOurs ? JSON.parse(decoder.decode(answer)) : {};
+          const end = session && status === 404 ? 1006 : code || 4000 + status;
+          throw failure(reason || detail || response.statusText, { status, end, isClean: session && code });
+        }
+        lane.ready();
+        await new Promise((resolve) => setTimeout(resolve, response.headers.get("Retry-After") * 1000 || 1000));
+      } finally {
+        clearTimeout(timer);
+      }
+    }
+  }
+
+  // --- the token
+
+  async renew() {
+    const { token } = this;
+    const secret = token?.call ? await token() : token;
+    this.form = new URLSearchParams(secret ? { access_token: secret } : "");
+    this.bearer = this.tokenIn !== "query" && secret;
+  }
+
+  // Plans the next token, for which a fifth of the time, and a second at least, is left.
+  expire(seconds) {
+    if (seconds > 0) this.expiry = Date.now() + seconds * 1000;
+    clearTimeout(this.renewer);
+    const left = this.expiry - Date.now();
+    const time = Math.max(1000, Math.min(left * 0.8, left - 1000, 2e9));
+    if (left > 0 && this.token?.call && !this.isEnded) this.renewer = setTimeout(() => this.refresh(), time);
+  }
+
+  async refresh() {
+    const { lane } = this;
+    try {
+      await this.renew();
+      const answer = await this.request(lane, this.at("/token"), "PUT");
+      this.expire(JSON.parse(decoder.decode(answer)).expires);
+    } catch ({ status }) {
+      // Requests do not get through: a new lane brings the token along.
+      if (lane && !status) await this.attempt(lane.kind).catch(() => {});
+      this.expire();
+    }
+  }
+
+  // --- lanes come and go
+
+  known() {
+    try {
+      const { transport, until } = JSON.parse(store[this.key]);
+      return until > Date.now() && transport;
+    } catch {}
+  }
+
+  // Resolves when a lane of that kind has taken over.
+  async attempt(kind, time = this.timeout) {
+    await this.renew();
+    if (this.isEnded) return;
+    await new Promise((resolve, reject) => {
+      const Kind = kind === "polling" ? PollLane : this.resume ? SocketLane : PlainLane;
+      const lane = Object.assign(new Kind(), { core: this, resolve, reject });
+      this.lanes.add(lane);
+      lane.start().catch((error) => lane.drop(error));
+      setTimeout(() => lane.isReady || lane.drop(failure("timed out")), time);
+    });
+  }
+
+  // Finds the first lane, or the next for one that was lost to an error: each transport once, what is known to work
+  // first, and again.
+  async seek(error) {
+    const deadline = Date.now() + this.info?.resume * 1000;
+    // One that was lost at once is not replaced at once, lest it goes round and round.
+    let tries = Date.now() - this.since < 1000 ? 2 : 0;
+    let order = [];
+    while (!this.lane && !this.isEnded) {
+      if (error && !order.length) {
+        // A dead token may be followed by a better one, once.
+        const isFinal = error.end && !(this.token?.call && /40[13]/.test(error.status));
+        if (!this.session || this.denial || isFinal || (Date.now() > deadline && !this.isAway)) {
+          const { end = 1006, message, isClean } = this.denial || error;
+          const prefix = end !== 1006 ? "" : this.session ? "session lost: " : "no transport got through: ";
+          return this.end(end, prefix + message, isClean);
+        }
+        if (error.end) this.denial = error;
+        const isOffline = navigator.onLine === false;
+        if (tries || isOffline || this.isAway) {
+          await new Promise((resolve) => {
+            this.wake = resolve;
+            const time = isHidden() ? 10000 : Math.random() * Math.min(10000, 250 * 2 ** tries);
+            if (!this.isAway) setTimeout(resolve, isOffline ? deadline - Date.now() : time);
+          });
+        }
+        tries += 1;
+      }
+      if (!order.length) {
+        const known = this.known();
+        order = [...this.transports].sort((a, b) => (b === known) - (a === known));
+      }
+      try {
+        await this.attempt(order.shift(), order.length ? this.timeout : 15000);
+      } catch (failed) {
+        error = failed;
+        if (error.end) order = [];
+      }
+    }
+  }
+
+  begin(info) {
+    const { session, protocol, expires } = info;
+    Object.assign(this, { info, session, protocol: protocol || "", protocols: [] });
+    // Without `resume` no lane is replaced by one of another kind.
+    if (!this.resume) this.transports = ["polling"];
+    this.expire(expires);
+    task(() => {
+      if (this.readyState) return;
+      this.readyState = 1;
+      this.emit(new Event("open"));
+    });
+  }
+
+  adopt(lane) {
+    const before = this.lane;
+    this.lane = lane;
+    this.denial = null;
+    this.since = Date.now();
+    before?.drop();
+    try {
+      store[this.key] = JSON.stringify({ transport: lane.kind, until: this.since + this.remember });
+    } catch {}
+    this.tell("open");
+    this.climb(5000);
+    lane.flush();
+  }
+
+  tell(reason) {
+    const detail = { lane: this.lane && this.lane.kind, reason };
+    task(() => this.emit(new CustomEvent("lane", { detail })));
+  }
+
+  // While polled: tries from time to time whether a WebSocket has become possible. The polls go on meanwhile.
+  climb(time) {
+    clearTimeout(this.climber);
+    if (this.lane?.kind !== "polling" || this.transports[0] !== "websocket") return;
+    this.climber = setTimeout(() => {
+      if (isHidden()) this.climb(time);
+      else this.attempt("websocket").catch(() => this.climb(Math.min(time * 2, 300000)));
+    }, time);
+  }
+
+  // --- messages
+
+  get bufferedAmount() {
+    const { lane } = this;
+    return this.total - Math.max(this.done, lane?.sent || 0) + (lane?.ws?.bufferedAmount || 0);
+  }
+
+  send(opcode, payload, data) {
+    const { lane } = this;
+    const size = payload ? payload.length : data.size;
+    if (lane?.kind === "plain") return lane.ws.send(data);
+    this.total += size;
+    if (this.readyState > 1) return;
+    if (size > this.info.max_message) return this.close(1009, []);
+    const item = { opcode, payload, size, end: this.total };
+    this.sent += 1;
+    this.queue.push(item);
+    if (!lane && this.bufferedAmount > this.maxBuffered) return this.end(1006, "send buffer full");
+    const flush = () => this.lane?.flush();
+    if (payload) return task(flush);
+    // A Blob is read while others wait behind it.
+    const read = (buffer) => {
+      item.payload = new Uint8Array(buffer);
+      flush();
+    };
+    data.arrayBuffer().then(read, ({ message }) => this.end(1006, message));
+  }
+
+  close(code, reason) {
+    const { readyState, lane } = this;
+    if (readyState > 1) return;
+    this.readyState = 2;
+    if (!readyState) return this.end(1006, "closed");
+    if (reason.length) code ||= 1000;
+    if (lane?.kind === "plain") return lane.ws.close(...(code ? [code, decoder.decode(reason)] : []));
+    const payload = code ? [code >> 8, code & 255, ...reason] : [];
+    this.queue.push({ opcode: 136, payload, size: payload.length, end: this.total });
+    lane?.flush();
+  }
+
+  // A batch that begins with that number; what follows a Blob that is being read has to wait.
+  batch(next) {
+    const items = [];
+    let size = 0;
+    for (const item of this.queue.slice(next - this.acked - 1)) {
+      size += item.size + 16;
+      if (!item.payload || (items.length && size > this.info.max_batch)) break;
+      items.push(item);
+    }
+    return items;
+  }
+
+  take({ ack, first, messages, close }, lane) {
+    while (this.acked < ack && this.queue[0]?.opcode < 136) {
+      this.acked += 1;
+      this.done = this.queue.shift().end;
+    }
+    for (const data of messages) {
+      if (first > this.received + 1) throw failure("messages are missing", { end: 1006 });
+      if (first > this.received) {
+        this.received = first;
+        this.deliver(data);
+      }
+      first += 1;
+    }
+    // The Close of a session that ended long ago has the number 0.
+    if (!close || (first && first !== this.received + 1)) return;
+    // A poll's acknowledgement would be answered with an error, which consoles show.
+    if (lane.say) lane.say([], this.received + 1);
+    else if (this.readyState < 2) this.leave();
+    this.end(...close, true);
+  }
+
+  deliver(data) {
+    task(() => {
+      if (this.readyState > 1) return;
+      if (this.binaryType === "blob" && typeof data !== "string") data = new Blob([data]);
+      this.emit(new MessageEvent("message", { data, origin: this.origin }));
+    });
+  }
+
+  emit(event) {
+    this.socket.dispatchEvent(event);
+  }
+
+  end(code, reason, wasClean) {
+    if (this.isEnded) return;
+    this.isEnded = true;
+    this.done = this.total - this.bufferedAmount;
+    this.lane = null;
+    clearTimeout(this.climber);
+    clearTimeout(this.renewer);
+    this.life.abort();
+    this.wake?.();
+    for (const lane of this.lanes) lane.drop();
+    task(() => {
+      this.readyState = 3;
+      if (!wasClean) this.emit(new Event("error"));
+      // Not longer than a Close could have it.
+      this.emit(new CloseEvent("close", { code, reason: reason.slice(0, 123), wasClean: !!wasClean }));
+    });
+  }
+}
+
+// --- The interface (https://websockets.spec.whatwg.org) --------------------------------------------------------------
+
+const check = (isRight, message, name = "SyntaxError") => {
+  if (!isRight) throw new DOMException(message, name);
+};
+
+class CulvertSocket extends EventTarget {
+  static defaults = {};
+
+  // A class with options of its own, for code that makes its sockets itself.
+  static with(options) {
+    return class CulvertSocket extends this {
+      static defaults = { ...super.defaults, ...options };
+      static length = 1;
+    };
+  }
+
+  constructor(url, protocols = [], options) {
+    super();
+    if (!arguments.length) throw new TypeError("no URL");
+    try {
+      url = new URL(url, globalThis.document?.baseURI || location);
+      url.protocol = url.protocol.replace("http", "ws");
+    } catch {}
+    check(/^wss?:[^#]*$/.test(url?.href), "bad URL");
+    protocols = (Object(protocols) === protocols && protocols[Symbol.iterator] ? [...protocols] : [protocols]).map(String);
+    const isToken = (name) => /^[!#-'*+\-.^_`|~\w]+$/.test(name);
+    check(protocols.every(isToken) && new Set(protocols).size === protocols.length, "bad protocols");
+    const transports = ["websocket", "polling"];
+    const defaults = { WebSocket, fetch, transports, resume: true, timeout: 4000, remember: 600000, maxBuffered: 2 ** 24 };
+    this[CORE] = new Core(this, url, protocols, { ...defaults, ...new.target.defaults, ...options });
+  }
+
+  send(data) {
+    const core = this[CORE];
+    if (!arguments.length) throw new TypeError("no data");
+    const view = data instanceof ArrayBuffer ? new Uint8Array(data) : data;
+    let payload;
+    let opcode = 130;
+    if (ArrayBuffer.isView(view)) {
+      if (!(view.buffer instanceof ArrayBuffer)) throw new TypeError("shared memory");
+      payload = new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
+    } else if (!(data instanceof Blob)) {
+      opcode = 129;
+      payload = encoder.encode(`${data}`);
+    }
+    check(core.readyState, "still connecting", "InvalidStateError");
+    core.send(opcode, payload, data);
+  }
+
+  close(code, reason) {
+    if (code !== undefined) {
+      code = Math.round(code);
+      check(code === 1000 || (code > 2999 && code < 5000), "bad code", "InvalidAccessError");
+    }
+    const bytes = encoder.encode(reason);
+    check(bytes.length < 124, "reason too long");
+    this[CORE].close(code, bytes);
+  }
+
+  // For diagnostics; not of the standard.
+  get culvert() {
+    const core = this[CORE];
+    const { session = null, lane, sent, acked, received, reconnects, latency } = core;
+    const cut = () => core.lane?.drop();
+    return { session, lane: lane && lane.kind, sent, acked, received, reconnects, latency, cut };
+  }
+}
+
+// What Web IDL says of an interface's members, and classes do not do by themselves.
+const { prototype } = CulvertSocket;
+const define = (target, name, more) => Object.defineProperty(target, name, { enumerable: true, ...more });
+["CONNECTING", "OPEN", "CLOSING", "CLOSED"].forEach((name, value) => {
+  define(CulvertSocket, name, { value });
+  define(prototype, name, { value });
+});
+define(prototype, "send");
+define(prototype, "close");
+define(prototype, Symbol.toStringTag, { value: "WebSocket", enumerable: false });
+for (const name of ["url", "readyState", "bufferedAmount", "protocol", "extensions", "binaryType"]) {
+  const get = function () {
+    return this[CORE][name];
+  };
+  const set = function (value) {
+    if (["blob", "arraybuffer"].includes(`${value}`)) this[CORE][name] = `${value}`;
+  };
+  define(prototype, name, { get, set: name === "binaryType" ? set : undefined, configurable: true });
+}
+for (const type of ["open", "message", "error", "close"]) {
+  const get = function () {
+    return this[CORE].handlers[type]?.value ?? null;
+  };
+  // A handler keeps its place among the listeners until it is taken away.
+  const set = function (value) {
+    const { handlers } = this[CORE];
+    if (Object(value) !== value) {
+      this.removeEventListener(type, handlers[type]);
+      delete handlers[type];
+    } else if (handlers[type]) handlers[type].value = value;
+    else {
+      const handleEvent = (event) => handlers[type].value.call?.(this, event);
+      handlers[type] = { value, handleEvent };
+      this.addEventListener(type, handlers[type]);
+    }
+  };
+  define(prototype, "on" + type, { get, set, configurable: true });
+}
+
+export { CulvertSocket, CulvertSocket as default };
