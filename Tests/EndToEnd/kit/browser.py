@@ -69,6 +69,21 @@ PAGES = {
     "/kit.js": ("text/javascript", KIT),
     "/setup.js": ("text/javascript", "import CulvertSocket from '/culvert.js';\n"
                                      "globalThis.CulvertSocket = CulvertSocket;\n"),
+    "/strict": ("text/html", '<!doctype html><title>strict</title><script type="module" src="/setup.js"></script>'
+                             '<script type="module" src="/strict.js"></script>'),
+    # The page's URL says where to connect and how; what came of it is left in an attribute.
+    "/strict.js": ("text/javascript", """
+const transport = location.hash.slice(1);
+const broken = [];
+addEventListener("securitypolicyviolation", (event) => broken.push(event.violatedDirective));
+const isPlain = transport === "plain";
+const s = new CulvertSocket(location.search.slice(1), [], {
+  token: "e2e-token-of-alice", resume: !isPlain, transports: [isPlain ? "websocket" : transport] });
+s.onopen = () => s.send("hi");
+s.onmessage = ({ data }) => {
+  document.documentElement.dataset.said = JSON.stringify([data, s.culvert.lane, broken]);
+};
+"""),
     "/worker.js": ("text/javascript", KIT + """
 import("/culvert.js").then(({ CulvertSocket }) => {
   globalThis.CulvertSocket = CulvertSocket;
@@ -87,7 +102,6 @@ onmessage = async ({ data: [url, options] }) => {
 };
 """),
 }
-STRICT = "default-src 'none'; script-src 'self'; connect-src {edge} {edge_ws}"
 
 
 class PageServer:
