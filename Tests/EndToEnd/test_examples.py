@@ -1,9 +1,14 @@
 """What the documents show to somebody who writes a client works as it stands."""
 
+import os
 import pathlib
 import re
 import subprocess
+import sys
 
+import pytest
+
+from kit.cutter import Cutter
 from kit.edge import TOKEN
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
@@ -50,3 +55,59 @@ def test_the_curl_session_prints_what_the_document_says(edge, tmp_path):
     assert any(identifier.search(line) for lines in printed for line in lines)
     printed = [[identifier.sub('"session":"AQAB…"', line) for line in lines] for lines in printed]
     assert list(zip(commands, printed)) == list(zip(commands, said))
+
+
+# --- the Python client -----------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def make_box():
+    boxes = []
+
+    def make(edge, **options):
+        boxes.append(Cutter(edge, **options))
+        return boxes[-1]
+
+    yield make
+    for box in boxes:
+        box.stop()
+
+
+def run_resume(edge, url, lines):
+    ran = subprocess.run(
+        [sys.executable, DOCS / "examples" / "resume.py", url, str(edge.cert)],
+        input="\n".join(lines), capture_output=True, text=True, timeout=120, env={**os.environ, "TOKEN": TOKEN})
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
+    return ran.stdout.splitlines()
+
+
+def numbered(count):
+    return [f"{n} {'grüße ' * (n % 5)}" .rstrip() for n in range(count)]
+
+
+def test_the_python_client_speaks_over_a_websocket_lane(edge, make_box):
+    box, lines = make_box(edge), numbered(500)
+    assert run_resume(edge, f"{box.https}/echo", lines) == lines
+    assert (box.upgrades, box.cuts) == (1, 0)
+
+
+def test_the_python_client_polls_where_no_websocket_gets_through(edge, make_box):
+    box, lines = make_box(edge, refuses=lambda upgrade: True), numbered(500)
+    assert run_resume(edge, f"{box.https}/echo", lines) == lines
+    assert box.upgrades == 0 and box.refused > 0
+
+
+def test_the_python_client_is_refused_for_what_it_is(edge):
+    ran = subprocess.run(
+        [sys.executable, DOCS / "examples" / "resume.py", f"{edge.https}/echo", str(edge.cert)],
+        input="hello", capture_output=True, text=True, timeout=60, env={**os.environ, "TOKEN": "of nobody"})
+    assert ran.returncode == 1 and ran.stderr.startswith("401 ")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_python_client_loses_and_doubles_nothing_when_connections_are_cut(backend, make_edge, make_box, seed):
+    """Every connection breaks after some bytes; of three upgrades the second is refused."""
+    # A buffer bounds a batch: one that is longer than any connection lasts would never arrive.
+    edge, lines = make_edge(backend.port, session="buffer: 16KiB"), numbered(4000)
+    box = make_box(edge, seed=seed, cut_after=(8_000, 60_000), refuses=lambda upgrade: upgrade % 3 == 1)
+    assert run_resume(edge, f"{box.https}/echo", lines) == lines
+    assert box.cuts >= 5 and box.upgrades >= 2 and box.refused >= 1, (box.cuts, box.upgrades, box.refused)
