@@ -46,6 +46,11 @@ def parse(batch):
     return ack, first, messages, close
 
 
+def pause(tries):
+    """None at first, then longer each time, and not in step with all the others."""
+    return asyncio.sleep(random.uniform(0, min(10, 0.25 * 2 ** tries)) if tries else 0)
+
+
 class Session:
     def __init__(self, http, url, token):
         self.http, self.url = http, yarl.URL(url)
@@ -141,8 +146,8 @@ class Session:
                 # Whether it is the lane or the session that is lost, the requests find out.
                 self.no_lane.set()
                 self.news.set()
+                await pause(self.tries)
                 self.tries += 1
-                await asyncio.sleep(random.uniform(0, min(10, 0.25 * 2 ** self.tries)))
             ws = None
 
     async def lane(self, ws):
@@ -216,7 +221,7 @@ class Session:
             except LOST:
                 pass
             tries += 1
-            await asyncio.sleep(random.uniform(0, min(10, 0.25 * 2 ** tries)))
+            await pause(tries)
 
 
 async def main(url, ca=None):
