@@ -114,7 +114,7 @@ class Chart {
     const close = () => {
       if (!run.length) return;
       const points = run.map(({ at, sum, count }) => `${x(at)} ${y(sum / count)}`);
-      line += `M${points.join("L")}` + (run.length === 1 ? "h0" : "");
+      line += `M${points.join("L")}` + (run.length === 1 ? "h.1" : "");
       band += "M" + run.map(({ at, high }) => `${x(at)} ${y(high)}`).join("L")
         + "L" + run.toReversed().map(({ at, low }) => `${x(at)} ${y(low)}`).join("L") + "Z";
       run = [];
