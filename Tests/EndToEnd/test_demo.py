@@ -315,7 +315,7 @@ def test_a_pane_can_be_closed_and_opened_again(browser, demo):
 
 
 @pytest.mark.parametrize("transport, lane", [
-    ("WebSocket lane", WEBSOCKET), ("Polling", POLLING), ("Plain WebSocket, no resume", PLAIN)])
+    ("WebSocket lane", WEBSOCKET), ("Polling", POLLING), ("Plain WebSocket", PLAIN)])
 def test_each_transport_and_path_can_be_chosen(browser, demo, transport, lane):
     page = Page(browser, demo)
     page.choose("a", "transport", transport)

@@ -167,6 +167,12 @@ class Pane {
       parts.input.focus();
     });
     parts.pane.addEventListener("keydown", (event) => this.key(event));
+    const { log } = parts;
+    this.atEnd = true;
+    log.addEventListener("scroll", () => {
+      this.atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+    });
+    new ResizeObserver(() => { if (this.atEnd) log.scrollTop = log.scrollHeight; }).observe(log);
   }
 
   // --- the connection ---
@@ -181,7 +187,10 @@ class Pane {
     this.socket = socket;
     // What a socket that was given up still has to say concerns nobody.
     const on = (type, act) => socket.addEventListener(type, (event) => { if (this.socket === socket) act(event); });
-    on("open", () => this.note("state", `open, session ${socket.culvert.session ?? "without a name"}`));
+    on("open", () => {
+      const { session } = socket.culvert;
+      this.note("state", session ? `open, session ${session}` : "open, without a session");
+    });
     on("message", ({ data }) => this.take(data));
     on("lane", ({ detail }) => {
       const lane = detail.lane ?? "none";
@@ -282,7 +291,6 @@ class Pane {
 
   add(kind, text, name) {
     const { log } = this.parts;
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
     const now = new Date();
     const item = document.createElement("li");
     item.className = name;
@@ -292,7 +300,7 @@ class Pane {
     item.append(when, part("kind", kind), part("what", text));
     log.append(item);
     while (log.childElementCount > SHOWN) log.firstElementChild.remove();
-    if (atEnd) log.scrollTop = log.scrollHeight;
+    if (this.atEnd) log.scrollTop = log.scrollHeight;
   }
 
   // What changes rarely; `tick` shows the rest.
@@ -322,7 +330,9 @@ class Pane {
 
   tick() {
     const { parts, tally } = this;
-    const { sent, acked, received, reconnects, latency } = this.socket?.culvert ?? {};
+    // A plain WebSocket has no numbers.
+    const known = this.socket?.culvert ?? {};
+    const { sent, acked, received, reconnects, latency } = known.session ? known : {};
     const figures = {
       sent: whole(sent), acked: whole(acked), received: whole(received), reconnects: whole(reconnects),
       latency: time(latency ?? NaN), echo: time(this.echo ?? NaN), tally: tally.text,
