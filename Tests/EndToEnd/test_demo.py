@@ -220,7 +220,7 @@ class Page:
     def entries(self, pane, kind):
         return self.browser.execute_script(
             "return [...document.querySelectorAll(arguments[0])].map((e) => [...e.children].map((c) => c.textContent))"
-            ".filter(([, kind]) => kind === arguments[1]).map(([,, what]) => what)", f"#{pane}-log > li", kind)
+            ".filter(([, kind]) => kind === arguments[1]).map(([,, what]) => what)", f"#{pane}-log > p", kind)
 
     def messages(self, pane):
         return self.entries(pane, "message")
@@ -430,6 +430,11 @@ def test_the_page_asks_nobody_but_the_demo(browser, demo):
         f"https://localhost:{demo.port}", f"wss://localhost:{demo.port}"}
     # Tokens are in no URL.
     assert not any(demo.wss.split("access_token=")[1] in url for url in urls)
+    assert browser.execute_async_script("""
+        addEventListener("securitypolicyviolation", (event) => arguments[0]([event.effectiveDirective, window.ran]));
+        const script = document.createElement("script");
+        script.text = "window.ran = true";
+        document.body.append(script);""") == ["script-src-elem", None]
     html = urllib.request.urlopen(demo.page, context=demo.ssl).read().decode()
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", html)
 

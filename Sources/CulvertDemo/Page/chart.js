@@ -77,7 +77,9 @@ class Chart {
     parent?.append(made);
     return made;
   }
-  set(element, attributes) { for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value); }
+  set(element, attributes) {
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  }
   rule(y) {
     const rule = this.make("path", { class: "rule" }, this.svg);
     this.rules.push({ rule, y });

@@ -154,7 +154,7 @@ class Pane {
         const select = parts[part];
         network.set(part, /^\d+$/.test(select.value) ? Number(select.value) : select.value);
         const label = select.labels[0].firstChild.textContent.trim();
-        this.note("network", `${label}: ${select.selectedOptions[0].text}`);
+        this.add("network", `${label}: ${select.selectedOptions[0].text}`);
       });
     }
     parts.form.addEventListener("submit", (event) => {
@@ -189,16 +189,16 @@ class Pane {
     const on = (type, act) => socket.addEventListener(type, (event) => { if (this.socket === socket) act(event); });
     on("open", () => {
       const { session } = socket.culvert;
-      this.note("state", session ? `open, session ${session}` : "open, without a session");
+      this.add("state", session ? `open, session ${session}` : "open, without a session");
     });
     on("message", ({ data }) => this.take(data));
     on("lane", ({ detail }) => {
       const lane = detail.lane ?? "none";
-      this.note("lane", [LANE_NAMES[lane] ?? lane, detail.reason].filter(Boolean).join(": "), `lane-${lane}`);
+      this.add("lane", [LANE_NAMES[lane] ?? lane, detail.reason].filter(Boolean).join(": "), `lane-${lane}`);
       this.show();
     });
     on("close", ({ code, reason }) => this.closed([code, reason].filter(Boolean).join(" ")));
-    this.note("state", `connecting to ${path.value}`);
+    this.add("state", `connecting to ${path.value}`);
     this.parts.detail.textContent = "";
     this.show();
   }
@@ -210,7 +210,7 @@ class Pane {
     socket.close(1000);
     this.tally.clear();
     this.forget();
-    this.note("state", "disconnected");
+    this.add("state", "disconnected");
     this.show();
   }
 
@@ -219,7 +219,7 @@ class Pane {
     const lost = (this.stream?.underway.size ?? 0) + this.said.length;
     this.tally.missing += lost;
     this.forget();
-    this.note("state", `closed: ${why}` + (lost ? `; ${plural(lost, "message")} on the way` : ""), "bad");
+    this.add("state", `closed: ${why}` + (lost ? `; ${plural(lost, "message")} on the way` : ""), "bad");
     this.parts.detail.textContent = why;
     this.show();
   }
@@ -232,7 +232,7 @@ class Pane {
 
   cut() {
     if (!this.socket?.culvert.lane) return;
-    this.note("network", "the lane is cut");
+    this.add("network", "the lane is cut");
     this.socket.culvert.cut();
     this.show();
   }
@@ -271,7 +271,7 @@ class Pane {
   startStream() {
     const { pace, size } = this.parts;
     if (this.socket?.readyState !== CulvertSocket.OPEN || !pace.reportValidity() || !size.reportValidity()) return;
-    this.note("stream", `${pace.value} in a second, ${size.value} bytes each`);
+    this.add("stream", `${pace.value} in a second, ${size.value} bytes each`);
     this.stream = new Stream(this);
     this.ownStream = this.stream.name;
     this.show();
@@ -281,19 +281,17 @@ class Pane {
     if (!this.stream?.timer) return;
     this.stream.stop();
     this.stream.timer = null;
-    this.note("stream", `stopped at number ${whole(this.stream.number)}`);
+    this.add("stream", `stopped at number ${whole(this.stream.number)}`);
     this.show();
   }
 
   // --- what is seen ---
 
-  note(kind, text, name = "") { this.add(kind, text, `note ${name}`); }
-
-  add(kind, text, name) {
+  add(kind, text, name = "") {
     const { log } = this.parts;
     const now = new Date();
-    const item = document.createElement("li");
-    item.className = name;
+    const item = document.createElement("p");
+    item.className = `entry ${name}`;
     const when = document.createElement("time");
     when.dateTime = now.toISOString();
     when.textContent = now.toTimeString().slice(0, 8) + "." + String(now.getMilliseconds()).padStart(3, "0");
