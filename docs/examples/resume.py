@@ -75,9 +75,10 @@ class Session:
 
     async def run(self):
         """Returns the (code, reason) with which the session ended."""
-        ws = await self.open()
-        tasks = [asyncio.create_task(task) for task in (self.lanes(ws), self.receive(), self.post())]
+        tasks = []
         try:
+            ws = await self.open()
+            tasks += [asyncio.create_task(task) for task in (self.lanes(ws), self.receive(), self.post())]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
