@@ -353,7 +353,7 @@ def test_a_cut_lane_loses_and_doubles_nothing(browser, demo, pane):
         page.wait(lambda: page.tally(each)[0] >= count, "all of the streams")
         assert page.tally(each) == (count, 0, 0)
         assert page.number(each, "received") == count
-    assert [entry for entry in page.entries(pane, "lane") if entry.startswith(NO_LANE)] == [f"{NO_LANE}: cut"] * 3
+    assert len([entry for entry in page.entries(pane, "lane") if entry.startswith(NO_LANE)]) == 3
 
 
 def test_a_session_goes_on_by_polling_where_websocket_is_refused_and_moves_up_again(browser, demo):
