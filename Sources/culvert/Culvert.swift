@@ -7,7 +7,7 @@ struct Culvert: AsyncParsableCommand {
         abstract: "A WebSocket edge proxy with a long-polling fallback.",
         subcommands: [
             Serve.self, Check.self, Demo.self, Tokens.self, Sessions.self, Upstreams.self, Audit.self, Reload.self,
-            Drain.self, Certificates.self,
+            Drain.self, Certificates.self, ClientScript.self,
         ],
         defaultSubcommand: Serve.self)
 

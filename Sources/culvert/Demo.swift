@@ -26,10 +26,10 @@ struct Demo: AsyncParsableCommand {
             port: self.port, backend: backend.port, token: token, certificate: certificate.certificate,
             key: certificate.key)
         let logger = Logging.make(config.log)
-        let page = DemoPage.html(token: token)
+        let page = StaticFile.page(DemoPage.html(token: token))
         let certificatePath = certificate.certificate
         let runner = Runner(
-            config: config, logger: logger, pages: { path in path == "/" ? page : nil },
+            config: config, logger: logger, pages: ["/": page],
             whenReady: { edge in
                 let port = edge.addresses.first?.port ?? 0
                 let text = Self.instructions(port: port, token: token, certificate: certificatePath)
@@ -64,7 +64,7 @@ struct Demo: AsyncParsableCommand {
         let route = Route(
             path: "/", host: nil, upstream: "demo", origins: origins, authenticationRequired: true,
             transports: Set(Transport.allCases), validateText: true)
-        return ProxyConfig(
+        var config = ProxyConfig(
             listen: [
                 ListenConfig(
                     host: "127.0.0.1", port: port,
@@ -87,6 +87,8 @@ struct Demo: AsyncParsableCommand {
             session: SessionConfig(hold: .seconds(25), resume: .seconds(60), ping: .seconds(25), buffer: 1 << 20),
             limits: LimitsConfig(connections: 1000, message: 1 << 20, handshake: .seconds(10), header: 16 << 10),
             admin: nil, state: nil, log: LogConfig(format: .text, level: .info))
+        config.client = ClientPaths("/culvert.js")
+        return config
     }
 
     private static func instructions(port: Int, token: String, certificate: String) -> String {

@@ -37,7 +37,8 @@ struct Runner {
     var path: String?
     /// Take the listeners of the process that runs.
     var takesOver = false
-    var pages: StaticPages?
+    /// Served beside the configuration, by path.
+    var pages: [String: StaticFile] = [:]
     /// Called when connections are accepted.
     var whenReady: (@Sendable (EdgeServer) -> Void)?
     /// Called when the edge has stopped.

@@ -124,12 +124,12 @@ def test_put_token_moves_any_session_to_it(backend, make_edge, transport):
         with httpx.Client(base_url=edge.https, verify=edge.ssl, timeout=20) as http:
             if transport == "long-poll":
                 session = open_session(http, headers=bearer(SHORT))
-                assert http.put(session + "/token", headers=bearer(LONG)).status_code == 204
+                assert http.put(session + "/token", headers=bearer(LONG)).status_code == 200
             else:
                 ws = await dial(edge, SHORT)
                 session = "/_poll/" + ws.response.headers["Culvert-Session"]
-                assert http.put(session + "/token", headers=bearer(LONG)).status_code == 204
-            assert http.put(session + "/token", headers=bearer(LONG)).status_code == 204
+                assert http.put(session + "/token", headers=bearer(LONG)).status_code == 200
+            assert http.put(session + "/token", headers=bearer(LONG)).status_code == 200
             older = http.put(session + "/token", headers=bearer(SHORT))
             assert (older.status_code, older.json()["type"]) == (409, "urn:culvert:problem:token_not_newer")
             # Another subject cannot tell that there is such a session.

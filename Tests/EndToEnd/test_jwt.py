@@ -343,9 +343,9 @@ def test_a_websocket_is_given_a_newer_token_by_put(exact):
             with httpx.Client(base_url=exact.https, verify=exact.ssl, timeout=20) as http:
                 def put(headers):
                     answer = http.put(path, headers=headers)
-                    return answer.status_code, answer.json()["type"].split(":")[-1] if answer.content else None
+                    return answer.status_code, answer.json().get("type", "").split(":")[-1]
 
-                assert put(bearer(new)) == put(bearer(new)) == (204, None)
+                assert put(bearer(new)) == put(bearer(new)) == (200, "")
                 assert put(bearer(old)) == (409, "token_not_newer")
                 # Another subject cannot tell that there is such a session.
                 assert put(bearer(free(sub="mary")))[0] == 404

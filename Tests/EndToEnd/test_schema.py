@@ -236,6 +236,8 @@ GOOD = [
     {"reload": {"close_code": 1012, "watch": "0s"}}, {"reload": {"close_code": 3000}}, {"reload": {}},
     {"drain": {"delay": "5s", "spread": "30s", "deadline": "1m", "code": 4999}}, {"drain": {"spread": "10m"}},
     {"drain": {"deadline": "0s", "code": 1001}}, {"takeover": "run/takeover.sock"},
+    {"client": "/culvert.js"}, {"client": "/~a/.well-known/_polls/b.min.js"}, {"client": "/a/..js"},
+    {"client": "${CLIENT:-/culvert.js}"},
     # A variable stands for any value.
     health(type="${T:-http}", status="${S:-204}"), {"drain": {"code": "${C:-1012}"}}, limits(memory="${M:-1}GiB"),
     listen(address="${HOST:-127.0.0.1}:8443", proxy_protocol="${ON:-false}"), route(transports=["${T:-websocket}"]),
@@ -304,6 +306,9 @@ BAD = [
     {"reload": {"watch": 10}}, {"reload": {"watch": "never"}}, {"reload": "10s"}, {"drain": {"code": 1011}},
     {"drain": {"spread": 30}}, {"drain": {"timeout": "30s"}}, {"takeover": ""}, {"takeover": ["a"]},
     {"takeover": "a" * 108},
+    {"client": "culvert.js"}, {"client": "/culvert"}, {"client": "/.js"}, {"client": "/a//b.js"}, {"client": True},
+    {"client": "/_poll/a.js"}, {"client": "/a/../b.js"}, {"client": "/./b.js"}, {"client": "/a b.js"},
+    {"client": "/a?b.js"}, {"client": "/%61.js"}, {"client": ["/a.js"]}, {"client": "/ä.js"}, {"client": ""},
 ]
 
 
@@ -342,7 +347,7 @@ def test_what_the_sample_has_as_comments_is_right_too(tmp_path):
     done = check(tmp_path, everything)
     assert done.returncode == 0, done.stderr
     known = parse(done.stdout)
-    assert {"takeover", "trusted_proxies"} <= set(known) and {"health", "queue"} <= set(known["upstreams"]["echo"])
+    assert {"takeover", "trusted_proxies", "client"} <= set(known) and {"health", "queue"} <= set(known["upstreams"]["echo"])
     assert {"address", "token", "session", "memory"} <= set(known["limits"])
 
 

@@ -102,7 +102,7 @@ package struct Gate: Sendable {
     private func checkTransport(_ request: GateRequest, _ route: Route) -> Rejection? {
         if request.isRefresh { return nil }
         if request.isPoll {
-            return route.transports.contains(.longPoll)
+            return route.transports.contains(request.wantsUpgrade ? .webSocket : .longPoll)
                 ? nil : Rejection(404, "no_route", "Nothing is served here.")
         }
         guard route.transports.contains(.webSocket) else {

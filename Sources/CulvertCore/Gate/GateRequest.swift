@@ -13,8 +13,10 @@ package struct GateRequest: Sendable {
     package var cookies: [String] = []
     /// Members of `Sec-WebSocket-Protocol`, in order.
     package var protocols: [String] = []
+    /// A body of pairs (`application/x-www-form-urlencoded`) that may hold the token: that of a beacon.
+    package var form: String?
     package var wantsUpgrade = false
-    /// The path was that of a long-poll request.
+    /// The path was that of a request of the session protocol.
     package var isPoll = false
     /// It gives a session, of whatever transport, a newer token.
     package var isRefresh = false

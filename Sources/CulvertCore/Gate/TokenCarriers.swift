@@ -50,6 +50,7 @@ struct TokenCarriers {
             self.takeCookies(name: names.cookie)
         }
         if request.protocols.contains(where: CarrierNames.isOurs) { self.takeProtocols() }
+        if let form = request.form { self.takeForm(form) }
     }
 
     /// The token in an `Authorization` line; nil for one of another scheme than Bearer.
@@ -87,6 +88,14 @@ struct TokenCarriers {
             }
         }
         self.query = kept.isEmpty ? nil : kept.joined(separator: "&")
+    }
+
+    /// RFC 6750 2.2: the parameter's name is not for the operator to choose.
+    private mutating func takeForm(_ form: String) {
+        for pair in Self.parameters(form) where pair.isNamed("access_token") {
+            let text = pair.value.replacing("+", with: " ")
+            self.add(Substring(text.removingPercentEncoding ?? ""))
+        }
     }
 
     // MARK: - cookies

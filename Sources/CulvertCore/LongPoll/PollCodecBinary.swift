@@ -4,14 +4,33 @@ extension PollCodec {
     /// `ack` and `first` as 64 bits in network order, then unmasked frames (RFC 6455 section 5.2).
     package static func encodeBinary(_ batch: PollBatch) -> ByteBuffer {
         var out = ByteBuffer()
-        out.reserveCapacity(batch.messages.reduce(64) { $0 + $1.payload.readableBytes + 10 })
+        out.reserveCapacity(self.binaryLength(batch))
+        self.write(batch, into: &out)
+        return out
+    }
+
+    /// The same as a binary message of a WebSocket to the client, whole.
+    package static func encodeEnvelope(_ batch: PollBatch) -> ByteBuffer {
+        let length = self.binaryLength(batch)
+        var out = ByteBuffer()
+        out.reserveCapacity(FrameWriter.length(payload: length))
+        FrameWriter.writeHeader(.binary, payload: length, into: &out)
+        self.write(batch, into: &out)
+        return out
+    }
+
+    private static func binaryLength(_ batch: PollBatch) -> Int {
+        let messages = batch.messages.reduce(16) { $0 + FrameWriter.length(payload: $1.payload.readableBytes) }
+        return messages + (batch.close.map { FrameWriter.length(payload: $0.payload().count) } ?? 0)
+    }
+
+    private static func write(_ batch: PollBatch, into out: inout ByteBuffer) {
         out.writeInteger(batch.ack)
         out.writeInteger(batch.first)
         for message in batch.messages {
             FrameWriter.write(message.opcode, payload: message.payload, mask: nil, into: &out)
         }
         if let close = batch.close { FrameWriter.close(close, mask: nil, into: &out) }
-        return out
     }
 
     package static func decodeBinary(_ body: ByteBuffer, messageLimit: Int) throws(PollProblem) -> PollBatch {

@@ -5,10 +5,24 @@ package enum PollTarget: Equatable, Sendable {
     case close(base: String, id: String)
     /// Where a session, of any transport, is given a newer token.
     case token(base: String, id: String)
+    /// Where a session is given a WebSocket for a lane.
+    case socket(base: String, id: String)
+    /// Where a WebSocket is tried out that leads nowhere.
+    case probe(base: String)
 
     package var base: String {
         switch self {
-        case .open(let base), .session(let base, _), .close(let base, _), .token(let base, _): base
+        case .open(let base), .session(let base, _), .close(let base, _), .token(let base, _), .socket(let base, _),
+            .probe(let base):
+            base
+        }
+    }
+
+    /// Whether a WebSocket may be opened there.
+    package var takesUpgrade: Bool {
+        switch self {
+        case .open, .socket, .probe: true
+        case .session, .close, .token: false
         }
     }
 
@@ -26,12 +40,15 @@ package enum PollTarget: Equatable, Sendable {
             let base = joined.isEmpty ? "/" : joined
             switch distance {
             case 1: return .open(base: base)
-            case 2: return .session(base: base, id: String(segments[at + 1]))
+            case 2:
+                let id = String(segments[at + 1])
+                return id == "probe" ? .probe(base: base) : .session(base: base, id: id)
             default:
                 let id = String(segments[at + 1])
                 switch segments[at + 2] {
                 case "close": return .close(base: base, id: id)
                 case "token": return .token(base: base, id: id)
+                case "socket": return .socket(base: base, id: id)
                 default: return nil
                 }
             }

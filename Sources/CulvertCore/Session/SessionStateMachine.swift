@@ -49,6 +49,7 @@ package struct SessionStateMachine: Sendable {
     package private(set) var finalFrame: CloseFrame?
     /// When the session ends unless a request of its client comes first.
     package private(set) var resumeDeadline: NIODeadline
+    package var sockets = SocketLanes()
     package var clientKeepalive = Keepalive()
     package var upstreamKeepalive = Keepalive()
 
@@ -164,8 +165,10 @@ package struct SessionStateMachine: Sendable {
             _ = self.sendWindow.acknowledge(self.sendWindow.lastSequence)
             return nil
         }
-        if case .beyond(let last) = self.sendWindow.acknowledge(ack) { return last }
-        return nil
+        switch self.sendWindow.acknowledge(ack) {
+        case .beyond(let last): return last
+        case .ok, .stale: return nil
+        }
     }
 
     private func nextBatch(after ack: UInt64) -> PollBatch? {
@@ -174,6 +177,43 @@ package struct SessionStateMachine: Sendable {
         let close = isLast || messages.isEmpty ? self.finalFrame : nil
         guard !messages.isEmpty || close != nil else { return nil }
         return PollBatch(ack: self.received, first: first, messages: messages, close: close)
+    }
+
+    // MARK: - the WebSocket lane
+
+    /// What the lane has not been sent yet, as far as one envelope goes.
+    package mutating func takeForSocket() -> PollBatch? {
+        guard let lane = self.sockets.active, !lane.hasSentClose,
+            let batch = self.nextBatch(after: lane.sent)
+        else { return nil }
+        // Nothing is empty here: `first` is above 0.
+        self.sockets.active?.sent = batch.first &+ UInt64(batch.messages.count) &- 1
+        self.sockets.active?.told = batch.ack
+        self.sockets.active?.hasSentClose = batch.close != nil
+        return batch
+    }
+
+    /// An envelope that says no more than what has been received.
+    package mutating func acknowledgementForSocket() -> PollBatch? {
+        guard let lane = self.sockets.active, !lane.hasSentClose else { return nil }
+        let received = self.received
+        self.sockets.active?.told = received
+        return PollBatch(ack: received, first: max(lane.sent, self.sendWindow.acknowledged) &+ 1)
+    }
+
+    /// The client has sent what this lane has not acknowledged.
+    package var owesAcknowledgement: Bool {
+        self.sockets.active.map { $0.told != self.received } ?? false
+    }
+
+    /// The last that the client has acknowledged.
+    package var acknowledged: UInt64 { self.sendWindow.acknowledged }
+
+    /// The lane is gone; the client has `resume` to come back.
+    package mutating func socketLost(_ generation: UInt64, now: NIODeadline) -> Bool {
+        guard self.sockets.lost(generation) else { return false }
+        self.touch(now: now)
+        return true
     }
 
     // MARK: - from the client
@@ -199,12 +239,17 @@ package struct SessionStateMachine: Sendable {
 
     // MARK: - time
 
-    /// Whether the client stayed away for `resume` with no poll parked.
+    /// Whether the client stayed away for `resume`, with no poll parked and no WebSocket; or, once the session has ended,
+    /// has taken nothing of it for so long: a lane that does not read keeps nothing alive.
     package func isAbandoned(now: NIODeadline) -> Bool {
-        self.isResumable && self.parked == nil && self.resumeDeadline <= now
+        self.isResumable && !self.isAttended && self.resumeDeadline <= now
     }
 
-    private mutating func touch(now: NIODeadline) {
+    /// Somebody is there, for whom the session needs no time of its own.
+    package var isAttended: Bool { self.parked != nil || (self.sockets.active != nil && !self.closing.isEnded) }
+
+    /// The client was heard of.
+    package mutating func touch(now: NIODeadline) {
         self.resumeDeadline = now + self.settings.resume
     }
 }

@@ -16,8 +16,26 @@ package enum FrameWriter {
     ) {
         let count = payload.count
         out.reserveCapacity(minimumWritableBytes: count + 14)
+        self.writeHeader(opcode, fin: fin, isMasked: mask != nil, payload: count, into: &out)
+        guard let mask else {
+            out.writeBytes(payload)
+            return
+        }
+        out.writeInteger(mask, endianness: .little)
+        let start = out.writerIndex
+        out.writeBytes(payload)
+        self.toggle(&out, from: start, count: count, mask: mask)
+    }
+
+    /// Bytes of an unmasked frame with `payload` bytes of payload.
+    package static func length(payload: Int) -> Int { payload + (payload < 126 ? 2 : payload <= 0xFFFF ? 4 : 10) }
+
+    /// All but the masking key.
+    package static func writeHeader(
+        _ opcode: Opcode, fin: Bool = true, isMasked: Bool = false, payload count: Int, into out: inout ByteBuffer
+    ) {
         out.writeInteger((fin ? 0x80 : 0) | opcode.rawValue)
-        let flag: UInt8 = mask == nil ? 0 : 0x80
+        let flag: UInt8 = isMasked ? 0x80 : 0
         switch count {
         case 0...125:
             out.writeInteger(flag | UInt8(truncatingIfNeeded: count))
@@ -28,14 +46,6 @@ package enum FrameWriter {
             out.writeInteger(flag | 127)
             out.writeInteger(UInt64(truncatingIfNeeded: count))
         }
-        guard let mask else {
-            out.writeBytes(payload)
-            return
-        }
-        out.writeInteger(mask, endianness: .little)
-        let start = out.writerIndex
-        out.writeBytes(payload)
-        self.toggle(&out, from: start, count: count, mask: mask)
     }
 
     package static func close(_ frame: CloseFrame, mask: UInt32?, into out: inout ByteBuffer) {

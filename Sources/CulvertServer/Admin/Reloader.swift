@@ -220,7 +220,9 @@ extension ProxyConfig {
             differ("listen", \.listen), differ("routes", \.routes), differ("authentication", \.authentication),
             differ("upstreams", \.upstreams), differ("session", \.session), differ("limits", \.limits),
             differ("admin", \.admin), differ("state", \.state), differ("trusted_proxies", \.trustedProxies),
-            differ("reload", \.reload), differ("drain", \.drain), differ("takeover", \.takeover), differ("log", \.log),
+            differ("reload", \.reload), differ("drain", \.drain), differ("takeover", \.takeover),
+            differ("client", \.client),
+            differ("log", \.log),
         ].compactMap(\.self)
     }
 

@@ -1,7 +1,7 @@
 import CulvertCore
 import NIOCore
 
-/// `reload`, `drain` and `takeover`.
+/// `reload`, `drain`, `takeover` and `client`.
 extension ConfigReader {
     func reload(_ node: ConfigNode?) -> ReloadConfig {
         var config = ReloadConfig()
@@ -30,6 +30,13 @@ extension ConfigReader {
             return nil
         }
         return CloseCode(rawValue: number)
+    }
+
+    func client(_ node: ConfigNode) -> ClientPaths? {
+        guard let text = node.string() else { return nil }
+        if let paths = ClientPaths(text) { return paths }
+        node.fail("expected a path that ends in .js, such as /culvert.js, of letters, digits and -._~, without _poll")
+        return nil
     }
 
     func socketPath(_ node: ConfigNode) -> String? {

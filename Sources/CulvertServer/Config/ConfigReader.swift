@@ -9,7 +9,7 @@ struct ConfigReader {
 
     static let sections = [
         "listen", "routes", "authentication", "upstreams", "session", "limits", "admin", "state", "log",
-        "trusted_proxies", "reload", "drain", "takeover",
+        "trusted_proxies", "reload", "drain", "takeover", "client",
     ]
 
     func read(_ root: ConfigNode) -> ProxyConfig? {
@@ -37,6 +37,7 @@ struct ConfigReader {
         config.reload = reload
         config.drain = drain
         config.takeover = takeover
+        config.client = top["client"].flatMap(self.client)
         return config
     }
 

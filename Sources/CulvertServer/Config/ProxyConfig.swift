@@ -21,6 +21,8 @@ package struct ProxyConfig: Sendable, Equatable {
     package var drain = DrainPlan()
     /// Path of the Unix socket over which another process takes the listeners; nil for none.
     package var takeover: String?
+    /// Where the browser client's script is served; nil for nowhere.
+    package var client: ClientPaths?
 
     package init(
         listen: [ListenConfig], routes: [Route], authentication: AuthenticationConfig,

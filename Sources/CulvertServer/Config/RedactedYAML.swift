@@ -61,6 +61,7 @@ extension ProxyConfig {
         out += "drain: { delay: \(ConfigUnits.text(self.drain.delay)), spread: \(ConfigUnits.text(self.drain.spread))"
         out += ", deadline: \(ConfigUnits.text(self.drain.deadline)), code: \(self.drain.code.rawValue) }\n"
         if let takeover = self.takeover { out += "takeover: \(quote(takeover))\n" }
+        if let client = self.client { out += "client: \(quote(client.module))\n" }
         out += "log:\n  format: \(self.log.format.rawValue)\n  level: \(self.log.level.rawValue)\n"
         return out
     }

@@ -30,6 +30,8 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     /// No request is read any more: the answer says so.
     private var isLast = false
     private var deadline: Scheduled<Void>?
+    /// An answer is written, but the client takes it too slowly for another request to be answered yet.
+    private var isHeld = false
     /// Done when the last answer is written out.
     private var lastAnswer: EventLoopFuture<Void>?
     /// The session loop that holds this connection's poll, to be told when the connection is gone.
@@ -78,6 +80,11 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         context.fireChannelInactive()
     }
 
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if self.isHeld, context.channel.isWritable { self.endAnswer(context) }
+        context.fireChannelWritabilityChanged()
+    }
+
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .proxied(let source, _)? = event as? ProxyHeader { self.proxied = source }
         // A client that has shut its sending side down reads no answer worth waiting for, says every HTTP server.
@@ -100,6 +107,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     func drain() {
         self.isLast = true
         if !self.isBusy { self.closeAfterLastAnswer() }
+        if self.isHeld { self.startDeadline(self.state.rules.config.limits.handshake) }
     }
 
     /// The deadline of the stop has come.
@@ -125,6 +133,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func deadlinePassed() {
+        if self.isHeld { self.context?.close(promise: nil) }
         guard !self.isBusy else { return }
         if self.head == nil {
             self.context?.close(promise: nil)
@@ -158,6 +167,8 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     private func refuse(_ answer: HTTPAnswer) {
         guard !self.isBusy || self.head != nil else { return }
         self.isLast = true
+        // The request has its answer, and the connection ends behind it.
+        if self.isHeld { return }
         self.isBusy = true
         self.respond(answer)
     }
@@ -219,15 +230,14 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
             return
         }
         let (path, query) = Self.split(head.uri)
-        if head.method == .GET, let page = self.edge.pages?(path) {
-            self.respond(
-                HTTPAnswer(
-                    status: .ok, headers: ["Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"],
-                    body: ByteBuffer(string: page)))
+        let wantsUpgrade = Handshake.isUpgrade(connection: head.headers["connection"], upgrade: head.headers["upgrade"])
+        // The decoder has stopped behind a request to upgrade: refused, this connection can carry no other.
+        if wantsUpgrade { self.isLast = true }
+        if let answer = self.file(path, head) {
+            self.respond(answer)
             return
         }
         let target = PollTarget.parse(path: path)
-        let wantsUpgrade = Handshake.isUpgrade(connection: head.headers["connection"], upgrade: head.headers["upgrade"])
         var request = GateRequest(
             method: head.method.rawValue, path: target?.base ?? path, query: query,
             host: hosts.first)
@@ -235,13 +245,22 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         request.authorization = head.headers["authorization"]
         request.cookies = head.headers["cookie"]
         request.protocols = Handshake.listTokens(head.headers["sec-websocket-protocol"])
-        request.wantsUpgrade = wantsUpgrade && target == nil
+        request.wantsUpgrade = wantsUpgrade && target?.takesUpgrade ?? true
         request.isPoll = target != nil
+        if case .close? = target, let type = head.headers.first(name: "content-type"),
+            type.lowercased().hasPrefix("application/x-www-form-urlencoded")
+        {
+            request.form = String(buffer: body)
+        }
         if case .token? = target { request.isRefresh = true }
         request.preflightMethod = head.headers.first(name: "access-control-request-method")
-        // The decoder has stopped behind a request to upgrade: refused, this connection can carry no other.
-        if wantsUpgrade { self.isLast = true }
         self.decide(request, Arrival(head: head, path: path, target: target, body: body))
+    }
+
+    /// What is served without asking the gate; nil for all else.
+    private func file(_ path: String, _ head: HTTPRequestHead) -> HTTPAnswer? {
+        self.edge.pages[path]?.answer(method: head.method, headers: head.headers)
+            ?? self.state.rules.clientFiles?.answer(path: path, method: head.method, headers: head.headers)
     }
 
     /// What the transport needs of a request once the gate has let it pass.
@@ -254,7 +273,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         /// Rather than being of a session that is open.
         var opens: Bool {
             switch self.target {
-            case nil, .open: true
+            case nil, .open, .probe: true
             default: false
             }
         }
@@ -269,7 +288,9 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         case .verify(let jwt): self.verify(jwt, request, arrival)
         case .admit(let admission):
             self.jwtRules = self.state.rules.config.authentication.jwt?.rules
-            if let target = arrival.target {
+            if let target = arrival.target, request.wantsUpgrade {
+                self.lane(target, head: arrival.head, admission: admission)
+            } else if let target = arrival.target {
                 self.poll(
                     target, head: arrival.head, query: admission.forwardQuery, body: arrival.body, admission: admission)
             } else {
@@ -300,6 +321,12 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func endHandshake() { self.place = nil }
+
+    /// The connection goes on as something else that is no session yet.
+    func handOverPlace() -> ConnectionPlace? {
+        defer { self.place = nil }
+        return self.place
+    }
 
     /// For a session that the gate would let in; answers if there is none.
     func takePlace(_ admission: Admission, address: String) -> SessionPlace? {
@@ -345,6 +372,19 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         if answer.body.readableBytes > 0, answer.status.mayHaveResponseBody, !isHead {
             context.write(self.wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: nil)
         }
+        context.flush()
+        if self.isLast || context.channel.isWritable {
+            self.endAnswer(context)
+        } else {
+            // Requests may come without end from a client that reads no answers. The next is not let through before
+            // this one's end, which is nothing on the wire.
+            self.isHeld = true
+            self.startDeadline(self.state.rules.config.limits.http.idle)
+        }
+    }
+
+    private func endAnswer(_ context: ChannelHandlerContext) {
+        self.isHeld = false
         let done = context.eventLoop.makePromise(of: Void.self)
         self.lastAnswer = done.futureResult
         if self.isLast {

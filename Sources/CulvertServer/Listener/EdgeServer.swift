@@ -27,12 +27,14 @@ package final class EdgeServer: Sendable {
     /// - Parameters:
     ///   - tokens: those in force at the start; ``apply(_:)`` changes them.
     ///   - changes: what else holds from the start, such as the keys and revocations of JWTs.
+    ///   - pages: what is served beside the configuration, by path.
     ///   - inherited: sockets that are open already; those that no listener has a use for are closed.
     ///   - beforeAccepting: called when nothing is left to do but that.
     /// - Throws: an unusable certificate, an address that cannot be bound.
     package static func start(
         config: ProxyConfig, tokens: [TokenEntry], changes: [TokenChange] = [], verifyJWT: JWTVerification? = nil,
-        group: MultiThreadedEventLoopGroup, pages: StaticPages? = nil, inherited: InheritedSockets = InheritedSockets(),
+        group: MultiThreadedEventLoopGroup, pages: [String: StaticFile] = [:],
+        inherited: InheritedSockets = InheritedSockets(),
         beforeAccepting: @Sendable () async throws -> Void = {}, logger: Logger
     ) async throws -> EdgeServer {
         let needed = FileDescriptors.needed(sessions: config.limits.connections)

@@ -4,9 +4,6 @@ import NIOCore
 import NIOHTTP1
 import Synchronization
 
-/// A page that the edge answers itself, for the demo: HTML for a path, nil for every other.
-package typealias StaticPages = @Sendable (_ path: String) -> String?
-
 /// Verifies the signature and the claims of a JWT.
 package typealias JWTVerification = @Sendable (_ jwt: String) async -> Result<Credential, JWTRefusal>
 
@@ -16,7 +13,8 @@ final class EdgeContext: Sendable {
     /// Of `loops`, and of no other.
     let group: any EventLoopGroup
     let loops: [NIOLoopBound<LoopState>]
-    let pages: StaticPages?
+    /// By path, for the demo.
+    let pages: [String: StaticFile]
     let logger: Logger
     let log: SessionLog
     /// Tells this process from its peers in session identifiers.
@@ -36,7 +34,7 @@ final class EdgeContext: Sendable {
     }
 
     init(
-        rules: EdgeRules, group: any EventLoopGroup, loops: [NIOLoopBound<LoopState>], pages: StaticPages?,
+        rules: EdgeRules, group: any EventLoopGroup, loops: [NIOLoopBound<LoopState>], pages: [String: StaticFile],
         logger: Logger
     ) {
         self.current = Mutex(rules)

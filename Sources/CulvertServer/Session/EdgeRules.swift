@@ -13,6 +13,8 @@ final class EdgeRules: Sendable {
     let hasSessionRates: Bool
     /// Nil when no JWT is taken.
     let verifyJWT: JWTVerification?
+    /// Nil when the browser client is not served.
+    let clientFiles: ClientFiles?
 
     /// - Throws: what keeps an upstream's TLS from being set up.
     /// - Parameter previous: whose servers go on with what is known of them.
@@ -31,6 +33,7 @@ final class EdgeRules: Sendable {
         }
         self.hasSessionRates = config.limits.session.fromClient != nil || config.limits.session.toClient != nil
         self.verifyJWT = verifyJWT
+        self.clientFiles = config.client.map { ClientFiles(.current, at: $0) }
     }
 
     /// What goes on by itself begins.

@@ -53,14 +53,16 @@ extension LoopState {
         if isFirst { self.closeDue() }
     }
 
-    /// Polled sessions whose next request may reach another process.
+    /// Sessions whose next request may reach another process. One that has a WebSocket for a lane goes with the others.
     func closePolled(_ frame: CloseFrame) {
-        for session in self.sessions.values.filter({ $0.isPolled && $0.isOpen }) { session.shutdown(frame) }
+        let polled = self.sessions.values.filter { $0.isPolled && $0.isOpen && $0.lane == nil }
+        for session in polled { session.shutdown(frame) }
     }
 
     /// Nobody is waited for any more.
     func cut() {
         for session in Array(self.sessions.values) { session.cut() }
         for connection in Array(self.connections.values) { connection.cut() }
+        for lane in Array(self.lanes.values) { lane.cut() }
     }
 }

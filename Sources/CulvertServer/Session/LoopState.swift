@@ -23,6 +23,8 @@ final class LoopState {
     private var burials: Deque<SessionID> = []
     /// Connections that speak HTTP now; they are told when the server stops.
     var connections: [ObjectIdentifier: GateHandler] = [:]
+    /// Connections that are lanes of sessions, here or of another loop.
+    var lanes: [ObjectIdentifier: SocketLane] = [:]
     private(set) var rules: EdgeRules
     /// By the ids of listeners.
     var listeners: [Int: ListenerMode] = [:]
@@ -137,8 +139,10 @@ final class LoopState {
     /// Lets go of connections; the future is done when the last is closed.
     func stop() -> EventLoopFuture<Void> {
         for connection in Array(self.connections.values) { connection.drain() }
+        for lane in Array(self.lanes.values) { lane.goAway() }
         return self.when { state in
-            state.connections.isEmpty && state.starting == 0 && state.sessions.values.allSatisfy(\.isEnded)
+            state.connections.isEmpty && state.lanes.isEmpty && state.starting == 0
+                && state.sessions.values.allSatisfy(\.isEnded)
         }
     }
 
@@ -151,6 +155,11 @@ final class LoopState {
 
     func connectionClosed(_ handler: GateHandler) {
         self.connections[ObjectIdentifier(handler)] = nil
+        self.tellWaiters()
+    }
+
+    func laneClosed(_ lane: SocketLane) {
+        self.lanes[ObjectIdentifier(lane)] = nil
         self.tellWaiters()
     }
 

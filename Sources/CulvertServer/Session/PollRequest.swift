@@ -9,6 +9,8 @@ struct PollRequest: Sendable {
         case close(CloseFrame)
         /// Nothing but its token, which is to be the session's.
         case refresh
+        /// A WebSocket that would be its lane.
+        case join(LaneLink)
     }
 
     var kind: Kind
@@ -25,6 +27,10 @@ enum PollAnswer: Sendable {
     case problem(PollFailure)
     /// The token of the request has died.
     case unauthorized(TokenFault)
+    /// The session has the newer token, which dies in so many seconds, if that is known.
+    case refreshed(expires: Int64?)
+    /// What the session knows the lane by.
+    case joined(UInt64)
 }
 
 struct PollFailure: Sendable {
@@ -34,6 +40,8 @@ struct PollFailure: Sendable {
     /// Members of the problem document, as JSON.
     var extra: [(String, String)] = []
     var retryAfter: Int?
+    /// How the session ended, if it has.
+    var end: CloseFrame?
 
     /// The same for a session that never was, one forgotten, and one of another token.
     static let unknownSession = PollFailure(status: 404, code: "no_session", detail: "There is no such session.")
@@ -42,7 +50,7 @@ struct PollFailure: Sendable {
         let code = frame.code ?? .noStatus
         return PollFailure(
             status: 410, code: "session_ended", detail: "The session has ended.",
-            extra: [("code", "\(code.rawValue)"), ("reason", Problem.quote(frame.reason))])
+            extra: [("code", "\(code.rawValue)"), ("reason", Problem.quote(frame.reason))], end: frame)
     }
 
     static func gap(expected: UInt64) -> PollFailure {

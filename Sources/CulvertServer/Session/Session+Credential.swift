@@ -36,6 +36,7 @@ extension Session {
         if let deadline = self.rateDeadline, deadline <= now {
             self.rateDeadline = nil
             self.clientLeg?.resume(.rateLimited)
+            self.readLane()
         }
     }
 
@@ -48,6 +49,7 @@ extension Session {
             // What was not fetched is not the client's any more; its requests are told why by the gate.
             self.hasClientClosed = true
             self.answerParked(.unauthorized(fault))
+            self.releaseLanes(CloseFrame(code: code, reason: fault.reason))
         }
         self.dismiss(CloseFrame(code: code, reason: fault.reason), upstreamReason: fault.reason)
         if !self.isEnded {
@@ -75,6 +77,14 @@ extension Session {
             return true
         }
         return credential.token.id == old.token.id && credential.generation == old.generation
+    }
+
+    /// Seconds after which the credential dies, and the session with it; nil when nothing says that it will.
+    var expires: Int64? {
+        guard let credential = self.credential, case .success(let end?) = self.state.keyring.standing(of: credential)
+        else { return nil }
+        let grace = end.fault == .expired ? self.state.rules.config.authentication.expiryGrace : .zero
+        return max(0, (Clock.time(until: end.at) + grace).nanoseconds / 1_000_000_000)
     }
 
     // MARK: - rate

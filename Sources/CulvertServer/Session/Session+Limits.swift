@@ -82,19 +82,24 @@ extension Session {
         return self.limits.fromClient.look(limit: limit, now: .now()).wait
     }
 
-    /// Charges what a polled client has sent.
-    func chargePosted() {
-        guard self.isOpen, let limit = self.configured.fromClient else { return }
+    /// Charges what a client has sent in batches.
+    ///
+    /// - Returns: how long it should be left unread.
+    func chargePosted() -> TimeAmount? {
+        guard self.isOpen, let limit = self.configured.fromClient else { return nil }
         let verdict = self.limits.fromClient.charge(
             messages: self.polledCounts.messagesIn, bytes: self.polledCounts.bytesIn, limit: limit, now: .now())
-        guard limit.excess == .close, verdict != .within else { return }
+        guard verdict != .within else { return nil }
+        guard limit.excess == .close else { return verdict.wait }
         self.dismiss(CloseFrame(code: .policyViolation, reason: verdict.reason), upstreamReason: verdict.reason)
+        return nil
     }
 
     private func endPauses(now: NIODeadline) {
         if let pause = self.limits.clientPause, pause <= now {
             self.limits.clientPause = nil
             self.clientLeg?.resume(.sessionRate)
+            self.readLane()
         }
         if let pause = self.limits.upstreamPause, pause <= now {
             self.limits.upstreamPause = nil
@@ -110,6 +115,7 @@ extension Session {
     func liftPauses() {
         self.limits.clientPause = nil
         self.limits.upstreamPause = nil
+        self.readLane()
         self.clientLeg?.resume(.sessionRate)
         self.upstreamLeg.resume(.sessionRate)
     }

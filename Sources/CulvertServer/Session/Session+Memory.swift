@@ -22,7 +22,10 @@ extension Session {
         if self.isRelieved || self.isBuried { return 0 }
         if self.isPolled {
             let window = self.machine.unacknowledgedBytes
-            return self.isEnded ? window : window + self.upstreamLeg.assembledBytes + self.upstreamLeg.queuedBytes
+            return self.isEnded
+                ? window
+                : window + self.laneHeld + (self.lane?.pendingBytes ?? 0) + self.upstreamLeg.assembledBytes
+                    + self.upstreamLeg.queuedBytes
         }
         return self.isEnded ? 0 : self.upstreamLeg.queuedBytes + (self.clientLeg?.queuedBytes ?? 0)
     }
@@ -40,6 +43,7 @@ extension Session {
             self.hasClientClosed = true
             self.machine.forfeit(frame)
             self.answerParked(.problem(.gone(frame)))
+            self.releaseLanes(frame)
         }
         self.dismiss(frame, upstreamReason: frame.reason)
         if self.isPolled { self.resumeUpstream() }

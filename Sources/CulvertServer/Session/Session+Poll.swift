@@ -9,12 +9,15 @@ extension Session {
             respond(.problem(.gone(self.endFrame)))
             return
         }
+        // Who asks for it knows of it.
+        self.isConfirmed = true
         switch request.kind {
         case .receive(let ack): self.receive(ack: ack, ticket: request.ticket, respond: respond)
         case .send(let batch): self.send(batch, respond: respond)
         case .close(let frame):
             self.closeFromClient(frame)
             respond(.empty)
+        case .join(let link): respond(.joined(self.join(link)))
         case .refresh:
             break
         }
@@ -24,11 +27,12 @@ extension Session {
         self.arm()
     }
 
-    private var endFrame: CloseFrame {
+    var endFrame: CloseFrame {
         self.machine.finalFrame ?? self.machine.closing.ending?.frame ?? CloseFrame(code: .normal)
     }
 
     private func receive(ack: UInt64, ticket: UInt64, respond: @escaping (PollAnswer) -> Void) {
+        if self.lane == nil { self.lastTransport = .longPoll }
         let (superseded, outcome) = self.machine.poll(ack: ack, now: .now())
         if superseded != nil { self.answerParked(.empty) }
         switch outcome {
@@ -80,19 +84,8 @@ extension Session {
             first: batch.first, count: batch.messages.count, ack: batch.ack, now: .now())
         switch verdict {
         case .accept(let skip):
-            if let rate = self.messageRate {
-                self.credential?.entry.use.take(batch.messages.count - skip, rate: rate, now: .now())
-            }
-            var bytes = ByteBuffer()
-            for message in batch.messages.dropFirst(skip) {
-                self.polledCounts.messagesIn += 1
-                self.polledCounts.bytesIn += UInt64(message.payload.readableBytes)
-                FrameWriter.write(
-                    message.opcode, payload: message.payload, mask: .random(in: .min ... .max), into: &bytes)
-            }
-            self.upstreamLeg.write(bytes)
-            self.upstreamLeg.flush()
-            self.chargePosted()
+            self.forward(batch.messages.dropFirst(skip))
+            _ = self.chargePosted()
         case .duplicate:
             break
         case .gap(let expected):
@@ -106,15 +99,33 @@ extension Session {
         respond(.batch(PollBatch(ack: self.machine.received, first: self.machine.nextSequence)))
     }
 
-    private func closeFromClient(_ frame: CloseFrame) {
+    /// Messages that were taken.
+    func forward(_ messages: ArraySlice<PollMessage>) {
+        if let rate = self.messageRate {
+            self.credential?.entry.use.take(messages.count, rate: rate, now: .now())
+        }
+        var bytes = ByteBuffer()
+        for message in messages {
+            self.polledCounts.messagesIn += 1
+            self.polledCounts.bytesIn += UInt64(message.payload.readableBytes)
+            FrameWriter.write(
+                message.opcode, payload: message.payload, mask: .random(in: .min ... .max), into: &bytes)
+        }
+        self.upstreamLeg.write(bytes)
+        self.upstreamLeg.flush()
+    }
+
+    func closeFromClient(_ frame: CloseFrame) {
         self.hasClientClosed = true
         self.apply(self.machine.close(.close(from: .client, frame)))
         self.machine.finish(frame, now: .now())
         self.deliverReady()
+        self.releaseLanes(frame)
     }
 
-    /// Answers the parked poll if there is something to say.
+    /// Answers the parked poll if there is something to say, and says it on the lane.
     func deliverReady() {
+        if !self.hasClientClosed { self.deliverToLane() }
         guard self.parkedRespond != nil, let (_, batch) = self.machine.takeReady(now: .now()) else { return }
         self.answerParked(.batch(batch))
         self.arm()
@@ -148,6 +159,7 @@ extension Session {
     }
 
     func pollTimerFired(now: NIODeadline) {
+        self.laneTimerFired(now: now)
         if self.machine.takeExpired(now: now) != nil { self.answerParked(.empty) }
         guard self.machine.isAbandoned(now: now) else { return }
         self.hasClientClosed = true
@@ -167,6 +179,8 @@ extension Session {
         self.isBuried = true
         self.stopTimer()
         let frame = self.endFrame
+        self.answerParked(.problem(.gone(frame)))
+        self.releaseLanes(self.machine.isDelivered ? nil : frame)
         self.machine.forfeit(frame)
         self.accountMemory()
         self.state.bury(self, frame: frame, until: .now() + self.state.rules.settings.resume)

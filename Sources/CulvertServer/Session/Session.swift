@@ -38,6 +38,18 @@ final class Session: LegDelegate {
     let openedAtUnix = Clock.unixSeconds()
     private(set) var isEnded = false
 
+    /// The WebSockets that are its lanes: the one in use, and one that has joined.
+    var lane: AttachedLane?
+    var joiningLane: AttachedLane?
+    /// Bytes that wait in the lane.
+    var laneHeld = 0
+    /// When what the client has sent is acknowledged, with or without a message to go with it.
+    var acknowledgeDeadline: NIODeadline?
+    /// False until somebody is known to know of the session.
+    var isConfirmed = true
+    /// How the client came last.
+    var lastTransport: Transport
+
     // The parked poll's way back, and which request it is.
     var parkedRespond: ((PollAnswer) -> Void)? {
         didSet {
@@ -81,7 +93,7 @@ final class Session: LegDelegate {
     var subject: String? { self.credential?.token.subject }
     var basePath: String { self.facts.basePath }
     var isPolled: Bool { self.clientLeg == nil }
-    var transport: Transport { self.isPolled ? .longPoll : .webSocket }
+    var transport: Transport { self.lastTransport }
 
     var counts: Counts {
         guard let scanner = self.clientLeg?.scanner else { return self.polledCounts }
@@ -102,6 +114,7 @@ final class Session: LegDelegate {
         self.upstreamLeg = upstreamLeg
         self.lease = lease
         self.place = place
+        self.lastTransport = clientLeg == nil ? .longPoll : .webSocket
         let now = NIODeadline.now()
         self.machine = SessionStateMachine(settings: state.rules.settings, isResumable: clientLeg == nil, now: now)
         self.nextTick = now + state.rules.settings.ping
@@ -254,7 +267,10 @@ final class Session: LegDelegate {
 
     func leg(_ leg: WebSocketLeg, isWritable: Bool) {
         self.noteWritability(of: leg, isWritable: isWritable)
-        guard let other = self.other(than: leg) else { return }
+        guard let other = self.other(than: leg) else {
+            self.readLane()
+            return
+        }
         if isWritable { other.resume(.peerNotWritable) } else { other.pause(.peerNotWritable) }
     }
 
@@ -339,6 +355,7 @@ final class Session: LegDelegate {
         if !self.isEnded {
             for deadline in [
                 self.closingDeadline, self.credentialDeadline, self.rateDeadline, self.pendingShutdown?.deadline,
+                self.acknowledgeDeadline,
             ] {
                 if let deadline { earliest = min(earliest, deadline) }
             }
@@ -346,7 +363,7 @@ final class Session: LegDelegate {
         earliest = min(earliest, self.limitDeadline)
         if let parked = self.machine.parked {
             earliest = min(earliest, parked.deadline)
-        } else if self.isPolled, self.isEnded || self.machine.closing.ending == nil {
+        } else if self.isPolled, !self.machine.isAttended, self.isEnded || self.machine.closing.ending == nil {
             earliest = min(earliest, self.machine.resumeDeadline)
         }
         if self.timer != nil, self.timerDeadline <= earliest { return }

@@ -22,12 +22,15 @@ extension GateHandler {
                 self.dispatch(.close(frame), base: base, id: id, head: head, admission: admission)
             case (.PUT, .token(let base, let id)):
                 self.dispatch(.refresh, base: base, id: id, head: head, admission: admission)
+            case (.GET, .socket), (.GET, .probe):
+                self.answer(.upgradeRequired, admission)
             default:
                 let allowed =
                     switch target {
                     case .session: "GET, POST, DELETE"
                     case .token: "PUT"
                     case .open, .close: "POST"
+                    case .socket, .probe: "GET"
                     }
                 self.answer(
                     .problem(405, "method_not_allowed", "Not a request of the protocol.", headers: ["Allow": allowed]),
@@ -60,6 +63,18 @@ extension GateHandler {
                     && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ",") }
             }
         }
+        self.openSession(base: base, head: head, admission: admission) { session, headers in
+            session.start()
+            self.answerOpened(session, headers: headers, admission: admission)
+        }
+    }
+
+    /// A session that outlives its lanes, not started yet; answers if there cannot be one.
+    ///
+    /// - Parameter then: gets it, and the headers of the upstream's handshake.
+    func openSession(
+        base: String, head: HTTPRequestHead, admission: Admission, then: @escaping (Session, HTTPHeaders) -> Void
+    ) {
         var generator = SystemRandomNumberGenerator()
         let key = Handshake.key(from: (generator.next(), generator.next()))
         let client = self.clientFacts(head)
@@ -72,9 +87,16 @@ extension GateHandler {
         ).assumeIsolated().whenComplete { result in
             switch result {
             case .success(.connected(let connection)):
-                self.opened(
-                    connection, head: head, key: key, base: base, address: client.address, admission: admission,
-                    place: place)
+                do {
+                    let session = try self.session(
+                        over: connection, head: head, key: key, base: base, address: client.address,
+                        admission: admission, place: place)
+                    then(session, connection.headers)
+                } catch {
+                    connection.channel.close(promise: nil)
+                    place.release()
+                    self.answer(self.edge.answer(to: error, route: admission.route), admission)
+                }
             case .success(.refused(let head, let body)):
                 place.release()
                 self.answer(.refusal(head, body), admission)
@@ -85,15 +107,18 @@ extension GateHandler {
         }
     }
 
-    private func opened(
-        _ connection: UpstreamConnector.Connection, head: HTTPRequestHead, key: String, base: String, address: String,
-        admission: Admission, place: SessionPlace
-    ) {
+    private func session(
+        over connection: UpstreamConnector.Connection, head: HTTPRequestHead, key: String, base: String,
+        address: String, admission: Admission, place: SessionPlace
+    ) throws -> Session {
         let headers = connection.headers
         let fault = Handshake.checkResponse(
             connection: headers["connection"], upgrade: headers["upgrade"], accept: headers["sec-websocket-accept"],
             protocols: headers["sec-websocket-protocol"], extensions: headers["sec-websocket-extensions"], key: key,
             offeredProtocols: admission.forwardProtocols, offeredExtensions: [])
+        if let fault { throw UpstreamFailure(isTimeout: false, reason: fault) }
+        // Nobody would learn what the session is called.
+        if self.isGone { throw UpstreamFailure(isTimeout: false, reason: "client gone") }
         let limit = self.state.rules.config.limits.message
         let leg = WebSocketLeg(
             sender: .server,
@@ -101,41 +126,33 @@ extension GateHandler {
             assembler: MessageAssembler(
                 sender: .server, messageLimit: limit,
                 fragmentLimit: self.state.rules.config.limits.session.fragments))
-        let session = Session(
+        try UpstreamConnector.install(leg, on: connection.channel)
+        return Session(
             facts: self.edge.facts(
                 admission, head: head, path: base, address: address, jwtRules: self.jwtRules, state: self.state),
             credential: admission.credential, edge: self.edge, state: self.state, clientLeg: nil, upstreamLeg: leg,
             lease: connection.lease, place: place)
-        do {
-            if let fault { throw UpstreamFailure(isTimeout: false, reason: fault) }
-            // Nobody would learn what the session is called.
-            if self.isGone { throw UpstreamFailure(isTimeout: false, reason: "client gone") }
-            try UpstreamConnector.install(leg, on: connection.channel)
-        } catch {
-            connection.channel.close(promise: nil)
-            place.release()
-            self.answer(self.edge.answer(to: error, route: admission.route), admission)
-            return
-        }
-        session.start()
-        self.answerOpened(session, headers: headers, admission: admission)
     }
 
     private func answerOpened(_ session: Session, headers: HTTPHeaders, admission: Admission) {
         let base = session.basePath
-        let limit = self.state.rules.config.limits.message
-        let id = session.id.description
-        let location = (base == "/" ? "" : base) + "/" + PollTarget.marker + "/" + id
-        let settings = self.state.rules.settings
-        let chosen = headers.first(name: "sec-websocket-protocol").map(Problem.quote) ?? "null"
-        let text =
-            "{\"session\":\"\(id)\",\"protocol\":\(chosen),\"hold\":\(Self.seconds(settings.hold))"
-            + ",\"resume\":\(Self.seconds(settings.resume)),\"max_message\":\(limit),\"max_batch\":\(settings.maxBatch)}\n"
+        let location = (base == "/" ? "" : base) + "/" + PollTarget.marker + "/" + session.id.description
         var response = ForwardedHeaders.response(headers)
         response.replaceOrAdd(name: "Location", value: location)
         response.replaceOrAdd(name: "Content-Type", value: "application/json")
         response.remove(name: "Cache-Control")
-        self.answer(HTTPAnswer(status: .created, headers: response, body: ByteBuffer(string: text)), admission)
+        let body = ByteBuffer(string: self.description(of: session, headers: headers) + "\n")
+        self.answer(HTTPAnswer(status: .created, headers: response, body: body), admission)
+    }
+
+    /// What a client needs to know of its session, as JSON (docs/protocol.md, section 2).
+    func description(of session: Session, headers: HTTPHeaders) -> String {
+        let settings = self.state.rules.settings
+        let chosen = headers.first(name: "sec-websocket-protocol").map(Problem.quote) ?? "null"
+        let expires = session.expires.map { ",\"expires\":\($0)" } ?? ""
+        return "{\"session\":\"\(session.id)\",\"protocol\":\(chosen),\"hold\":\(Self.seconds(settings.hold))"
+            + ",\"resume\":\(Self.seconds(settings.resume)),\"max_message\":\(self.state.rules.config.limits.message)"
+            + ",\"max_batch\":\(settings.maxBatch)\(expires)}"
     }
 
     private static func seconds(_ time: TimeAmount) -> String {
@@ -187,6 +204,15 @@ extension GateHandler {
             var rejection = Gate.unauthorized(fault)
             rejection.allowedOrigin = admission.allowedOrigin
             self.reject(rejection)
+        case .refreshed(let expires):
+            let body = expires.map { "{\"expires\":\($0)}\n" } ?? "{}\n"
+            self.answer(
+                HTTPAnswer(
+                    status: .ok, headers: ["Content-Type": "application/json"], body: ByteBuffer(string: body)),
+                admission)
+        case .joined:
+            // Only lanes join.
+            self.answer(.problem(500, "internal", "This should not have happened."), admission)
         }
     }
 
@@ -248,7 +274,9 @@ extension LoopState {
         let subject = request.credential?.token.subject
         if let session = self.session(id), session.subject == subject, session.basePath == request.basePath {
             if case .refresh = request.kind {
-                respond(session.adopt(request.credential) ? .empty : .problem(.notNewer))
+                respond(
+                    session.adopt(request.credential)
+                        ? .refreshed(expires: session.expires) : .problem(.notNewer))
             } else if session.isPolled {
                 _ = session.adopt(request.credential)
                 session.handle(request, respond: respond)

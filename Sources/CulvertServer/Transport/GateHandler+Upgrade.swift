@@ -5,19 +5,7 @@ import NIOHTTP1
 /// The native transport: the upstream is dialled first, and the client's answer is the upstream's.
 extension GateHandler {
     func upgrade(head: HTTPRequestHead, path: String, admission: Admission) {
-        let keys = head.headers["sec-websocket-key"]
-        let problem = Handshake.check(
-            method: head.method.rawValue, version: head.headers["sec-websocket-version"], keys: keys)
-        guard problem == nil, let key = keys.first else {
-            let answer: HTTPAnswer =
-                problem == .version
-                ? .problem(
-                    426, "version", "Only version 13 of the protocol is spoken here.",
-                    headers: ["Sec-WebSocket-Version": "13", "Upgrade": "websocket"])
-                : .problem(400, "bad_handshake", "The WebSocket handshake is malformed.")
-            self.respond(answer)
-            return
-        }
+        guard let key = self.handshakeKey(head) else { return }
         // A client's key serves for the upstream too: the answer to it is checked, then passed on.
         let offered = head.headers["sec-websocket-extensions"]
         let client = self.clientFacts(head)
@@ -43,6 +31,21 @@ extension GateHandler {
         }
     }
 
+    /// `Sec-WebSocket-Key` of a handshake that is as it should be; answers any other.
+    func handshakeKey(_ head: HTTPRequestHead) -> String? {
+        let keys = head.headers["sec-websocket-key"]
+        let problem = Handshake.check(
+            method: head.method.rawValue, version: head.headers["sec-websocket-version"], keys: keys)
+        if problem == nil, let key = keys.first { return key }
+        self.respond(
+            problem == .version
+                ? .problem(
+                    426, "version", "Only version 13 of the protocol is spoken here.",
+                    headers: ["Sec-WebSocket-Version": "13", "Upgrade": "websocket"])
+                : .problem(400, "bad_handshake", "The WebSocket handshake is malformed."))
+        return nil
+    }
+
     private func complete(
         _ connection: UpstreamConnector.Connection, head: HTTPRequestHead, key: String, offered: [String],
         path: String, address: String, admission: Admission, place: SessionPlace
@@ -60,9 +63,7 @@ extension GateHandler {
             return
         }
         var response = ForwardedHeaders.response(headers)
-        response.add(name: "Upgrade", value: "websocket")
-        response.add(name: "Connection", value: "Upgrade")
-        response.add(name: "Sec-WebSocket-Accept", value: Handshake.acceptKey(for: key))
+        response.addHandshake(key: key)
         let extensions = headers["sec-websocket-extensions"]
         for value in extensions { response.add(name: "Sec-WebSocket-Extensions", value: value) }
         if let chosen = headers.first(name: "sec-websocket-protocol") {
@@ -88,13 +89,10 @@ extension GateHandler {
             try UpstreamConnector.install(session.upstreamLeg, on: connection.channel)
             // What the client may give a newer token to.
             if session.credential != nil { response.add(name: "Culvert-Session", value: session.id.description) }
-            let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: response)
-            context.write(self.wrapOutboundOut(.head(head)), promise: nil)
-            context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
             let state = self.state
             state.starting += 1
             defer { state.starting -= 1 }
-            let ready = try session.clientLeg.map { try self.replace(by: $0, in: context) }
+            let ready = try session.clientLeg.map { try self.switchProtocols(to: $0, response, in: context) }
             // Counted twice until the first is given back.
             state.starting += 1
             ready?.assumeIsolated().whenComplete { _ in
@@ -108,10 +106,16 @@ extension GateHandler {
         }
     }
 
-    /// The decoder goes last: what it has left over must find the leg in its place, when the future is done.
-    private func replace(by leg: WebSocketLeg, in context: ChannelHandlerContext) throws -> EventLoopFuture<Void> {
+    /// Answers 101, and puts `handler` in the place of all that speaks HTTP. The decoder goes last: what it has left over
+    /// must find the handler in its place, when the future is done.
+    func switchProtocols(
+        to handler: any ChannelHandler, _ headers: HTTPHeaders, in context: ChannelHandlerContext
+    ) throws -> EventLoopFuture<Void> {
+        let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers)
+        context.write(self.wrapOutboundOut(.head(head)), promise: nil)
+        context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
         let pipeline = context.pipeline.syncOperations
-        try pipeline.addHandler(leg)
+        try pipeline.addHandler(handler)
         pipeline.removeHandler(self, promise: nil)
         pipeline.removeHandler(name: ClientPipeline.arrival, promise: nil)
         pipeline.removeHandler(name: ClientPipeline.order, promise: nil)
@@ -120,7 +124,20 @@ extension GateHandler {
     }
 }
 
+extension HTTPHeaders {
+    /// RFC 6455 4.2.2.
+    mutating func addHandshake(key: String) {
+        self.add(name: "Upgrade", value: "websocket")
+        self.add(name: "Connection", value: "Upgrade")
+        self.add(name: "Sec-WebSocket-Accept", value: Handshake.acceptKey(for: key))
+    }
+}
+
 extension HTTPAnswer {
+    static let upgradeRequired = HTTPAnswer.problem(
+        426, "upgrade_required", "This is a WebSocket URL.",
+        headers: ["Upgrade": "websocket", "Sec-WebSocket-Version": "13"])
+
     /// An upstream's refusal, passed on as it is. A success that is no 101 is a fault of the upstream's.
     static func refusal(_ head: HTTPResponseHead, _ body: ByteBuffer) -> HTTPAnswer {
         guard head.status.code >= 300 else {

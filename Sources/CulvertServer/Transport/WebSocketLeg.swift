@@ -79,9 +79,12 @@ final class WebSocketLeg: ChannelDuplexHandler {
             delegate.legReadComplete(self)
         }
         self.resume(.notStarted)
-        if self.isLost { delegate.legLost(self) }
-        // The channel went before the session came; nothing will let go of the session later.
-        if self.context == nil { self.delegate = nil }
+        // The channel may have gone before the session came, and even before the leg: nothing will tell of it later.
+        if self.isLost || self.context == nil {
+            self.isLost = true
+            delegate.legLost(self)
+            self.delegate = nil
+        }
     }
 
     var isPaused: Bool { !self.pauses.isEmpty }

@@ -76,13 +76,14 @@ struct KeyedGate {
 
 /// The ways a token travels.
 enum Carrier: String, CaseIterable, Sendable {
-    case authorization, query, cookie, subprotocol
+    case authorization, query, cookie, subprotocol, form
 
     func put(_ secret: String, into request: inout GateRequest) {
         switch self {
         case .authorization: request.authorization.append("Bearer " + secret)
         case .query: request.query = (request.query.map { $0 + "&" } ?? "") + "access_token=" + secret
         case .cookie: request.cookies.append("culvert_token=" + secret)
+        case .form: request.form = (request.form.map { $0 + "&" } ?? "") + "access_token=" + secret
         case .subprotocol: request.protocols += ["culvert.auth", "bearer." + secret]
         }
     }

@@ -65,4 +65,31 @@ import Testing
         #expect((decision.admission != nil) == opens)
         #expect(decision.rejection?.code == (opens ? nil : "insufficient_scope"))
     }
+
+    @Test(
+        "A beacon's body is read as forms are written (RFC 6750 2.2), and holds nothing but the token for the gate",
+        arguments: [
+            ("access_token=good-token", nil), ("a=b&access_token=good%2Dtoken&c", nil),
+            ("access_token=good+token", "invalid_token"), ("access_token=", "invalid_token"),
+            ("token=good-token", "token_missing"), ("", "token_missing"), ("access_token=%zz", "invalid_token"),
+            ("access_token=good-token&access_token=narrow-token", "conflicting_tokens"),
+        ])
+    func aFormHoldsAToken(_ form: String, _ code: String?) {
+        var request = GateFixture.request(.longPoll)
+        request.form = form
+        let decision = GateFixture.gate.decide(request, now: GateFixture.now, load: GateFixture.idle)
+        #expect(decision.rejection?.code == code)
+        #expect((decision.admission != nil) == (code == nil))
+    }
+
+    @Test(
+        "An upgrade of the session protocol is the route's transport websocket, a request long-poll",
+        arguments: [("/ws", true, true), ("/ws", false, false), ("/poll", true, false), ("/poll", false, true)])
+    func aLaneIsAWebSocket(_ path: String, _ wantsUpgrade: Bool, _ passes: Bool) {
+        var request = GateFixture.request(.longPoll, path)
+        request.wantsUpgrade = wantsUpgrade
+        request.authorization = ["Bearer good-token"]
+        let decision = GateFixture.gate.decide(request, now: GateFixture.now, load: GateFixture.idle)
+        #expect((decision.admission != nil) == passes)
+    }
 }

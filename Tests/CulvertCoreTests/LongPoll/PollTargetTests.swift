@@ -12,6 +12,10 @@ struct PollTargetTests {
             ("/chat/_poll/ID", .session(base: "/chat", id: "ID")),
             ("/_poll/ID/close", .close(base: "/", id: "ID")),
             ("/chat/_poll/ID/close", .close(base: "/chat", id: "ID")),
+            ("/_poll/ID/socket", .socket(base: "/", id: "ID")),
+            ("/chat/_poll/ID/token", .token(base: "/chat", id: "ID")),
+            ("/chat/_poll/probe", .probe(base: "/chat")),
+            ("/chat/_poll/probe/socket", .socket(base: "/chat", id: "probe")),
             // "close" is a verb only behind an identifier.
             ("/chat/_poll/close", .session(base: "/chat", id: "close")),
             ("/chat/_poll/close/close", .close(base: "/chat", id: "close")),

@@ -90,6 +90,10 @@ struct ConfigErrorTests {
                 "11:19: admin.address: expected the path of a socket, of at most 107 bytes"
             ),
             (
+                "session:", "client: /_poll/culvert.js\nsession:",
+                "11:9: client: expected a path that ends in .js, such as /culvert.js, of letters, digits and -._~, without _poll"
+            ),
+            (
                 "session:", "admin: { client_ca: ca.pem }\nsession:",
                 "11:21: admin.client_ca: of no use without \"tls\""
             ),
@@ -156,7 +160,7 @@ struct ConfigErrorTests {
         arguments: [
             (
                 "session:", "sesion:",
-                "11:1: sesion: unknown key, expected one of listen, routes, authentication, upstreams, session, limits, admin, state, log, trusted_proxies, reload, drain, takeover (did you mean \"session\"?)"
+                "11:1: sesion: unknown key, expected one of listen, routes, authentication, upstreams, session, limits, admin, state, log, trusted_proxies, reload, drain, takeover, client (did you mean \"session\"?)"
             ),
             (
                 "  hold: 25s", "  hould: 25s",

@@ -3,14 +3,14 @@ import CulvertServer
 import NIOCore
 import Testing
 
-@Suite("Configuration: reload, drain, takeover")
+@Suite("Configuration: reload, drain, takeover, client")
 struct ConfigOperationsTests {
     @Test("Unless said a stop is at once, and certificates are watched")
     func defaults() throws {
         let config = try ConfigFixture.load(ConfigFixture.good)
         #expect(config.drain.spread == .zero && config.drain.delay == .zero && config.drain.deadline == .seconds(30))
         #expect(config.reload.closeCode == .serviceRestart && config.reload.watch == .seconds(10))
-        #expect(config.takeover == nil)
+        #expect(config.takeover == nil && config.client == nil)
     }
 
     @Test("What is said is read, and what is in effect reads back")
@@ -21,11 +21,13 @@ struct ConfigOperationsTests {
                 reload: { close_code: 4999, watch: 0s }
                 drain: { delay: 5s, spread: 40s, code: 1012 }
                 takeover: run/takeover
+                client: /static/culvert.js
                 """)
         #expect(config.reload.closeCode.rawValue == 4999 && config.reload.watch == nil)
         // Who spreads over so long means what is left to be cut after that.
         #expect(config.drain.deadline == .seconds(70) && config.drain.code.rawValue == 1012)
         #expect(config.takeover == "/etc/culvert/run/takeover")
+        #expect(config.client == ClientPaths("/static/culvert.js"))
         let shown = config.redactedYAML().replacing("(redacted)", with: ConfigFixture.digest)
         #expect(try ConfigFixture.load(shown) == config)
     }
@@ -37,6 +39,10 @@ struct ConfigOperationsTests {
         ("reload: { close_code: 1005 }", "reload.close_code: expected 1000, 1001"),
         ("reload: { period: 1s }", "reload.period: unknown key"),
         ("takeover: \"\"", "takeover: expected the path of a socket"),
+        ("client: culvert.js", "client: expected a path that ends in .js, such as /culvert.js"),
+        ("client: /a/_poll/culvert.js", "client: expected a path that ends in .js, such as /culvert.js"),
+        ("client: true", "client: expected a path that ends in .js, such as /culvert.js"),
+        ("client: [/culvert.js]", "client: expected a single value"),
     ])
     func aMistakeIsNamed(text: String, error: String) {
         let errors = ConfigFixture.errors(ConfigFixture.good + "\n" + text)

@@ -31,7 +31,7 @@ struct LoopStateTests {
             switch given {
             case .problem(let failure): answer = failure.code
             case .unauthorized(let fault): answer = fault.rawValue
-            case .empty, .batch: answer = "served"
+            case .empty, .batch, .refreshed, .joined: answer = "served"
             }
         }
         return answer

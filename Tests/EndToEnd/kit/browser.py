@@ -1,10 +1,9 @@
 """Chromium, the pages that it opens, and how the client's script gets there."""
 
 import http.server
-import pathlib
-import re
 import shutil
 import ssl
+import subprocess
 import threading
 import time
 
@@ -12,31 +11,15 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from kit.edge import TOKEN, make_certificate
+from kit.edge import BIN, TOKEN, make_certificate
 
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
-SOURCE = pathlib.Path(__file__).parents[3] / "Sources/CulvertServer/Browser/culvert.js"
-
-
-# A string, a template, a regular expression, blanks, a word, or any other character.
-PARTS = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`|(?<=[(,=:?&|{}!>\s])/(?![/*])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\]|\\.)*\])+/'
-                   r"|\s+|[\w$#]+|.", re.S)
 
 
 def served_script():
-    """What the edge makes of the source: no comments, and no blanks that say nothing."""
-    lines = (line.strip() for line in SOURCE.read_text().splitlines())
-    parts = PARTS.findall("\n".join(line for line in lines if line and not line.startswith("//")))
-    out = ""
-    for part, following in zip(parts, [*parts[1:], "\n"]):
-        if not part.isspace():
-            out += part
-        elif "\n" in part and out[-1] not in "{([,;" and following[0] not in "})]":
-            out += "\n"
-        elif "\n" not in part and (
-                re.match(r"[\w$#]{2}", out[-1] + following[0]) or out[-1] == following[0] and out[-1] in "+-/"):
-            out += " "
-    return out + "\n"
+    """What the edge serves."""
+    client = [BIN, "client", "--source", "module"]
+    return subprocess.run(client, capture_output=True, timeout=20, check=True).stdout.decode()
 
 
 # What a test's own script finds in its page. `log` notes events in order; all promises fail after 40 s.

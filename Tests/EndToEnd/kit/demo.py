@@ -7,6 +7,8 @@ import ssl
 import subprocess
 import threading
 
+import pytest
+
 from kit.edge import BIN, free_port, wait_for
 
 
@@ -65,3 +67,23 @@ class Demo:
     def commands(self):
         """What the user is to paste into a shell."""
         return self.output.split("to paste:\n", 1)[1]
+
+
+@pytest.fixture
+def make_demo(tmp_path):
+    demos = []
+
+    def make():
+        demos.append(Demo(tmp_path))
+        return demos[-1]
+
+    yield make
+    for demo in demos:
+        demo.stop()
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    demo = Demo(tmp_path_factory.mktemp("demo"))
+    yield demo
+    demo.stop()

@@ -25,10 +25,10 @@ def masked(opcode, payload, fin=True):
 class Raw:
     """A WebSocket by hand, for what no library would do."""
 
-    def __init__(self, edge, path="/", receive_buffer=None):
+    def __init__(self, edge, path="/", receive_buffer=None, headers=""):
         self.s = tls(edge, receive_buffer)
         self.s.sendall((f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                        f"Authorization: {edge.auth['Authorization']}\r\nSec-WebSocket-Version: 13\r\n"
+                        f"Authorization: {edge.auth['Authorization']}\r\nSec-WebSocket-Version: 13\r\n{headers}"
                         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n").encode())
         head = b""
         while not head.endswith(b"\r\n\r\n"):

@@ -1,0 +1,92 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+
+/// Where the browser client is found when its script is at one path.
+package struct ClientPaths: Sendable, Equatable {
+    /// `/culvert` of `/culvert.js`.
+    private let stem: String
+
+    /// Nil when no script can be there, see ``isUsable(_:)``.
+    package init?(_ path: String) {
+        guard Self.isUsable(path) else { return nil }
+        self.stem = String(path.dropLast(Self.suffix.count))
+    }
+
+    private static let suffix = ".js"
+
+    package var module: String { self.stem + ".js" }
+    package var classic: String { self.stem + ".classic.js" }
+    package var types: String { self.stem + ".d.ts" }
+    /// Of a build, for ever: whatever is there later has another name.
+    package func module(_ build: BrowserClient.Build) -> String { "\(self.stem).\(build.mark).js" }
+    package func classic(_ build: BrowserClient.Build) -> String { "\(self.stem).\(build.mark).classic.js" }
+
+    /// A path that needs no quoting in a page, and is no URL of the session protocol.
+    static func isUsable(_ path: String) -> Bool {
+        let segments = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
+        guard PathPrefix.isSafe(path), path.hasSuffix(Self.suffix), let name = segments.last,
+            name.utf8.count > Self.suffix.utf8.count, !segments.contains(Substring(PollTarget.marker))
+        else { return false }
+        return path.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"):
+                true
+            default: "/-._~".utf8.contains(byte)
+            }
+        }
+    }
+
+    /// Whether this is the path of some build, whichever.
+    func isBuild(_ path: String) -> Bool {
+        guard path.hasPrefix(self.stem + ".") else { return false }
+        let rest = path.dropFirst(self.stem.count + 1)
+        let mark = rest.prefix { $0 != "." }
+        return mark.utf8.count == 16 && mark.allSatisfy(\.isHexDigit)
+            && [".js", ".classic.js"].contains(rest.dropFirst(mark.count))
+    }
+}
+
+/// The files of the browser client at the paths of a configuration.
+struct ClientFiles: Sendable {
+    private let paths: ClientPaths
+    private let files: [String: StaticFile]
+
+    init(_ client: BrowserClient, at paths: ClientPaths) {
+        self.paths = paths
+        self.files = [
+            paths.module: .client(client.module, type: Self.script, caching: Self.fresh),
+            paths.classic: .client(client.classic, type: Self.script, caching: Self.fresh),
+            paths.types: .client(client.types, type: "text/plain; charset=utf-8", caching: Self.fresh),
+            paths.module(client.module): .client(client.module, type: Self.script, caching: Self.forever),
+            paths.classic(client.classic): .client(client.classic, type: Self.script, caching: Self.forever),
+        ]
+    }
+
+    private static let script = "text/javascript; charset=utf-8"
+    private static let fresh = "no-cache"
+    private static let forever = "public, max-age=31536000, immutable"
+
+    /// Nil for a path that is none of theirs.
+    func answer(path: String, method: HTTPMethod, headers: HTTPHeaders) -> HTTPAnswer? {
+        if let file = self.files[path] { return file.answer(method: method, headers: headers) }
+        guard self.paths.isBuild(path) else { return nil }
+        // Of the version before, or of another edge; a route would take it for a WebSocket URL.
+        return .problem(
+            404, "no_such_build", "This edge serves another build of the client.",
+            headers: ["Access-Control-Allow-Origin": "*"])
+    }
+}
+
+extension StaticFile {
+    /// Anybody's page may load it.
+    fileprivate static func client(_ build: BrowserClient.Build, type: String, caching: String) -> StaticFile {
+        StaticFile(
+            headers: [
+                "Content-Type": type, "Cache-Control": caching, "Access-Control-Allow-Origin": "*",
+                "Cross-Origin-Resource-Policy": "cross-origin", "X-Content-Type-Options": "nosniff",
+            ],
+            body: build.body, gzip: build.gzip, tag: build.mark)
+    }
+}

@@ -1,0 +1,81 @@
+import CulvertCore
+package import NIOCore
+package import NIOHTTP1
+
+/// What the edge answers by itself, whoever asks: without a route, an origin or a token.
+package struct StaticFile: Sendable {
+    /// Those of every answer with it.
+    var headers: HTTPHeaders
+    var body: ByteBuffer
+    /// The same, compressed.
+    var gzip: ByteBuffer?
+    /// What tells it from earlier ones; nil for no entity tag.
+    var tag: String?
+
+    package init(headers: HTTPHeaders, body: ByteBuffer, gzip: ByteBuffer? = nil, tag: String? = nil) {
+        self.headers = headers
+        self.body = body
+        self.gzip = gzip
+        self.tag = tag
+    }
+
+    package static func page(_ html: String) -> StaticFile {
+        StaticFile(
+            headers: ["Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"],
+            body: ByteBuffer(string: html))
+    }
+
+    /// - Parameter headers: the request's.
+    func answer(method: HTTPMethod, headers: HTTPHeaders) -> HTTPAnswer {
+        guard method == .GET || method == .HEAD else {
+            return .problem(
+                405, "method_not_allowed", "This is a file, to be read only.", headers: ["Allow": "GET, HEAD"])
+        }
+        var answer = HTTPAnswer(status: .ok, headers: self.headers, body: self.body)
+        var tag = self.tag
+        if let gzip = self.gzip {
+            answer.headers.add(name: "Vary", value: "Accept-Encoding")
+            if AcceptEncoding.prefersGzip(headers["accept-encoding"]) {
+                answer.headers.add(name: "Content-Encoding", value: "gzip")
+                answer.body = gzip
+                // Other bytes have another tag (RFC 9110 8.8.3).
+                tag = tag.map { $0 + "-gzip" }
+            }
+        }
+        guard let tag else { return answer }
+        answer.headers.add(name: "ETag", value: "\"\(tag)\"")
+        if Self.isKnown(tag, headers["if-none-match"]) {
+            // What the client has says its type and its encoding (RFC 9110 15.4.5).
+            answer.status = .notModified
+            answer.headers.remove(name: "Content-Type")
+            answer.headers.remove(name: "Content-Encoding")
+            answer.body = ByteBuffer()
+        }
+        return answer
+    }
+
+    /// Compared weakly (RFC 9110 13.1.2).
+    private static func isKnown(_ tag: String, _ lines: [String]) -> Bool {
+        Handshake.listTokens(lines).contains { member in
+            member == "*" || (member.hasPrefix("W/") ? member.dropFirst(2) : member[...]) == "\"\(tag)\""
+        }
+    }
+}
+
+/// RFC 9110 12.5.3.
+enum AcceptEncoding {
+    /// Whether gzip may be sent, and is not liked less than nothing at all.
+    static func prefersGzip(_ lines: [String]) -> Bool {
+        var weights: [String: Double] = [:]
+        for member in Handshake.listTokens(lines) {
+            let parts = member.split(separator: ";", omittingEmptySubsequences: false)
+                .map { $0.trimmingPrefix { $0 == " " || $0 == "\t" } }
+                .map { part in part.prefix { $0 != " " && $0 != "\t" }.lowercased() }
+            guard let name = parts.first else { continue }
+            let weight = parts.dropFirst().first { $0.hasPrefix("q=") }.map { Double($0.dropFirst(2)) ?? 0 } ?? 1
+            weights[name] = weight
+        }
+        guard let gzip = weights["gzip"] ?? weights["x-gzip"] ?? weights["*"], gzip > 0 else { return false }
+        return gzip >= weights["identity"] ?? 0
+    }
+}

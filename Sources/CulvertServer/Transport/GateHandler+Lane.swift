@@ -1,0 +1,101 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+
+/// WebSockets of the session protocol (docs/protocol.md, section 7).
+extension GateHandler {
+    func lane(_ target: PollTarget, head: HTTPRequestHead, admission: Admission) {
+        guard let key = self.handshakeKey(head) else { return }
+        guard admission.forwardProtocols.contains(SocketLane.protocol) else {
+            self.respond(
+                .problem(400, "no_subprotocol", "A lane is asked for with the subprotocol \(SocketLane.protocol)."))
+            return
+        }
+        switch target {
+        case .open(let base): self.openOnLane(base: base, head: head, key: key, admission: admission)
+        case .socket(let base, let id): self.join(base: base, id: id, key: key, admission: admission)
+        default: self.probe(key: key)
+        }
+    }
+
+    private static func answer(key: String, headers: HTTPHeaders = [:]) -> HTTPHeaders {
+        var headers = headers
+        headers.addHandshake(key: key)
+        headers.replaceOrAdd(name: "Sec-WebSocket-Protocol", value: SocketLane.protocol)
+        return headers
+    }
+
+    private func openOnLane(base: String, head: HTTPRequestHead, key: String, admission: Admission) {
+        var admission = admission
+        admission.forwardProtocols.removeAll { $0 == SocketLane.protocol }
+        self.openSession(base: base, head: head, admission: admission) { session, upstream in
+            let state = self.state
+            let lane = SocketLane(edge: self.edge, state: state, session: session.id)
+            guard let context = self.context,
+                let ready = try? self.switchProtocols(
+                    to: lane, Self.answer(key: key, headers: ForwardedHeaders.response(upstream)), in: context)
+            else {
+                session.upstreamLeg.abort()
+                session.place.release()
+                self.context?.close(promise: nil)
+                return
+            }
+            state.starting += 1
+            ready.assumeIsolated().whenComplete { _ in
+                // In front of whatever the upstream has said already.
+                lane.obey(.text(self.description(of: session, headers: upstream)))
+                let generation = session.open(on: lane.link)
+                session.start()
+                lane.joined(generation)
+                state.starting -= 1
+            }
+        }
+    }
+
+    private func join(base: String, id text: String, key: String, admission: Admission) {
+        // What is no identifier belongs to no session, and is told so as if it did.
+        let id = SessionID(text)
+        let state = self.state
+        let lane = SocketLane(
+            edge: self.edge, state: state, session: id ?? SessionID(node: self.edge.node, shard: 0, random: (0, 0)))
+        lane.place = self.handOverPlace()
+        guard let context = self.context,
+            let ready = try? self.switchProtocols(to: lane, Self.answer(key: key), in: context)
+        else {
+            self.context?.close(promise: nil)
+            return
+        }
+        let request = PollRequest(
+            kind: .join(lane.link), ticket: 0, credential: admission.credential, basePath: base)
+        let back = lane.link
+        let edge = self.edge
+        ready.assumeIsolated().whenComplete { _ in
+            let isKnown = id.map { id in
+                edge.onLoop(of: id) { $0.handle(request, id: id) { back.answer($0) } }
+            }
+            if isKnown != true { back.answer(.problem(.unknownSession)) }
+        }
+    }
+
+    private func probe(key: String) {
+        let handler = ProbeHandler(place: self.handOverPlace())
+        guard let context = self.context,
+            (try? self.switchProtocols(to: handler, Self.answer(key: key), in: context)) != nil
+        else {
+            self.context?.close(promise: nil)
+            return
+        }
+    }
+}
+
+extension LaneLink {
+    /// What became of the wish to join.
+    fileprivate func answer(_ answer: PollAnswer) {
+        let lane = self.lane
+        if lane.eventLoop.inEventLoop {
+            lane.value.answered(answer)
+        } else {
+            lane.eventLoop.execute { lane.value.answered(answer) }
+        }
+    }
+}

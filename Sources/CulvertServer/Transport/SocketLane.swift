@@ -1,0 +1,377 @@
+import CulvertCore
+import NIOCore
+
+/// What a session tells its lane.
+enum LaneOrder: Sendable {
+    case text(String)
+    case batch(PollBatch)
+    /// What came was taken: bring more.
+    case read
+    case close(CloseFrame)
+}
+
+/// What a lane tells its session.
+enum LaneEvent: Sendable {
+    case batches([PollBatch])
+    case writable(Bool)
+    /// Bytes that wait in the lane, by and large.
+    case holds(Int)
+    case lost
+}
+
+/// A lane as its session holds it, whose loop may be another.
+struct LaneLink: Sendable {
+    let lane: NIOLoopBound<SocketLane>
+
+    func send(_ order: LaneOrder) {
+        if self.lane.eventLoop.inEventLoop {
+            self.lane.value.obey(order)
+        } else {
+            let lane = self.lane
+            lane.eventLoop.execute { lane.value.obey(order) }
+        }
+    }
+}
+
+/// A client's WebSocket that is a lane of a resumable session: takes envelopes out of messages and puts them in.
+///
+/// It lives on the loop that accepted it. That is the session's own where the lane opened it; a lane that joins comes to
+/// whatever loop it comes to, and what it brings makes a hop: a read's worth at a time, and no more until that was taken.
+final class SocketLane: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    static let `protocol` = "culvert.v1"
+
+    private let edge: EdgeContext
+    private let state: LoopState
+    private let id: SessionID
+    private let messageLimit: Int
+    private var assembler: MessageAssembler
+    private var context: ChannelHandlerContext?
+    private var keepalive = Keepalive()
+    private var keepaliveTask: RepeatedTask?
+    /// Nil until the session knows the lane, and when it is to know nothing more of it.
+    private var generation: UInt64?
+    private var hasJoined = false
+    private var mayRead = false
+    private var isReadPending = true
+    private var hasEnvelope = false
+    /// The Close of the session was sent.
+    private var hasFinal = false
+    private var isGoingAway = false
+    /// The client has said Close, or what is no envelope.
+    private var isDeaf = false
+    /// A Close was sent: nothing follows it, and nothing that still comes counts.
+    private var isClosing = false
+    private var deadline: Scheduled<Void>?
+    /// A lane that has said nothing counts among the handshakes.
+    var place: ConnectionPlace?
+    /// The latest of the pings that wait until there is room for an answer (RFC 6455 5.5.3).
+    private var pingDue: ByteBuffer?
+    /// What the session was told that the lane holds.
+    private var held = 0
+    private static let heldStep = 64 * 1024
+    /// For the client to answer our Close.
+    private static let closingTime = TimeAmount.seconds(2)
+
+    init(edge: EdgeContext, state: LoopState, session id: SessionID) {
+        self.edge = edge
+        self.state = state
+        self.id = id
+        let rules = state.rules
+        self.messageLimit = rules.config.limits.message
+        self.assembler = MessageAssembler(
+            sender: .client, messageLimit: rules.bodyLimit, fragmentLimit: rules.config.limits.session.fragments)
+    }
+
+    var link: LaneLink { LaneLink(lane: NIOLoopBound(self, eventLoop: self.state.loop)) }
+
+    // MARK: - the session's side
+
+    /// What became of the wish to join.
+    func answered(_ answer: PollAnswer) {
+        switch answer {
+        case .joined(let generation):
+            self.joined(generation)
+        case .problem(let failure):
+            guard let frame = failure.end else {
+                self.obey(.close(CloseFrame(code: CloseCode(rawValue: 4404), reason: "no such session")))
+                return
+            }
+            self.end(frame)
+        case .unauthorized(let fault):
+            let code = self.state.rules.config.authentication.closeCode
+            self.end(CloseFrame(code: code, reason: fault.reason))
+        default:
+            self.obey(.close(CloseFrame(code: .internalError)))
+        }
+    }
+
+    /// The session has ended, and with it whatever was not received of it.
+    private func end(_ frame: CloseFrame) {
+        self.obey(.batch(PollBatch(ack: 0, first: 0, close: frame)))
+        self.obey(.close(CloseFrame(code: .normal)))
+    }
+
+    /// The session knows the lane by `generation`; what the client has sent meanwhile comes now.
+    func joined(_ generation: UInt64) {
+        self.generation = generation
+        self.hasJoined = true
+        // It may have gone while the handlers changed places, or been closed by the session as it started.
+        guard !self.isClosing, let context = self.context else {
+            self.lose()
+            return
+        }
+        if !self.hasFinal {
+            self.startDeadline(CloseFrame(code: CloseCode(rawValue: 4408), reason: "no envelope came"))
+        }
+        let bound = NIOLoopBound(self, eventLoop: self.state.loop)
+        let period = self.state.rules.settings.ping
+        self.keepaliveTask = self.state.loop.scheduleRepeatedTask(initialDelay: period, delay: period) { _ in
+            bound.value.keepAlive()
+        }
+        if !context.channel.isWritable { self.tell(.writable(false)) }
+        self.obey(.read)
+    }
+
+    func obey(_ order: LaneOrder) {
+        guard let context = self.context, !self.isClosing else { return }
+        switch order {
+        case .text(let text):
+            var frame = ByteBuffer()
+            FrameWriter.write(.text, payload: ByteBuffer(string: text), mask: nil, into: &frame)
+            context.writeAndFlush(self.wrapOutboundOut(frame), promise: nil)
+        case .batch(let batch):
+            let envelope = self.wrapOutboundOut(PollCodec.encodeEnvelope(batch))
+            guard batch.close != nil else {
+                context.writeAndFlush(envelope, promise: nil)
+                return
+            }
+            let written = context.writeAndFlush(envelope)
+            self.hasFinal = true
+            self.deadline?.cancel()
+            // The client is to acknowledge it, but need not. Until it is out the session's own time counts.
+            let bound = NIOLoopBound(self, eventLoop: self.state.loop)
+            written.whenSuccess {
+                let time = bound.value.isGoingAway ? Self.closingTime : nil
+                bound.value.startDeadline(CloseFrame(code: .normal), in: time)
+            }
+        case .read:
+            self.mayRead = true
+            self.takeMessages()
+            guard self.mayRead, self.isReadPending else { return }
+            self.isReadPending = false
+            context.read()
+        case .close(let frame):
+            self.close(frame)
+        }
+    }
+
+    private func tell(_ event: LaneEvent) {
+        guard let generation = self.generation else { return }
+        let id = self.id
+        self.edge.onLoop(of: id) { $0.session(id)?.lane(generation, event) }
+    }
+
+    private func noteHeld() {
+        guard let context = self.context else { return }
+        let queue =
+            context.channel.isWritable
+            ? 0 : (try? context.channel.syncOptions?.getOption(.writeBufferWaterMark).high) ?? 0
+        let held = self.assembler.heldBytes + queue
+        guard held / Self.heldStep != self.held / Self.heldStep else { return }
+        self.held = held
+        self.tell(.holds(held))
+    }
+
+    private func lose() {
+        self.tell(.lost)
+        self.generation = nil
+    }
+
+    // MARK: - closing
+
+    /// Says why and waits for the client's answer: a socket closed with bytes unread is reset, and a reset overtakes
+    /// the Close (RFC 6455 7.1.1).
+    private func close(_ frame: CloseFrame, isAnswer: Bool = false) {
+        guard let context = self.context, !self.isClosing else { return }
+        self.isClosing = true
+        self.lose()
+        guard context.channel.isWritable else {
+            // Of what waits there nothing is of use any more, and it is not to be kept for a client that reads nothing.
+            context.close(promise: nil)
+            return
+        }
+        var bytes = ByteBuffer()
+        FrameWriter.close(frame, mask: nil, into: &bytes)
+        let written = context.writeAndFlush(self.wrapOutboundOut(bytes))
+        self.deadline?.cancel()
+        let channel = context.channel
+        if isAnswer { written.whenComplete { _ in channel.close(promise: nil) } }
+        self.deadline = self.state.loop.scheduleTask(in: Self.closingTime) { channel.close(promise: nil) }
+        self.readIfPending(context)
+    }
+
+    private func startDeadline(_ frame: CloseFrame, in time: TimeAmount? = nil) {
+        guard !self.isClosing else { return }
+        self.deadline?.cancel()
+        let bound = NIOLoopBound(self, eventLoop: self.state.loop)
+        self.deadline = self.state.loop.scheduleTask(in: time ?? self.state.rules.config.limits.handshake) {
+            bound.value.close(frame)
+        }
+    }
+
+    /// The server stops. Who has been told, or will be by a session of another loop, is waited for a moment.
+    func goAway() {
+        self.isGoingAway = true
+        if self.hasFinal {
+            self.startDeadline(CloseFrame(code: .normal), in: Self.closingTime)
+        } else if !self.hasEnvelope {
+            self.close(CloseFrame(code: .goingAway, reason: "server going away"))
+        }
+    }
+
+    func cut() { self.context?.close(promise: nil) }
+
+    private func keepAlive() {
+        guard let context = self.context, !self.isClosing else { return }
+        // Who is not read cannot be heard.
+        if !self.mayRead { self.keepalive.hear() }
+        switch self.keepalive.tick() {
+        case .nothing: break
+        case .ping: context.writeAndFlush(self.wrapOutboundOut(KeepalivePing.frame(mask: nil)), promise: nil)
+        case .lost: context.close(promise: nil)
+        }
+    }
+
+    // MARK: - ChannelHandler
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.state.lanes[ObjectIdentifier(self)] = self
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        self.deadline?.cancel()
+        self.keepaliveTask?.cancel()
+        self.place = nil
+        self.lose()
+        self.state.laneClosed(self)
+    }
+
+    func read(context: ChannelHandlerContext) {
+        self.isReadPending = true
+        if self.mayRead || self.isClosing { self.readIfPending(context) }
+    }
+
+    private func readIfPending(_ context: ChannelHandlerContext) {
+        guard self.isReadPending else { return }
+        self.isReadPending = false
+        context.read()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.keepalive.hear()
+        if self.isClosing {
+            // Only the end of the connection is of interest, and an answered Close brings that about.
+            self.awaitClose(context, self.unwrapInboundIn(data))
+        } else {
+            self.assembler.append(self.unwrapInboundIn(data))
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if self.mayRead { self.takeMessages() }
+        self.noteHeld()
+        context.fireChannelReadComplete()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable, let ping = self.pingDue {
+            self.pingDue = nil
+            self.answerPing(ping)
+        }
+        self.tell(.writable(context.channel.isWritable))
+        self.noteHeld()
+        context.fireChannelWritabilityChanged()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        // What has come whole counts, as it would have a moment earlier.
+        self.mayRead = self.hasJoined
+        self.takeMessages()
+        self.isClosing = true
+        self.lose()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    // MARK: - bytes in
+
+    /// Gives the session what has come whole, and waits until it has taken that.
+    private func takeMessages() {
+        guard !self.isClosing, !self.isDeaf, self.mayRead, self.hasJoined else { return }
+        var batches: [PollBatch] = []
+        var end: CloseFrame?
+        var isOver = false
+        var isAnswer = false
+        while end == nil, !isOver {
+            switch self.assembler.next() {
+            case .needMore: isOver = true
+            case .message(.binary, let payload):
+                do throws(PollProblem) {
+                    batches.append(try PollCodec.decodeBinary(payload, messageLimit: self.messageLimit))
+                } catch {
+                    end = CloseFrame(code: error.status == 413 ? .messageTooBig : .protocolError, reason: error.detail)
+                }
+            case .message: end = CloseFrame(code: .unsupportedData, reason: "an envelope is a binary message")
+            case .control(.ping, let payload): self.answerPing(payload)
+            case .control(.close, let payload):
+                // The lane's end, which is not the session's.
+                let frame = try? CloseFrame.parse(payload: payload.readableBytesView)
+                end = frame ?? CloseFrame(code: nil)
+                isAnswer = true
+            case .control: break
+            case .violation(let code, let why): end = CloseFrame(code: code, reason: why)
+            }
+        }
+        self.isDeaf = end != nil
+        if !batches.isEmpty {
+            if !self.hasEnvelope, !self.hasFinal { self.deadline?.cancel() }
+            self.hasEnvelope = true
+            self.place = nil
+            self.mayRead = false
+            self.tell(.batches(batches))
+        }
+        if let end { self.close(end, isAnswer: isAnswer) }
+    }
+
+    private func answerPing(_ payload: ByteBuffer) {
+        guard let context = self.context, context.channel.isWritable else {
+            self.pingDue = payload
+            return
+        }
+        var pong = ByteBuffer()
+        FrameWriter.write(.pong, payload: payload, mask: nil, into: &pong)
+        context.writeAndFlush(self.wrapOutboundOut(pong), promise: nil)
+    }
+
+    private func awaitClose(_ context: ChannelHandlerContext, _ bytes: ByteBuffer) {
+        self.assembler.append(bytes)
+        while true {
+            switch self.assembler.next() {
+            case .needMore: return
+            case .control(.close, _), .violation:
+                context.close(promise: nil)
+                return
+            default: continue
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+"""What the documents show to somebody who writes a client works as it stands."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from kit.cutter import Cutter
+from kit.edge import TOKEN
+
+DOCS = pathlib.Path(__file__).parents[2] / "docs"
+
+
+# --- the curl session of protocol.md ---------------------------------------------------------------------------------
+
+def transcript(document):
+    """(command, what it prints) of every `console` block: commands begin with `$ `."""
+    steps = []
+    for block in re.findall(r"^```console\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL):
+        for line in filter(None, block.splitlines()):
+            if line.startswith("$ "):
+                steps.append((line[2:], []))
+            else:
+                steps[-1][1].append(line)
+    return steps
+
+
+def run_in_one_shell(commands, folder):
+    """What each command prints, line by line; a mark of our own tells where one ends."""
+    mark = "-- end of a command --"
+    script = "".join(f"{command}\nprintf '%s\\n' '{mark}'\n" for command in commands)
+    ran = subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", script], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    return [part.split("\n")[:-1] for part in ran.stdout.replace(f"{mark}\n", mark).split(mark)[:-1]]
+
+
+def test_the_curl_session_prints_what_the_document_says(edge, tmp_path):
+    steps = transcript(DOCS / "protocol.md")
+    said = [lines for _, lines in steps]
+    for status in ("201", "200", "409", "204", "410"):
+        assert any(lines[-1:] == [status] for lines in said), f"no {status} is shown"
+
+    placed = {"edge.pem": str(edge.cert), "TOKEN": TOKEN, "localhost:8443": f"localhost:{edge.tls_port}"}
+    commands = [command for command, _ in steps]
+    for word, value in placed.items():
+        assert any(word in command for command in commands)
+        commands = [command.replace(word, value) for command in commands]
+
+    printed = run_in_one_shell(commands, tmp_path)
+    identifier = re.compile(r'"session":"[\w-]{28}"')
+    assert any(identifier.search(line) for lines in printed for line in lines)
+    printed = [[identifier.sub('"session":"AQAB…"', line) for line in lines] for lines in printed]
+    assert list(zip(commands, printed)) == list(zip(commands, said))
+
+
+# --- the Python client -----------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def make_box():
+    boxes = []
+
+    def make(edge, **options):
+        boxes.append(Cutter(edge, **options))
+        return boxes[-1]
+
+    yield make
+    for box in boxes:
+        box.stop()
+
+
+def run_resume(edge, url, lines):
+    ran = subprocess.run(
+        [sys.executable, DOCS / "examples" / "resume.py", url, str(edge.cert)],
+        input="\n".join(lines), capture_output=True, text=True, timeout=120, env={**os.environ, "TOKEN": TOKEN})
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
+    return ran.stdout.splitlines()
+
+
+def numbered(count):
+    return [f"{n} {'grüße ' * (n % 5)}" .rstrip() for n in range(count)]
+
+
+def test_the_python_client_speaks_over_a_websocket_lane(edge, make_box):
+    box, lines = make_box(edge), numbered(500)
+    assert run_resume(edge, f"{box.https}/echo", lines) == lines
+    assert (box.upgrades, box.cuts) == (1, 0)
+
+
+def test_the_python_client_polls_where_no_websocket_gets_through(edge, make_box):
+    box, lines = make_box(edge, refuses=lambda upgrade: True), numbered(500)
+    assert run_resume(edge, f"{box.https}/echo", lines) == lines
+    assert box.upgrades == 0 and box.refused > 0
+
+
+def test_the_python_client_is_refused_for_what_it_is(edge):
+    ran = subprocess.run(
+        [sys.executable, DOCS / "examples" / "resume.py", f"{edge.https}/echo", str(edge.cert)],
+        input="hello", capture_output=True, text=True, timeout=60, env={**os.environ, "TOKEN": "of nobody"})
+    assert ran.returncode == 1 and ran.stderr.startswith("401 ")
+
+
+@pytest.mark.parametrize("refuses", [lambda upgrade: False, lambda upgrade: upgrade % 2], ids=["cut", "cut, refused"])
+def test_the_python_client_loses_and_doubles_nothing_on_a_bad_network(backend, make_edge, make_box, refuses):
+    """Every connection breaks after some bytes; where upgrades are refused too, requests go on until one is not."""
+    # A buffer bounds a batch: one that is longer than any connection lasts would never arrive.
+    edge, lines = make_edge(backend.port, session="buffer: 16KiB"), numbered(4000)
+    box = make_box(edge, seed=1, cut_after=(8_000, 60_000), refuses=refuses)
+    assert run_resume(edge, f"{box.https}/echo", lines) == lines
+    assert box.cuts >= 4, box.cuts
+    assert box.refused >= 1 if refuses(1) else box.upgrades >= 3, (box.refused, box.upgrades)
