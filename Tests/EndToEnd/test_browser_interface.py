@@ -10,7 +10,7 @@ from kit.edge import wait_for
 
 KINDS = ["native", "lane", "polling", "plain"]
 CLASSES = """
-const [kind, url, ...given2] = given;
+const [kind, url, ...more] = given;
 const Socket = {
   native: WebSocket,
   lane: CulvertSocket.with({ transports: ["websocket"] }),
@@ -39,7 +39,7 @@ def page(request, browser, page_edge, pages):
     "wss://localhost:70000/", "wss://", "#part", "javascript:alert(1)"])
 def test_a_url_that_is_none_of_a_websocket_is_a_syntax_error(page, bad):
     assert page("""
-        try { new Socket(given2[0]); } catch (error) { return [error.name, error.code, error instanceof DOMException]; }
+        try { new Socket(more[0]); } catch (error) { return [error.name, error.code, error instanceof DOMException]; }
     """, bad) == ["SyntaxError", 12, True]
 
 
@@ -47,7 +47,7 @@ def test_a_url_that_is_none_of_a_websocket_is_a_syntax_error(page, bad):
     ("WSS://LOCALHOST:443/a b?c d", "wss://localhost/a%20b?c%20d"),
     ("https://localhost:1/x/../y", "wss://localhost:1/y"), ("http://localhost:80", "ws://localhost/"), ("ws://localhost:443/", "ws://localhost:443/")])
 def test_a_url_is_shown_as_it_was_understood(page, given, shown):
-    assert page("const s = new Socket(given2[0]); s.close(); return s.url", given) == shown
+    assert page("const s = new Socket(more[0]); s.close(); return s.url", given) == shown
 
 
 def test_a_relative_url_is_of_the_page(page, pages):
@@ -65,12 +65,12 @@ def test_a_relative_url_is_of_the_page(page, pages):
     '""', '"a b"', '"a\\u0000"', '"\\u007f"', '"é"', '"a,b"', '"a/b"', '"(a)"', '"{"', '"\\""', '["a", "a"]', '[""]',
     '["ok", "no no"]', '{"a": 1}'])
 def test_protocols_are_different_tokens(page, bad):
-    assert page("return exception(() => new Socket(url, JSON.parse(given2[0])))", bad) == "SyntaxError"
+    assert page("return exception(() => new Socket(url, JSON.parse(more[0])))", bad) == "SyntaxError"
 
 
 @pytest.mark.parametrize("good", ["[]", '"a"', '["a", "A"]', "null", "5", '"!#$%&\'*+-.^_`|~09azAZ"', "[1, null]"])
 def test_what_may_be_a_protocol(page, good):
-    assert page("return exception(() => new Socket(url, JSON.parse(given2[0])).close())", good) is None
+    assert page("return exception(() => new Socket(url, JSON.parse(more[0])).close())", good) is None
 
 
 def test_protocols_may_be_any_iterable(page):
@@ -257,7 +257,7 @@ def test_a_reason_has_at_most_123_bytes(page):
     reason = "é" * 61 + "x"
     assert page("""
         const s = await make();
-        const [reason] = given2;
+        const [reason] = more;
         const long = exception(() => s.close(1000, reason + "y"));
         const c = closed(s);
         s.close(3001, reason);
@@ -369,7 +369,7 @@ def test_nothing_is_sent_while_connecting(page):
 @pytest.mark.parametrize(
     "text", ["", "a", "grüße 👋", "\ufeffwith a mark", "x" * 125, "y" * 126, "z" * 65535, "é" * 40000])
 def test_text_comes_back_as_it_was(page, text):
-    assert page("const s = await make(); s.send(given2[0]); return (await once(s, 'message')).data", text) == text
+    assert page("const s = await make(); s.send(more[0]); return (await once(s, 'message')).data", text) == text
 
 
 @pytest.mark.parametrize("value, text", [

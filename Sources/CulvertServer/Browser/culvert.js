@@ -145,12 +145,9 @@ class SocketLane extends Lane {
         this.drop(failure(message, { end: 1006 }));
       }
     };
-    ws.onclose = ({ code, reason }) => {
-      let more;
-      if (/^100[2379]|4404/.test(code)) more = { end: 1006 };
-      else if (code > 3999 && !/440[89]/.test(code)) more = { end: code, status: 401, isClean: true };
-      this.drop(failure(reason || "WebSocket closed", more));
-    };
+    // With these codes the edge says that it knows no such session, or that what was sent is wrong.
+    ws.onclose = ({ code, reason }) =>
+      this.drop(failure(reason || "WebSocket closed", /^100[2379]|4404/.test(code) && { end: 1006 }));
   }
 
   take(data) {
@@ -323,7 +320,7 @@ class Core {
           this.leave();
           this.end(1001, "page left");
         }
-      } else if (!isHidden()) {
+      } else if (!isHidden() && persisted !== false) {
         this.isAway = false;
         this.wake?.();
         this.lane?.ask?.();
