@@ -40,17 +40,18 @@ def test_a_flood_comes_whole_and_in_order(page, edge, transport):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_backend_that_does_not_read_is_waited_for(page, edge, fresh_backend, transport):
+    # More than all the sockets on the way hold.
     page.run(OPEN, edge.wss + "/page/slow-reader", options(transport))
     assert page.run("""
-        for (let n = 0; n < 64; n += 1) s.send(new Uint8Array(262144).fill(n));
+        for (let n = 0; n < 200; n += 1) s.send(new Uint8Array(262144).fill(n));
         await pause(2000);
         return [s.bufferedAmount > 4000000, s.readyState];
     """) == [True, 1]
     fresh_backend.let_go()
     page.run("await until(() => s.bufferedAmount === 0, 'all to be sent')")
-    wait_for(lambda: len(fresh_backend.received) == 64, timeout=40, what="the backend to have read it all")
+    wait_for(lambda: len(fresh_backend.received) == 200, timeout=40, what="the backend to have read it all")
     assert [(message[0], message[-1], len(message)) for message in fresh_backend.received] == [
-        (n, n, 262144) for n in range(64)]
+        (n, n, 262144) for n in range(200)]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

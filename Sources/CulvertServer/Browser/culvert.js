@@ -2,9 +2,9 @@
 // carry it. docs/client.md tells what it promises, docs/protocol.md what it says on the wire.
 //
 // The parts, from the page down: CulvertSocket is the WHATWG interface; a Core is the session behind one, with what is
-// numbered and unacknowledged; lanes carry it, one at a time. Who serves the file strips blank lines, lines that are
-// comments, and indentation, so there is no comment behind code and no text over several lines. It is to stay below
-// 6 KiB then, compressed: what is said twice is said in the same words.
+// numbered and unacknowledged; lanes carry it, one at a time. The edge serves the script without lines that are
+// comments and without needless blanks (BrowserClient.swift), so there is no comment behind code and no text over
+// several lines. It is to stay below 6 KiB then, compressed: what is said twice is said in the same words.
 
 // Taken now, so that the page may put CulvertSocket in the place of WebSocket.
 const { WebSocket, fetch } = globalThis;

@@ -12,38 +12,32 @@ class Box:
     """A listener with an event loop of its own, for `_connection` to do something with what connects."""
 
     def __init__(self):
-        self.tasks, self.writers = set(), set()
+        self.writers = set()
         ready = threading.Event()
         self.thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
         self.thread.start()
         assert ready.wait(10)
 
     def _run(self, ready):
-        self.loop = asyncio.new_event_loop()
-
         async def main():
-            self.finish = asyncio.Event()
+            self.loop, self.finish = asyncio.get_running_loop(), asyncio.Event()
             self.server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self.tls, limit=1 << 20)
             self.port = self.server.sockets[0].getsockname()[1]
             ready.set()
             await self.finish.wait()
             self.server.close()
             self.reset_all()
-            for task in self.tasks:
-                task.cancel()
-            await asyncio.gather(*self.tasks, return_exceptions=True)
 
-        self.loop.run_until_complete(main())
+        # Whatever is under way when that ends is cancelled.
+        asyncio.run(main())
 
     async def _accept(self, reader, writer):
-        self.tasks.add(asyncio.current_task())
         self.writers.add(writer)
         try:
             await self._connection(reader, writer)
         except (OSError, EOFError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
         finally:
-            self.tasks.discard(asyncio.current_task())
             self.writers.discard(writer)
             self._reset(writer)
 
