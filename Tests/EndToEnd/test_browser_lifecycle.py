@@ -84,30 +84,21 @@ def test_a_page_that_comes_back_goes_on_with_its_session(page, edge, pages, fres
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_page_that_is_hidden_goes_on(page, edge, transport):
+    """A headless page is never hidden by itself."""
     page.run(OPEN, edge.wss + "/page", options(transport))
-    first = page.driver.current_window_handle
-    page.driver.switch_to.new_window("tab")
-    second = page.driver.current_window_handle
-    page.driver.switch_to.window(first)
-    try:
-        # A headless tab is never hidden by itself.
-        page.run("""
-            globalThis.hide = (hidden) => {
-              Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-              document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
-            };
-            hide(true);
-            s.send("hidden");
-            await until(() => got.length === 1);
-            s.culvert.cut();
-            hide(false);
-            s.send("shown");
-            await until(() => got.length === 2);
-        """)
-    finally:
-        page.driver.switch_to.window(second)
-        page.driver.close()
-        page.driver.switch_to.window(first)
+    page.run("""
+        const hide = (hidden) => {
+          Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
+        };
+        hide(true);
+        s.send("hidden");
+        await until(() => got.length === 1);
+        s.culvert.cut();
+        hide(false);
+        s.send("shown");
+        await until(() => got.length === 2);
+    """)
     assert page.run("return got") == ["hidden", "shown"]
 
 

@@ -62,6 +62,15 @@ def test_an_order_can_be_forced(page, box, transports, lane):
     assert page.run(ECHO, at(box()), {**options(), "transports": transports}) == [lane, True, WELL]
 
 
+def test_an_option_that_is_undefined_is_not_given(page, page_edge):
+    assert page.run("""
+        const nothing = { transports: undefined, resume: undefined, timeout: undefined, remember: undefined,
+          maxBuffered: undefined, tokenIn: undefined, WebSocket: undefined, fetch: undefined };
+        const s = await opened(new CulvertSocket(given[0], undefined, { ...nothing, token: given[1] }));
+        return s.culvert.lane;
+    """, page_edge.wss + "/page", options()["token"]) == "websocket"
+
+
 # --- what is blocked -------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("resume", [True, False], ids=["resume", "plain"])

@@ -291,6 +291,14 @@ class Core {
   // 0 is connecting, 1 open, 2 closing and 3 closed.
   readyState = 0;
   binaryType = "blob";
+  // Options, until they are told otherwise.
+  WebSocket = WebSocket;
+  fetch = fetch;
+  transports = ["websocket", "polling"];
+  resume = true;
+  timeout = 4000;
+  remember = 600000;
+  maxBuffered = 2 ** 24;
   protocol = "";
   extensions = "";
   handlers = {};
@@ -309,7 +317,8 @@ class Core {
   latency = null;
 
   constructor(socket, { href, origin, pathname, search }, protocols, options) {
-    Object.assign(this, options, { socket, url: href, origin, search, protocols });
+    for (const name in options) this[name] = options[name] ?? this[name];
+    Object.assign(this, { socket, url: href, origin, search, protocols });
     this.base = (origin + pathname).replace(/^ws(.*?)\/?$/, "http$1/_poll");
     const notice = ({ type, persisted }) => {
       if (type === "pagehide") {
@@ -651,17 +660,7 @@ class CulvertSocket extends EventTarget {
       protocols.every((name) => /^[!#-'*+\-.^_`|~\w]+$/.test(name)) && new Set(protocols).size === protocols.length,
       "bad protocols"
     );
-    this[CORE] = new Core(this, url, protocols, {
-      WebSocket,
-      fetch,
-      transports: ["websocket", "polling"],
-      resume: true,
-      timeout: 4000,
-      remember: 600000,
-      maxBuffered: 2 ** 24,
-      ...new.target.defaults,
-      ...options,
-    });
+    this[CORE] = new Core(this, url, protocols, { ...new.target.defaults, ...options });
   }
 
   send(data) {
