@@ -60,6 +60,7 @@ final class SocketLane: ChannelDuplexHandler {
     private var hasEnvelope = false
     /// The Close of the session was sent.
     private var hasFinal = false
+    private var isGoingAway = false
     /// The client has said Close, or what is no envelope.
     private var isDeaf = false
     /// A Close was sent: nothing follows it, and nothing that still comes counts.
@@ -153,7 +154,10 @@ final class SocketLane: ChannelDuplexHandler {
             self.deadline?.cancel()
             // The client is to acknowledge it, but need not. Until it is out the session's own time counts.
             let bound = NIOLoopBound(self, eventLoop: self.state.loop)
-            written.whenSuccess { bound.value.startDeadline(CloseFrame(code: .normal)) }
+            written.whenSuccess {
+                let time = bound.value.isGoingAway ? Self.closingTime : nil
+                bound.value.startDeadline(CloseFrame(code: .normal), in: time)
+            }
         case .read:
             self.mayRead = true
             self.takeMessages()
@@ -219,11 +223,12 @@ final class SocketLane: ChannelDuplexHandler {
         }
     }
 
-    /// The server stops, and every session has ended: who has been told is waited for a moment.
+    /// The server stops. Who has been told, or will be by a session of another loop, is waited for a moment.
     func goAway() {
+        self.isGoingAway = true
         if self.hasFinal {
             self.startDeadline(CloseFrame(code: .normal), in: Self.closingTime)
-        } else {
+        } else if !self.hasEnvelope {
             self.close(CloseFrame(code: .goingAway, reason: "server going away"))
         }
     }

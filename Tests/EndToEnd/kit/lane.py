@@ -4,6 +4,9 @@ import contextlib
 import json
 import struct
 
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from kit.edge import TOKEN
@@ -76,3 +79,19 @@ def opened(edge, path="", token=TOKEN, query="", **options):
 def joined(edge, session, path="", token=TOKEN, received=0, sent=0, **options):
     with socket(edge, f"{path}/_poll/{session}/socket", token, **options) as ws:
         yield Lane(ws, received, sent)
+
+
+def session_of(at):
+    return at.rsplit("/", 1)[1]
+
+
+def closing(ws, timeout=10):
+    """(code, reason) of the Close that the edge sends; what comes before it is dropped."""
+    with pytest.raises(ConnectionClosed):
+        while True:
+            ws.recv(timeout)
+    return ws.protocol.close_code, ws.protocol.close_reason
+
+
+def open_count(edge):
+    return httpx.get(f"http://127.0.0.1:{edge.admin_port}/healthz").json()["sessions"]
