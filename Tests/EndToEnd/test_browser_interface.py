@@ -44,8 +44,8 @@ def test_a_url_that_is_none_of_a_websocket_is_a_syntax_error(page, bad):
 
 
 @pytest.mark.parametrize("given, shown", [
-    ("WSS://LOCALHOST:443/a b?c d", "wss://localhost/a%20b?c%20d"), ("https://localhost:1/x/../y", "wss://localhost:1/y"),
-    ("http://localhost:80", "ws://localhost/"), ("ws://localhost:443/", "ws://localhost:443/")])
+    ("WSS://LOCALHOST:443/a b?c d", "wss://localhost/a%20b?c%20d"),
+    ("https://localhost:1/x/../y", "wss://localhost:1/y"), ("http://localhost:80", "ws://localhost/"), ("ws://localhost:443/", "ws://localhost:443/")])
 def test_a_url_is_shown_as_it_was_understood(page, given, shown):
     assert page("const s = new Socket(given2[0]); s.close(); return s.url", given) == shown
 
@@ -366,7 +366,8 @@ def test_nothing_is_sent_while_connecting(page):
     """) == ["InvalidStateError", 0, "TypeError", "b"]
 
 
-@pytest.mark.parametrize("text", ["", "a", "grüße 👋", "\ufeffwith a mark", "x" * 125, "y" * 126, "z" * 65535, "é" * 40000])
+@pytest.mark.parametrize(
+    "text", ["", "a", "grüße 👋", "\ufeffwith a mark", "x" * 125, "y" * 126, "z" * 65535, "é" * 40000])
 def test_text_comes_back_as_it_was(page, text):
     assert page("const s = await make(); s.send(given2[0]); return (await once(s, 'message')).data", text) == text
 
@@ -385,7 +386,8 @@ def test_a_symbol_cannot_be_sent(page):
 @pytest.mark.parametrize("kind", ["arraybuffer", "blob"])
 @pytest.mark.parametrize("data", [
     "new Uint8Array([1, 2, 250]).buffer", "new Uint8Array([9, 1, 2, 250, 9]).subarray(1, 4)",
-    "new DataView(new Uint8Array([9, 1, 2, 250]).buffer, 1)", "new Blob([new Uint8Array([1, 2]), new Uint8Array([250])])"])
+    "new DataView(new Uint8Array([9, 1, 2, 250]).buffer, 1)",
+    "new Blob([new Uint8Array([1, 2]), new Uint8Array([250])])"])
 def test_bytes_come_back_as_they_were(page, kind, data):
     assert page(f"""
         const s = await make();
@@ -441,7 +443,8 @@ def test_blobs_keep_their_place(page):
           s.send(String(n + 1));
         }
         await until(() => got.length === 20);
-        return Promise.all(got.map(async (data) => data instanceof Blob ? (await data.text()).replace(/\\0/g, "") : data));
+        const read = async (data) => data instanceof Blob ? (await data.text()).replace(/\\0/g, "") : data;
+        return Promise.all(got.map(read));
     """) == [str(n) for n in range(20)]
 
 

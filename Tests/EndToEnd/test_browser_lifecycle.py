@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kit.browser import options, page_routes
+from kit.browser import options, page_routes, served_script
 from kit.edge import wait_for
 
 TRANSPORTS = ["websocket", "polling"]
@@ -46,7 +46,10 @@ def test_a_page_that_goes_ends_its_session_at_once(page, edge, fresh_backend, tr
 
 def test_the_beacon_of_a_page_has_the_token_in_no_url(page, edge, pages):
     page.run("""
-        navigator.sendBeacon = (url, body) => { sessionStorage.said = JSON.stringify([url, String(body)]); return true; };
+        navigator.sendBeacon = (url, body) => {
+          sessionStorage.said = JSON.stringify([url, String(body)]);
+          return true;
+        };
     """)
     page.run(OPEN, edge.wss + "/page", options("polling"))
     token = options()["token"]
@@ -208,5 +211,4 @@ def test_a_page_without_storage_works(page, edge):
 
 
 def classic():
-    from kit.browser import served_script
     return "(()=>{" + served_script().split("export")[0] + "globalThis.CulvertSocket=CulvertSocket;})();"

@@ -130,7 +130,9 @@ def test_what_happens_while_the_network_is_away_is_told_when_it_is_back(page, ed
     fresh_backend.call(ws.close(4321, "closed meanwhile"))
     page.run("await pause(300)")
     box.mend()
-    assert page.run("await until(() => s.readyState === 3); return [got.pop(), globalThis.close]") == ["said meanwhile", {"code": 4321, "reason": "closed meanwhile", "wasClean": True}]
+    page.wait("return s.readyState === 3", what="the end of the session")
+    assert page.run("return [got.pop(), globalThis.close]") == [
+        "said meanwhile", {"code": 4321, "reason": "closed meanwhile", "wasClean": True}]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -150,6 +152,22 @@ def test_what_is_sent_and_closed_while_the_network_is_away_arrives(page, edge, b
     wait_for(lambda: fresh_backend.closed, what="the backend to see the close")
     assert fresh_backend.received == [f"m{n}" for n in range(100)]
     assert fresh_backend.closed == [("/page/record", 4000, "that was all")]
+
+
+def test_a_close_that_a_late_poll_learns_of_is_the_same(page, edge):
+    """The answer to a poll that comes when all is over is an error, with the code and the reason in it."""
+    close = page.run("""
+        const [url, options] = given;
+        const late = async (...request) => {
+          if (!request[1].method) await pause(500);
+          return fetch(...request);
+        };
+        const s = await opened(new CulvertSocket(url, [], { ...options, fetch: late }));
+        const end = closed(s);
+        s.close(1000);
+        return end;
+    """, edge().wss + "/page", options("polling"))
+    assert close == {"code": 1000, "reason": "", "wasClean": True}
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

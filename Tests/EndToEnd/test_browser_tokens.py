@@ -1,4 +1,4 @@
-"""Where the browser's client has its token from, how it says it, and what becomes of its session when the token ends."""
+"""Where the browser's client has its token from, how it says it, and what becomes of its session when that ends."""
 
 import time
 
@@ -6,7 +6,7 @@ import pytest
 
 from kit.admin import Admin
 from kit.browser import options, page_routes
-from kit.edge import TOKEN, wait_for
+from kit.edge import TOKEN, Edge, wait_for
 from kit.jwt import Key, section
 from kit.middlebox import WebBox
 
@@ -40,7 +40,6 @@ def page(browser, pages):
 
 @pytest.fixture(scope="module")
 def jwt_edge(backend, pages, tmp_path_factory):
-    from kit.edge import Edge
     keys = section(leeway="0s", keys=[{"id": "main", "algorithm": "HS256", "secret": KEY.private}])
     edge = Edge(tmp_path_factory.mktemp("jwt"), backend.port, extra_routes=page_routes(pages), authentication=keys)
     yield edge
@@ -72,7 +71,11 @@ def test_a_token_is_a_text_or_what_a_function_gives(page, page_edge, boxed, tran
     page.run("""
         const [url, options, kind] = given;
         const { token } = options;
-        options.token = { text: token, function: () => token, promise: async () => { await pause(50); return token; } }[kind];
+        const late = async () => {
+          await pause(50);
+          return token;
+        };
+        options.token = { text: token, function: () => token, promise: late }[kind];
         const s = await opened(new CulvertSocket(url, [], options));
         s.send("a");
         await once(s, "message");

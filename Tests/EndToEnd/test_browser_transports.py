@@ -77,9 +77,9 @@ def test_where_websockets_do_not_work_it_polls_and_knows_it_next_time(page, box,
     assert len(upgrades(box)) == tried
 
 
-@pytest.mark.parametrize("fault", ["up", "down"])
+@pytest.mark.parametrize("fault", ["up", "down", "later"])
 def test_a_lane_that_was_given_up_leaves_no_session_behind(page, box, page_edge, fault):
-    page.run(ECHO, at(box(upgrades=fault)), options(timeout=500))
+    assert page.run(ECHO, at(box(upgrades=fault)), options(timeout=500))[0] == "polling"
     sessions = page_edge.events("session opened")
     wait_for(lambda: len(page_edge.events("session ended")) == len(sessions), what="every session to end")
 
@@ -107,6 +107,12 @@ def test_what_is_remembered_expires(page, box):
 def test_what_is_remembered_may_be_anything(page, box, junk):
     page.run("localStorage.setItem('culvert:' + new URL(given[0]).origin, given[1])", at(box := box()), junk)
     assert page.run(ECHO, at(box), options())[0] == "websocket"
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+def test_what_was_the_only_choice_is_not_remembered(page, page_edge, transport):
+    page.run(ECHO, page_edge.wss + "/page", options(transport))
+    assert page.run("return Object.keys(localStorage)") == []
 
 
 def test_it_works_where_nothing_may_be_kept(page, box):

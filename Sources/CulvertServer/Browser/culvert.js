@@ -32,13 +32,13 @@ const failure = (message, more) => Object.assign(new Error(message), more);
 // --- Batches (docs/protocol.md, section 3) ---------------------------------------------------------------------------
 
 const encode = (ack, first, items) => {
-  const bytes = new Uint8Array(items.reduce((sum, { size }) => sum + size + 10, 16));
+  const bytes = new Uint8Array(items.reduce((at, { size }) => at + size + 10, 16));
   const view = new DataView(bytes.buffer);
   const put64 = (at, value) => view.setBigUint64(at, BigInt(value));
   put64(0, ack);
   put64(8, first);
   let at = 16;
-  for (const { opcode, payload, size } of items) {
+  for (const { opcode, body, size } of items) {
     bytes[at] = opcode;
     bytes[at + 1] = size < 126 ? size : size < 65536 ? 126 : 127;
     at += 2;
@@ -49,7 +49,7 @@ const encode = (ack, first, items) => {
       view.setUint16(at, size);
       at += 2;
     }
-    bytes.set(payload, at);
+    bytes.set(body, at);
     at += size;
   }
   return bytes.subarray(0, at);
@@ -76,12 +76,12 @@ const decode = (buffer) => {
       size = view.getUint16(at);
       at += 2;
     }
-    const payload = new Uint8Array(buffer, at, size);
+    const body = new Uint8Array(buffer, at, size);
     at += size;
-    if (opcode === 129) batch.messages.push(decoder.decode(payload));
-    else if (opcode === 130) batch.messages.push(payload.slice().buffer);
+    if (opcode === 129) batch.messages.push(decoder.decode(body));
+    else if (opcode === 130) batch.messages.push(body.slice().buffer);
     else if (opcode !== 136) throw failure("bad batch");
-    else batch.close = size ? [(payload[0] << 8) | payload[1], decoder.decode(payload.subarray(2))] : [1005, ""];
+    else batch.close = size ? [(body[0] << 8) | body[1], decoder.decode(body.subarray(2))] : [1005, ""];
   }
   return batch;
 };
@@ -106,6 +106,8 @@ class Lane {
     this.aborter.abort();
     this.ws?.close();
     clearInterval(this.watch);
+    // It was given up between the edge's first word and its second: nobody will come for that session.
+    if (this.info && !this.isReady) core.leave(this.info.session);
     this.reject(error);
     if (core.lane !== this) return;
     core.lane = null;
@@ -114,10 +116,10 @@ class Lane {
     core.seek(error);
   }
 
-  connect(address, ...protocols) {
+  connect(url, ...protocols) {
     const { core } = this;
     if (core.bearer) protocols.push("culvert.auth", "bearer." + core.bearer);
-    this.ws = new core.WebSocket(core.withToken(address).replace(/^http/, "ws"), protocols);
+    this.ws = new core.WebSocket(core.withToken(url).replace(/^http/, "ws"), protocols);
     this.ws.binaryType = "arraybuffer";
     return this.ws;
   }
@@ -154,11 +156,8 @@ class SocketLane extends Lane {
   take(data) {
     const { core } = this;
     this.isHeard = true;
-    if (this.question) {
-      clearTimeout(this.question);
-      this.question = 0;
-      core.latency = Date.now() - this.asked;
-    }
+    if (this.question) core.latency = Date.now() - this.asked;
+    this.question = clearTimeout(this.question);
     if (!this.isReady) {
       if (!core.session) core.begin(this.info);
       this.watch = setInterval(() => {
@@ -215,8 +214,8 @@ class PollLane extends Lane {
     const { core } = this;
     if (core.session) await this.post([]);
     else {
-      const { protocols } = core;
-      const answer = await core.request(this, core.at(""), "POST", JSON.stringify({ protocols }));
+      const body = JSON.stringify({ protocols: core.protocols });
+      const answer = await core.request(this, core.at(""), "POST", body);
       core.begin(JSON.parse(decoder.decode(answer)));
     }
     this.ready();
@@ -313,56 +312,57 @@ class Core {
   latency = null;
 
   constructor(socket, { href, origin, pathname, search }, protocols, options) {
-    Object.assign(this, options, { socket, url: href, origin, search, protocols, key: "culvert:" + origin });
-    this.base = (origin + pathname).replace(/^ws/, "http").replace(/\/$/, "") + "/_poll";
-    const on = (type, run) => addEventListener(type, run, { signal: this.life.signal });
-    for (const type of ["online", "pageshow", "visibilitychange"]) {
-      on(type, () => {
-        if (isHidden()) return;
+    Object.assign(this, options, { socket, url: href, origin, search, protocols });
+    this.base = (origin + pathname).replace(/^ws(.*?)\/?$/, "http$1/_poll");
+    const notice = ({ type, persisted }) => {
+      if (type === "pagehide") {
+        this.isAway = persisted;
+        // A page that may come back keeps its session, but no connection: with one it would not be kept.
+        if (persisted) this.lane?.drop();
+        else if (this.session) {
+          this.leave();
+          this.end(1001, "page left");
+        }
+      } else if (!isHidden()) {
         this.isAway = false;
         this.wake?.();
         this.lane?.ask?.();
-      });
-    }
-    on("pagehide", ({ persisted }) => {
-      // A page that may come back keeps its session, but no connection: with one it would not be kept.
-      this.isAway = persisted;
-      if (persisted) this.lane?.drop();
-      else if (this.session) {
-        this.leave();
-        this.end(1001, "page left");
       }
-    });
+    };
+    for (const type of ["online", "pagehide", "pageshow", "visibilitychange"]) {
+      addEventListener(type, notice, { signal: this.life.signal });
+    }
     this.seek();
   }
 
   // --- addresses and requests
 
-  at(suffix) {
-    return this.base + (this.session ? "/" + this.session + suffix : this.search);
+  at(path) {
+    return this.base + (this.session ? "/" + this.session + path : this.search);
   }
 
-  withToken(address) {
-    return this.tokenIn === "query" ? address + (address.includes("?") ? "&" : "?") + this.form : address;
+  withToken(url) {
+    return this.tokenIn === "query" ? url + (url.includes("?") ? "&" : "?") + this.form : url;
   }
 
   // A beacon is sent though the page goes; it can have no header.
-  leave() {
-    navigator.sendBeacon?.(this.at("/close?code=1001"), this.form);
+  leave(session = this.session) {
+    navigator.sendBeacon?.(this.base + "/" + session + "/close?code=1001", this.form);
   }
 
   // The body of a successful answer. Within a session only the edge's own words count: what else answers is a box on
   // the way. Where the edge asks to come again later, that is done.
-  async request(lane, address, method, body) {
+  async request(lane, url, method, body) {
     const { session, fetch } = this;
     for (;;) {
       const headers = { Accept: "application/vnd.culvert.batch" };
       if (body) headers["Content-Type"] = headers.Accept;
       if (this.bearer) headers.Authorization = "Bearer " + this.bearer;
-      const init = { method, body, headers, cache: "no-store", credentials: "include", signal: lane.aborter.signal };
       const timer = setTimeout(() => lane.drop(failure("no answer")), (this.info?.hold + 10 || 30) * 1000);
       try {
-        const response = await fetch(this.withToken(address), init);
+        const { signal } = lane.aborter;
+        const init = { method, body, headers, cache: "no-store", credentials: "include", signal };
+        const response = await fetch(this.withToken(url), init);
         const { status } = response;
         const answer = await response.arrayBuffer();
         if (response.ok) return answer;
@@ -373,7 +373,7 @@ class Core {
         if (!session || ![408, 429, 503].includes(status)) {
           const { code, reason, detail } = isOurs ? JSON.parse(decoder.decode(answer)) : {};
           const end = session && status === 404 ? 1006 : code || 4000 + status;
-          throw failure(reason || detail || response.statusText, { status, end, isClean: session && code });
+          throw failure(reason ?? detail ?? response.statusText, { status, end, isClean: session && code });
         }
         lane.ready();
         await new Promise((resolve) => setTimeout(resolve, response.headers.get("Retry-After") * 1000 || 1000));
@@ -418,7 +418,7 @@ class Core {
 
   known() {
     try {
-      const { transport, until } = JSON.parse(store[this.key]);
+      const { transport, until } = JSON.parse(store["culvert:" + this.origin]);
       return until > Date.now() && transport;
     } catch {}
   }
@@ -439,39 +439,39 @@ class Core {
   // Finds the first lane, or the next for one that was lost to an error: each transport once, what is known to work
   // first, and again.
   async seek(error) {
-    const deadline = Date.now() + this.info?.resume * 1000;
+    const until = Date.now() + this.info?.resume * 1000;
     // One that was lost at once is not replaced at once, lest it goes round and round.
     let tries = Date.now() - this.since < 1000 ? 2 : 0;
-    let order = [];
+    let kinds = [];
     while (!this.lane && !this.isEnded) {
-      if (error && !order.length) {
+      if (error && !kinds.length) {
         // A dead token may be followed by a better one, once.
         const isFinal = error.end && !(this.token?.call && /40[13]/.test(error.status));
-        if (!this.session || this.denial || isFinal || (Date.now() > deadline && !this.isAway)) {
+        if (!this.session || this.denial || isFinal || (Date.now() > until && !this.isAway)) {
           const { end = 1006, message, isClean } = this.denial || error;
           const prefix = end !== 1006 ? "" : this.session ? "session lost: " : "no transport got through: ";
           return this.end(end, prefix + message, isClean);
         }
         if (error.end) this.denial = error;
-        const isOffline = navigator.onLine === false;
+        const isOffline = !navigator.onLine;
         if (tries || isOffline || this.isAway) {
           await new Promise((resolve) => {
             this.wake = resolve;
             const time = isHidden() ? 10000 : Math.random() * Math.min(10000, 250 * 2 ** tries);
-            if (!this.isAway) setTimeout(resolve, isOffline ? deadline - Date.now() : time);
+            if (!this.isAway) setTimeout(resolve, isOffline ? until - Date.now() : time);
           });
         }
         tries += 1;
       }
-      if (!order.length) {
+      if (!kinds.length) {
         const known = this.known();
-        order = [...this.transports].sort((a, b) => (b === known) - (a === known));
+        kinds = [...this.transports].sort((a, b) => (b === known) - (a === known));
       }
       try {
-        await this.attempt(order.shift(), order.length ? this.timeout : 15000);
+        await this.attempt(kinds.shift(), kinds.length ? this.timeout : 15000);
       } catch (failed) {
         error = failed;
-        if (error.end) order = [];
+        if (error.end) kinds = [];
       }
     }
   }
@@ -479,13 +479,11 @@ class Core {
   begin(info) {
     const { session, protocol, expires } = info;
     Object.assign(this, { info, session, protocol: protocol || "", protocols: [] });
-    // Without `resume` no lane is replaced by one of another kind.
-    if (!this.resume) this.transports = ["polling"];
     this.expire(expires);
     task(() => {
       if (this.readyState) return;
       this.readyState = 1;
-      this.emit(new Event("open"));
+      this.socket.dispatchEvent(new Event("open"));
     });
   }
 
@@ -495,9 +493,14 @@ class Core {
     this.denial = null;
     this.since = Date.now();
     before?.drop();
+    // What was the only choice says nothing.
     try {
-      store[this.key] = JSON.stringify({ transport: lane.kind, until: this.since + this.remember });
+      if (this.transports[1]) {
+        store["culvert:" + this.origin] = JSON.stringify({ transport: lane.kind, until: this.since + this.remember });
+      }
     } catch {}
+    // Without `resume` no lane is replaced by one of another kind.
+    if (!this.resume) this.transports = ["polling"];
     this.tell("open");
     this.climb(5000);
     lane.flush();
@@ -505,7 +508,7 @@ class Core {
 
   tell(reason) {
     const detail = { lane: this.lane && this.lane.kind, reason };
-    task(() => this.emit(new CustomEvent("lane", { detail })));
+    task(() => this.socket.dispatchEvent(new CustomEvent("lane", { detail })));
   }
 
   // While polled: tries from time to time whether a WebSocket has become possible. The polls go on meanwhile.
@@ -525,25 +528,27 @@ class Core {
     return this.total - Math.max(this.done, lane?.sent || 0) + (lane?.ws?.bufferedAmount || 0);
   }
 
-  send(opcode, payload, data) {
+  send(opcode, body, data) {
     const { lane } = this;
-    const size = payload ? payload.length : data.size;
+    const size = body ? body.length : data.size;
     if (lane?.kind === "plain") return lane.ws.send(data);
     this.total += size;
     if (this.readyState > 1) return;
     if (size > this.info.max_message) return this.close(1009, []);
-    const item = { opcode, payload, size, end: this.total };
+    const item = { opcode, body, size, end: this.total };
     this.sent += 1;
     this.queue.push(item);
     if (!lane && this.bufferedAmount > this.maxBuffered) return this.end(1006, "send buffer full");
     const flush = () => this.lane?.flush();
-    if (payload) return task(flush);
+    if (body) return task(flush);
     // A Blob is read while others wait behind it.
-    const read = (buffer) => {
-      item.payload = new Uint8Array(buffer);
-      flush();
-    };
-    data.arrayBuffer().then(read, ({ message }) => this.end(1006, message));
+    data.arrayBuffer().then(
+      (buffer) => {
+        item.body = new Uint8Array(buffer);
+        flush();
+      },
+      ({ message }) => this.end(1006, message)
+    );
   }
 
   close(code, reason) {
@@ -553,8 +558,8 @@ class Core {
     if (!readyState) return this.end(1006, "closed");
     if (reason.length) code ||= 1000;
     if (lane?.kind === "plain") return lane.ws.close(...(code ? [code, decoder.decode(reason)] : []));
-    const payload = code ? [code >> 8, code & 255, ...reason] : [];
-    this.queue.push({ opcode: 136, payload, size: payload.length, end: this.total });
+    const body = code ? [code >> 8, code & 255, ...reason] : [];
+    this.queue.push({ opcode: 136, body, size: body.length, end: this.total });
     lane?.flush();
   }
 
@@ -564,7 +569,7 @@ class Core {
     let size = 0;
     for (const item of this.queue.slice(next - this.acked - 1)) {
       size += item.size + 16;
-      if (!item.payload || (items.length && size > this.info.max_batch)) break;
+      if (!item.body || (items.length && size > this.info.max_batch)) break;
       items.push(item);
     }
     return items;
@@ -595,12 +600,8 @@ class Core {
     task(() => {
       if (this.readyState > 1) return;
       if (this.binaryType === "blob" && typeof data !== "string") data = new Blob([data]);
-      this.emit(new MessageEvent("message", { data, origin: this.origin }));
+      this.socket.dispatchEvent(new MessageEvent("message", { data, origin: this.origin }));
     });
-  }
-
-  emit(event) {
-    this.socket.dispatchEvent(event);
   }
 
   end(code, reason, wasClean) {
@@ -615,9 +616,9 @@ class Core {
     for (const lane of this.lanes) lane.drop();
     task(() => {
       this.readyState = 3;
-      if (!wasClean) this.emit(new Event("error"));
+      if (!wasClean) this.socket.dispatchEvent(new Event("error"));
       // Not longer than a Close could have it.
-      this.emit(new CloseEvent("close", { code, reason: reason.slice(0, 123), wasClean: !!wasClean }));
+      this.socket.dispatchEvent(new CloseEvent("close", { code, reason: reason.slice(0, 123), wasClean: !!wasClean }));
     });
   }
 }
@@ -647,29 +648,40 @@ class CulvertSocket extends EventTarget {
       url.protocol = url.protocol.replace("http", "ws");
     } catch {}
     check(/^wss?:[^#]*$/.test(url?.href), "bad URL");
-    protocols = (Object(protocols) === protocols && protocols[Symbol.iterator] ? [...protocols] : [protocols]).map(String);
-    const isToken = (name) => /^[!#-'*+\-.^_`|~\w]+$/.test(name);
-    check(protocols.every(isToken) && new Set(protocols).size === protocols.length, "bad protocols");
-    const transports = ["websocket", "polling"];
-    const defaults = { WebSocket, fetch, transports, resume: true, timeout: 4000, remember: 600000, maxBuffered: 2 ** 24 };
-    this[CORE] = new Core(this, url, protocols, { ...defaults, ...new.target.defaults, ...options });
+    const isList = Object(protocols) === protocols && protocols[Symbol.iterator];
+    protocols = (isList ? [...protocols] : [protocols]).map(String);
+    check(
+      protocols.every((name) => /^[!#-'*+\-.^_`|~\w]+$/.test(name)) && new Set(protocols).size === protocols.length,
+      "bad protocols"
+    );
+    this[CORE] = new Core(this, url, protocols, {
+      WebSocket,
+      fetch,
+      transports: ["websocket", "polling"],
+      resume: true,
+      timeout: 4000,
+      remember: 600000,
+      maxBuffered: 2 ** 24,
+      ...new.target.defaults,
+      ...options,
+    });
   }
 
   send(data) {
     const core = this[CORE];
     if (!arguments.length) throw new TypeError("no data");
     const view = data instanceof ArrayBuffer ? new Uint8Array(data) : data;
-    let payload;
+    let body;
     let opcode = 130;
     if (ArrayBuffer.isView(view)) {
       if (!(view.buffer instanceof ArrayBuffer)) throw new TypeError("shared memory");
-      payload = new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
+      body = new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
     } else if (!(data instanceof Blob)) {
       opcode = 129;
-      payload = encoder.encode(`${data}`);
+      body = encoder.encode(`${data}`);
     }
     check(core.readyState, "still connecting", "InvalidStateError");
-    core.send(opcode, payload, data);
+    core.send(opcode, body, data);
   }
 
   close(code, reason) {

@@ -111,8 +111,9 @@ class WebBox(Box):
     """Ends TLS and reads HTTP, as a proxy of an office does; behind it is the edge's plain listener.
 
     `upgrades`: what becomes of requests for a WebSocket: "pass"; "reset" their connection; or let them through and
-    then drop the frames that go "up", "down", or "both" ways. `polls`: "pass", or "reset" what has `_poll` in its path
-    and asks for no upgrade. `seen` has (method, path, is an upgrade) of each request.
+    then drop the frames that go "up", "down", "both" ways, or down "later", behind the first. `polls`: "pass", or
+    "reset" what has `_poll` in its path and asks for no upgrade. `seen` has (method, path, is an upgrade) of each
+    request.
     """
 
     def __init__(self, edge, upgrades="pass", polls="pass"):
@@ -173,7 +174,7 @@ class WebBox(Box):
         dropped = self.upgrades
         await first_of(
             client.pipe(None if dropped in ("up", "both") else up_writer),
-            behind.pipe(None if dropped in ("down", "both") else writer))
+            behind.pipe(None if dropped in ("down", "both") else writer, 1 if dropped == "later" else None))
 
 
 class Source:
@@ -210,12 +211,15 @@ class Source:
         while True:
             await self.more()
 
-    async def pipe(self, writer):
+    async def pipe(self, writer, count=None):
+        """To `writer`, or nowhere; what follows the first `count` reads nowhere either."""
+        passed = 0
         while True:
             if not self.buffer:
                 await self.more()
             got = self.take(len(self.buffer))
-            if writer:
+            if writer and passed != count:
+                passed += 1
                 writer.write(got)
                 await writer.drain()
 
