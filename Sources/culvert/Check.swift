@@ -27,7 +27,7 @@ struct Check: ParsableCommand {
 
     static func fail(_ lines: [String]) -> ExitCode {
         let text = lines.map { $0 + "\n" }.joined()
-        FileHandle.standardError.write(Data(text.utf8))
+        try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
         return .failure
     }
 }

@@ -39,9 +39,9 @@ struct ClientScript: ParsableCommand {
     func run() throws {
         let client = BrowserClient.current
         switch self.source {
-        case .module?: return self.write(client.module)
-        case .classic?: return self.write(client.classic)
-        case .types?: return self.write(client.types)
+        case .module?: return try self.write(client.module)
+        case .classic?: return try self.write(client.classic)
+        case .types?: return try self.write(client.types)
         case nil: break
         }
         guard let paths = try Check.load(self.config).client else {
@@ -50,12 +50,12 @@ struct ClientScript: ParsableCommand {
             ])
         }
         let facts = Facts(client: client, paths: paths, origin: self.origin ?? "")
-        self.write(self.json ? try facts.json() : Data(facts.text.utf8))
+        try self.write(self.json ? facts.json() : Data(facts.text.utf8))
     }
 
-    private func write(_ build: BrowserClient.Build) { self.write(Data(build.body.readableBytesView)) }
+    private func write(_ build: BrowserClient.Build) throws { try self.write(Data(build.body.readableBytesView)) }
 
-    private func write(_ data: Data) { FileHandle.standardOutput.write(data) }
+    private func write(_ data: Data) throws { try FileHandle.standardOutput.write(contentsOf: data) }
 }
 
 extension ClientScript {

@@ -34,7 +34,7 @@ struct Demo: AsyncParsableCommand {
                 let port = edge.addresses.first?.port ?? 0
                 let text = Self.instructions(port: port, token: token, certificate: certificatePath)
                 // Not print: into a pipe that waits until its buffer is full.
-                FileHandle.standardOutput.write(Data(text.utf8))
+                try? FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
             },
             afterwards: { try? await backend.stop() })
         do {

@@ -45,7 +45,8 @@ def test_a_url_that_is_none_of_a_websocket_is_a_syntax_error(page, bad):
 
 @pytest.mark.parametrize("given, shown", [
     ("WSS://LOCALHOST:443/a b?c d", "wss://localhost/a%20b?c%20d"),
-    ("https://localhost:1/x/../y", "wss://localhost:1/y"), ("http://localhost:80", "ws://localhost/"), ("ws://localhost:443/", "ws://localhost:443/")])
+    ("https://localhost:1/x/../y", "wss://localhost:1/y"), ("http://localhost:80", "ws://localhost/"),
+    ("ws://localhost:443/", "ws://localhost:443/")])
 def test_a_url_is_shown_as_it_was_understood(page, given, shown):
     assert page("const s = new Socket(more[0]); s.close(); return s.url", given) == shown
 

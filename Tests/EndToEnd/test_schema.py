@@ -347,7 +347,8 @@ def test_what_the_sample_has_as_comments_is_right_too(tmp_path):
     done = check(tmp_path, everything)
     assert done.returncode == 0, done.stderr
     known = parse(done.stdout)
-    assert {"takeover", "trusted_proxies", "client"} <= set(known) and {"health", "queue"} <= set(known["upstreams"]["echo"])
+    assert {"takeover", "trusted_proxies", "client"} <= set(known)
+    assert {"health", "queue"} <= set(known["upstreams"]["echo"])
     assert {"address", "token", "session", "memory"} <= set(known["limits"])
 
 

@@ -90,7 +90,7 @@ class Session:
             self.inbox.put_nowait(None)
 
     async def open(self):
-        at = (self.url / "_poll").with_query(self.url.query)
+        at, ws, about = (self.url / "_poll").with_query(self.url.query), None, None
         try:
             ws = await self.upgrade(at)
             about = await ws.receive_json(timeout=4)
@@ -98,7 +98,10 @@ class Session:
             await ws.send_bytes(struct.pack("!QQ", 0, 1))
             self.take(await ws.receive_bytes(timeout=4))
         except LOST:
-            about, ws = json.loads(await self.request("POST", at)), None
+            if ws:
+                await ws.close()
+            # Where it said what the session is called, that session goes on by requests; there is no second one.
+            about, ws = about or json.loads(await self.request("POST", at)), None
         self.at, self.max_batch = self.url / "_poll" / about["session"], about["max_batch"]
         return ws
 

@@ -239,8 +239,8 @@ package struct SessionStateMachine: Sendable {
 
     // MARK: - time
 
-    /// Whether the client stayed away for `resume`, with no poll parked and no WebSocket; or, once the session has ended,
-    /// has taken nothing of it for so long: a lane that does not read keeps nothing alive.
+    /// Whether the client stayed away for `resume`, with no poll parked and no WebSocket; or, once the session has
+    /// ended, has taken nothing of it for so long: a lane that does not read keeps nothing alive.
     package func isAbandoned(now: NIODeadline) -> Bool {
         self.isResumable && !self.isAttended && self.resumeDeadline <= now
     }

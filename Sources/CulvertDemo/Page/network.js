@@ -116,13 +116,16 @@ class NetworkSocket extends EventTarget {
       this.tell(new Event("open"));
     });
     this.native.onmessage = ({ data, origin }) => {
-      if (this.network.websocket === "silent") return;
+      if (this.isDeaf) return;
       this.arrive(size(data), () => this.tell(new MessageEvent("message", { data, origin })));
     };
     this.native.onerror = () => this.arrive(0, () => this.tell(new Event("error")));
     this.native.onclose = ({ code, reason, wasClean }) =>
       this.arrive(0, () => this.end(new CloseEvent("close", { code, reason, wasClean })));
   }
+
+  // For good, once it has swallowed something: no network has a stream go on behind a hole.
+  get isDeaf() { return this.deaf ||= this.network.websocket === "silent"; }
 
   get binaryType() { return this.type; }
   set binaryType(type) {
@@ -138,7 +141,7 @@ class NetworkSocket extends EventTarget {
     this.waiting += bytes;
     this.network.toEdge.put(bytes, () => {
       this.waiting -= bytes;
-      if (this.readyState !== 3 && this.network.websocket !== "silent") this.native.send(data);
+      if (this.readyState !== 3 && !this.isDeaf) this.native.send(data);
     });
   }
 

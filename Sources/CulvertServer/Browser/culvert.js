@@ -319,7 +319,7 @@ class Core {
   constructor(socket, { href, origin, pathname, search }, protocols, options) {
     for (const name in options) this[name] = options[name] ?? this[name];
     Object.assign(this, { socket, url: href, origin, search, protocols });
-    this.base = (origin + pathname).replace(/^ws(.*?)\/?$/, "http$1/_poll");
+    this.base = origin.replace("ws", "http") + (pathname === "/" ? "" : pathname) + "/_poll";
     const notice = ({ type, persisted }) => {
       if (type === "pagehide") {
         this.isAway = persisted;

@@ -128,7 +128,8 @@ extension Session {
         }
     }
 
-    /// - Returns: what is wrong with the batch. On a lane everything is in order: whoever begins too late has lost count.
+    /// - Returns: what is wrong with the batch. On a lane everything is in order: whoever begins too late has lost
+    ///   count.
     private func receive(_ batch: PollBatch) -> String? {
         guard self.machine.closing.maySend(to: .server), self.machine.finalFrame == nil else {
             let before = self.machine.acknowledged

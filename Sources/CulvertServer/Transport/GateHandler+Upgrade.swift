@@ -106,8 +106,8 @@ extension GateHandler {
         }
     }
 
-    /// Answers 101, and puts `handler` in the place of all that speaks HTTP. The decoder goes last: what it has left over
-    /// must find the handler in its place, when the future is done.
+    /// Answers 101, and puts `handler` in the place of all that speaks HTTP. The decoder goes last: what it has left
+    /// over must find the handler in its place, when the future is done.
     func switchProtocols(
         to handler: any ChannelHandler, _ headers: HTTPHeaders, in context: ChannelHandlerContext
     ) throws -> EventLoopFuture<Void> {

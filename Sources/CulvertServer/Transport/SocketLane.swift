@@ -35,8 +35,9 @@ struct LaneLink: Sendable {
 
 /// A client's WebSocket that is a lane of a resumable session: takes envelopes out of messages and puts them in.
 ///
-/// It lives on the loop that accepted it. That is the session's own where the lane opened it; a lane that joins comes to
-/// whatever loop it comes to, and what it brings makes a hop: a read's worth at a time, and no more until that was taken.
+/// It lives on the loop that accepted it. That is the session's own where the lane opened it; a lane that joins comes
+/// to whatever loop it comes to, and what it brings makes a hop: a read's worth at a time, and no more until that was
+/// taken.
 final class SocketLane: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer

@@ -118,15 +118,17 @@ struct AdminClient {
     /// Prints what the API said as it is, or as a table of `columns` of its items.
     ///
     /// - Parameter columns: what stands at the top, and the member that stands below.
-    func show(_ answer: Data, columns: [(title: String, member: String)]) {
+    func show(_ answer: Data, columns: [(title: String, member: String)]) throws {
         let object = Self.object(answer)
-        self.show(answer, items: object["items"] as? [[String: Any]] ?? [object], columns: columns)
+        try self.show(answer, items: object["items"] as? [[String: Any]] ?? [object], columns: columns)
     }
 
     /// - Parameter items: rows in place of those of the answer.
-    func show(_ answer: Data, items: [[String: Any]], columns: [(title: String, member: String)]) {
+    func show(
+        _ answer: Data, items: [[String: Any]], columns: [(title: String, member: String)]
+    ) throws {
         if self.options.json {
-            FileHandle.standardOutput.write(answer)
+            try FileHandle.standardOutput.write(contentsOf: answer)
             return
         }
         let object = Self.object(answer)
@@ -140,7 +142,7 @@ struct AdminClient {
             out += cells.joined(separator: "  ").replacing(#/ +$/#, with: "") + "\n"
         }
         if let next = object["next"] as? String { out += "(more: --cursor \(next))\n" }
-        FileHandle.standardOutput.write(Data(out.utf8))
+        try FileHandle.standardOutput.write(contentsOf: Data(out.utf8))
     }
 
     private static func text(_ value: Any?) -> String {

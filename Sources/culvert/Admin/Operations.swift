@@ -13,7 +13,7 @@ struct Reload: AsyncParsableCommand {
         try await self.reporting {
             let client = AdminClient(options: self.admin)
             let query = [("dry_run", self.dryRun ? "true" : nil)]
-            client.show(
+            try client.show(
                 try await client.ask(.POST, ["reload"], query: query),
                 columns: [
                     ("CHANGED", "changed"), ("NEEDS RESTART", "needs_restart"), ("ADDED", "listeners_added"),
@@ -45,7 +45,7 @@ struct Drain: AsyncParsableCommand {
             let answer =
                 self.status
                 ? try await client.ask(.GET, ["drain"]) : try await client.ask(.POST, ["drain"], body: body)
-            client.show(
+            try client.show(
                 answer,
                 columns: [
                     ("PHASE", "phase"), ("SESSIONS", "sessions"), ("AT START", "sessions_at_start"),
@@ -63,7 +63,7 @@ struct Certificates: AsyncParsableCommand {
     func run() async throws {
         try await self.reporting {
             let client = AdminClient(options: self.admin)
-            client.show(
+            try client.show(
                 try await client.ask(.GET, ["certificates"]),
                 columns: [
                     ("LISTENER", "listener"), ("NAMES", "names"), ("UNTIL", "not_after"), ("FILE", "file"),

@@ -35,7 +35,7 @@ struct Sessions: AsyncParsableCommand {
             try await self.reporting {
                 let client = AdminClient(options: self.admin)
                 let query = self.filter.query + [("limit", self.limit.map { "\($0)" }), ("cursor", self.cursor)]
-                client.show(
+                try client.show(
                     try await client.ask(.GET, ["sessions"], query: query),
                     columns: [
                         ("ID", "id"), ("TOKEN", "token"), ("SUBJECT", "subject"), ("ROUTE", "route"),
@@ -69,7 +69,7 @@ struct Sessions: AsyncParsableCommand {
                     _ = try await client.ask(.DELETE, ["sessions", id], query: how)
                 } else {
                     let answer = try await client.ask(.DELETE, ["sessions"], query: self.filter.query + how)
-                    client.show(answer, columns: [("CLOSED", "closed")])
+                    try client.show(answer, columns: [("CLOSED", "closed")])
                 }
             }
         }
@@ -87,7 +87,7 @@ struct Audit: AsyncParsableCommand {
         try await self.reporting {
             let client = AdminClient(options: self.admin)
             let query = [("limit", self.limit.map { "\($0)" }), ("cursor", self.cursor)]
-            client.show(
+            try client.show(
                 try await client.ask(.GET, ["audit"], query: query),
                 columns: [
                     ("AT", "at"), ("ACTOR", "actor"), ("ADDRESS", "address"), ("ACTION", "action"),

@@ -8,15 +8,15 @@ struct Tokens: AsyncParsableCommand {
         subcommands: [Mint.self, List.self, Rotate.self, Revoke.self, Delete.self])
 
     /// The secret alone, so that a script can take it; everything else with `--json`.
-    static func showSecret(_ answer: Data, _ client: AdminClient) {
+    static func showSecret(_ answer: Data, _ client: AdminClient) throws {
         if client.options.json {
-            FileHandle.standardOutput.write(answer)
+            try FileHandle.standardOutput.write(contentsOf: answer)
             return
         }
         let object = AdminClient.object(answer)
         let note = "token \(object["id"] as? String ?? "-"); its secret is shown this once:\n"
-        FileHandle.standardError.write(Data(note.utf8))
-        FileHandle.standardOutput.write(Data(((object["secret"] as? String ?? "") + "\n").utf8))
+        try? FileHandle.standardError.write(contentsOf: Data(note.utf8))
+        try FileHandle.standardOutput.write(contentsOf: Data(((object["secret"] as? String ?? "") + "\n").utf8))
     }
 
     struct Mint: AsyncParsableCommand {
@@ -46,7 +46,7 @@ struct Tokens: AsyncParsableCommand {
                 limits["messages_per_second"] = self.messagesPerSecond
                 if !limits.isEmpty { body["limits"] = limits }
                 let client = AdminClient(options: self.admin)
-                Tokens.showSecret(try await client.ask(.POST, ["tokens"], body: body), client)
+                try Tokens.showSecret(await client.ask(.POST, ["tokens"], body: body), client)
             }
         }
     }
@@ -65,7 +65,7 @@ struct Tokens: AsyncParsableCommand {
                 let query = [
                     ("subject", self.subject), ("limit", self.limit.map { "\($0)" }), ("cursor", self.cursor),
                 ]
-                client.show(
+                try client.show(
                     try await client.ask(.GET, ["tokens"], query: query),
                     columns: [
                         ("ID", "id"), ("SUBJECT", "subject"), ("ROUTES", "routes"), ("EXPIRES", "expires"),
@@ -88,7 +88,7 @@ struct Tokens: AsyncParsableCommand {
                 let client = AdminClient(options: self.admin)
                 let answer = try await client.ask(
                     .POST, ["tokens", self.id, "rotate"], body: ["overlap": self.overlap])
-                Tokens.showSecret(answer, client)
+                try Tokens.showSecret(answer, client)
             }
         }
     }
@@ -105,7 +105,7 @@ struct Tokens: AsyncParsableCommand {
                 let client = AdminClient(options: self.admin)
                 var body: [String: Any] = [:]
                 body["reason"] = self.reason
-                client.show(
+                try client.show(
                     try await client.ask(.POST, ["tokens", self.id, "revoke"], body: body),
                     columns: [("ID", "id"), ("SUBJECT", "subject"), ("REVOKED", "revoked_at")])
             }

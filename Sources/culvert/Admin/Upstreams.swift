@@ -8,7 +8,7 @@ struct Upstreams: AsyncParsableCommand {
         subcommands: [List.self, Set.self, Rebalance.self])
 
     /// One row for each server.
-    private static func show(_ answer: Data, _ client: AdminClient) {
+    private static func show(_ answer: Data, _ client: AdminClient) throws {
         let object = AdminClient.object(answer)
         let upstreams = object["items"] as? [[String: Any]] ?? [object]
         let rows = upstreams.flatMap { upstream in
@@ -21,7 +21,7 @@ struct Upstreams: AsyncParsableCommand {
                 return row
             }
         }
-        client.show(
+        try client.show(
             answer, items: rows,
             columns: [
                 ("UPSTREAM", "upstream"), ("SERVER", "url"), ("WEIGHT", "weight"), ("SESSIONS", "sessions"),
@@ -44,7 +44,7 @@ struct Upstreams: AsyncParsableCommand {
             try await self.reporting {
                 let client = AdminClient(options: self.admin)
                 let path = ["upstreams"] + [self.name].compactMap(\.self)
-                Upstreams.show(try await client.ask(.GET, path), client)
+                try Upstreams.show(await client.ask(.GET, path), client)
             }
         }
     }
@@ -63,7 +63,7 @@ struct Upstreams: AsyncParsableCommand {
                 let client = AdminClient(options: self.admin)
                 let answer = try await client.ask(
                     .PUT, ["upstreams", self.name, "servers", self.server], body: ["state": self.state])
-                client.show(answer, columns: [("SERVER", "url"), ("STATE", "state"), ("SESSIONS", "sessions")])
+                try client.show(answer, columns: [("SERVER", "url"), ("STATE", "state"), ("SESSIONS", "sessions")])
             }
         }
     }
@@ -92,7 +92,7 @@ struct Upstreams: AsyncParsableCommand {
                 var body: [String: Any] = [:]
                 body["rate"] = self.rate
                 let answer = try await client.ask(.POST, path, body: body)
-                client.show(answer, columns: [("SHEDDING", "shedding"), ("RATE", "rate")])
+                try client.show(answer, columns: [("SHEDDING", "shedding"), ("RATE", "rate")])
             }
         }
     }
