@@ -34,7 +34,7 @@ export interface CulvertDiagnostics {
   /** Identifies the session in requests: a secret, as its token is. Null before there is one. */
   readonly session: string | null;
   readonly lane: CulvertLane | null;
-  /** Messages that were given to `send`. */
+  /** Messages that were given to `send`; they are not counted on a plain WebSocket, nor are the next two. */
   readonly sent: number;
   /** Of those, the ones that the edge has taken. */
   readonly acked: number;

@@ -2,9 +2,8 @@
 // carry it. docs/client.md tells what it promises, docs/protocol.md what it says on the wire.
 //
 // The parts, from the page down: CulvertSocket is the WHATWG interface; a Core is the session behind one, with what is
-// numbered and unacknowledged; lanes carry it, one at a time. The edge serves the script without lines that are
-// comments and without needless blanks (BrowserClient.swift), so there is no comment behind code and no text over
-// several lines. It is to stay below 6 KiB then, compressed: what is said twice is said in the same words.
+// numbered and unacknowledged; lanes carry it, one at a time. What is served is culvert.min.js, which `build` makes of
+// this; it is to stay below 6 KiB, compressed.
 
 // Taken now, so that the page may put CulvertSocket in the place of WebSocket.
 const { WebSocket, fetch } = globalThis;
@@ -24,6 +23,9 @@ const task = (run) => {
   port2.postMessage(0);
 };
 
+const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
+// What something is, also when it comes from another frame.
+const tag = (value) => Object.prototype.toString.call(value).slice(8, -1);
 const isHidden = () => globalThis.document?.hidden;
 
 // Why a lane or a request came to nothing; `more` has a close code, `end`, where that is the end of the socket.
@@ -106,9 +108,12 @@ class Lane {
     this.aborter.abort();
     this.ws?.close();
     clearInterval(this.watch);
+    clearTimeout(this.due);
+    clearTimeout(this.question);
     // It was given up between the edge's first word and its second: nobody will come for that session.
     if (this.info && !this.isReady) core.leave(this.info.session);
     this.reject(error);
+    if (error.isSilent) core.patience = Math.min(core.patience * 2, 16);
     if (core.lane !== this) return;
     core.lane = null;
     core.reconnects += 1;
@@ -153,6 +158,8 @@ class SocketLane extends Lane {
   take(data) {
     const { core } = this;
     this.isHeard = true;
+    // One on which nothing came but the first answer may be one that a box has let open only.
+    this.isProven = this.isReady;
     if (this.question) core.latency = Date.now() - this.asked;
     this.question = clearTimeout(this.question);
     if (!this.isReady) {
@@ -185,8 +192,17 @@ class SocketLane extends Lane {
     if (this.question) return;
     if (this.told < core.received) this.say([]);
     this.asked = Date.now();
-    this.question = setTimeout(() => this.drop(failure("no answer")), core.timeout);
+    this.wait();
     this.say([]);
+  }
+
+  // The question stands behind what is still being sent.
+  wait() {
+    const left = this.ws.bufferedAmount;
+    this.question = setTimeout(() => {
+      if (this.ws.bufferedAmount < left) this.wait();
+      else this.drop(failure("no answer", { isSilent: true, isUnproven: !this.isProven }));
+    }, this.core.timeout * this.core.patience);
   }
 
   // What the browser has not sent yet is bounded; more follows with the next acknowledgement.
@@ -217,8 +233,11 @@ class PollLane extends Lane {
     }
     this.ready();
     while (!this.isGone) {
+      const began = Date.now();
       const answer = await core.request(this, core.at("?ack=" + core.received));
       if (answer.byteLength) core.take(decode(answer), this);
+      // Not by the edge: it waits with such an answer.
+      else if (Date.now() - began < 100) await pause(1000);
     }
   }
 
@@ -244,9 +263,9 @@ class PollLane extends Lane {
     this.isPosting = false;
   }
 
-  // Its GET may wait on a network that is gone.
+  // Its GET may wait on a network that is gone. That there is no newer token now is no fault of the lane.
   ask() {
-    this.core.attempt(this.kind).catch((error) => this.drop(error));
+    this.core.attempt(this.kind).catch((error) => error.isToken || this.drop(error));
   }
 }
 
@@ -287,6 +306,8 @@ try {
   store = localStorage || store;
 } catch {}
 
+const OPTIONS = "WebSocket fetch transports resume timeout remember maxBuffered token tokenIn".split(" ");
+
 class Core {
   // 0 is connecting, 1 open, 2 closing and 3 closed.
   readyState = 0;
@@ -315,9 +336,15 @@ class Core {
   done = 0;
   reconnects = 0;
   latency = null;
+  // How much longer than usual an answer is waited for: twice as long each time that none came, until something does.
+  patience = 1;
+  // How long a session is polled before a WebSocket is tried: longer each time that one fell silent.
+  caution = 5000;
 
-  constructor(socket, { href, origin, pathname, search }, protocols, options) {
-    for (const name in options) this[name] = options[name] ?? this[name];
+  constructor(socket, { href, origin, pathname, search }, protocols, ...options) {
+    for (const given of options) {
+      for (const name of OPTIONS) this[name] = given?.[name] ?? this[name];
+    }
     Object.assign(this, { socket, url: href, origin, search, protocols });
     this.base = origin.replace("ws", "http") + (pathname === "/" ? "" : pathname) + "/_poll";
     const notice = ({ type, persisted }) => {
@@ -325,14 +352,13 @@ class Core {
         this.isAway = persisted;
         // A page that may come back keeps its session, but no connection: with one it would not be kept.
         if (persisted) this.lane?.drop();
-        else if (this.session) {
-          this.leave();
-          this.end(1001, "page left");
-        }
+        else if (this.session) this.end(1001, "page left");
       } else if (!isHidden() && persisted !== false) {
         this.isAway = false;
         this.wake?.();
-        this.lane?.ask?.();
+        if (this.lane) this.lane.ask?.();
+        // What began on a network that was not there.
+        else if (this.session) for (const lane of this.lanes) lane.drop();
       }
     };
     for (const type of ["online", "pagehide", "pageshow", "visibilitychange"]) {
@@ -364,10 +390,11 @@ class Core {
       const headers = { Accept: "application/vnd.culvert.batch" };
       if (body) headers["Content-Type"] = headers.Accept;
       if (this.bearer) headers.Authorization = "Bearer " + this.bearer;
-      const timer = setTimeout(() => lane.drop(failure("no answer")), (this.info?.hold + 10 || 30) * 1000);
+      const time = (this.info?.hold + 10 || 30) * this.patience;
+      const timer = setTimeout(() => lane.drop(failure("no answer", { isSilent: true })), time * 1000);
       try {
         const { signal } = lane.aborter;
-        const init = { method, body, headers, cache: "no-store", credentials: "include", signal };
+        const init = { method, body, headers, cache: "no-store", credentials: "include", redirect: "error", signal };
         const response = await fetch(this.withToken(url), init);
         const { status } = response;
         const answer = await response.arrayBuffer();
@@ -377,12 +404,14 @@ class Core {
         const isOurs = /problem/.test(response.headers.get("Content-Type"));
         if (session && !isOurs) throw failure("HTTP " + status);
         if (!session || ![408, 429, 503].includes(status)) {
-          const { code, reason, detail } = isOurs ? JSON.parse(decoder.decode(answer)) : {};
-          const end = session && status === 404 ? 1006 : code || 4000 + status;
-          throw failure(reason ?? detail ?? response.statusText, { status, end, isClean: session && code });
+          const { type, code, reason, detail } = isOurs ? JSON.parse(decoder.decode(answer)) : {};
+          // Requests are not for everybody who may open a WebSocket.
+          const isRoute = /no_route/.test(type);
+          const end = session && status === 404 ? !isRoute && 1006 : code || 4000 + status;
+          throw failure(reason ?? detail ?? response.statusText, { status, end, isRoute, isClean: session && code });
         }
         lane.ready();
-        await new Promise((resolve) => setTimeout(resolve, response.headers.get("Retry-After") * 1000 || 1000));
+        await pause(Math.min(Math.abs(response.headers.get("Retry-After") * 1000) || 1000, 60000));
       } finally {
         clearTimeout(timer);
       }
@@ -393,7 +422,12 @@ class Core {
 
   async renew() {
     const { token } = this;
-    const secret = token?.call ? await token() : token;
+    let secret = token;
+    try {
+      if (token?.call) secret = await token();
+    } catch (error) {
+      throw failure(error?.message ?? error ?? "no token", { isToken: true });
+    }
     this.form = new URLSearchParams(secret ? { access_token: secret } : "");
     this.bearer = this.tokenIn !== "query" && secret;
   }
@@ -409,13 +443,15 @@ class Core {
 
   async refresh() {
     const { lane } = this;
+    const aborter = new AbortController();
     try {
       await this.renew();
-      const answer = await this.request(lane, this.at("/token"), "PUT");
+      // Whatever becomes of it, the lane stays.
+      const answer = await this.request({ aborter, ready() {}, drop: () => aborter.abort() }, this.at("/token"), "PUT");
       this.expire(JSON.parse(decoder.decode(answer)).expires);
-    } catch ({ status }) {
+    } catch ({ status, isToken }) {
       // Requests do not get through: a new lane brings the token along.
-      if (lane && !status) await this.attempt(lane.kind).catch(() => {});
+      if (lane && !status && !isToken) await this.attempt(lane.kind).catch(() => {});
       this.expire();
     }
   }
@@ -431,14 +467,14 @@ class Core {
 
   // Resolves when a lane of that kind has taken over.
   async attempt(kind, time = this.timeout) {
-    await this.renew();
     if (this.isEnded) return;
     await new Promise((resolve, reject) => {
       const Kind = kind === "polling" ? PollLane : this.resume ? SocketLane : PlainLane;
       const lane = Object.assign(new Kind(), { core: this, resolve, reject });
       this.lanes.add(lane);
-      lane.start().catch((error) => lane.drop(error));
       setTimeout(() => lane.isReady || lane.drop(failure("timed out")), time);
+      const start = () => lane.isGone || lane.start();
+      this.renew().then(start).catch((error) => lane.drop(error));
     });
   }
 
@@ -446,8 +482,13 @@ class Core {
   // first, and again.
   async seek(error) {
     const until = Date.now() + this.info?.resume * 1000;
-    // One that was lost at once is not replaced at once, lest it goes round and round.
-    let tries = Date.now() - this.since < 1000 ? 2 : 0;
+    // One that was lost at once is not replaced at once, lest it goes round and round; nor one that another, which is
+    // under way, is about to replace.
+    let tries = this.lanes.size || Date.now() - this.since < 1000 ? 2 : 0;
+    if (error?.isUnproven) {
+      this.note("polling");
+      this.caution = Math.min(this.caution * 4, 300000);
+    }
     let kinds = [];
     while (!this.lane && !this.isEnded) {
       if (error && !kinds.length) {
@@ -466,6 +507,7 @@ class Core {
             const time = isHidden() ? 10000 : Math.random() * Math.min(10000, 250 * 2 ** tries);
             if (!this.isAway) setTimeout(resolve, isOffline ? until - Date.now() : time);
           });
+          if (this.lane || this.isEnded) return;
         }
         tries += 1;
       }
@@ -477,7 +519,8 @@ class Core {
         await this.attempt(kinds.shift(), kinds.length ? this.timeout : 15000);
       } catch (failed) {
         error = failed;
-        if (error.end) kinds = [];
+        if (error.isRoute && kinds.length) this.denial = error;
+        else if (error.end) kinds = [];
       }
     }
   }
@@ -499,17 +542,21 @@ class Core {
     this.denial = null;
     this.since = Date.now();
     before?.drop();
-    // What was the only choice says nothing.
-    try {
-      if (this.transports[1]) {
-        store["culvert:" + this.origin] = JSON.stringify({ transport: lane.kind, until: this.since + this.remember });
-      }
-    } catch {}
+    this.note(lane.kind);
     // Without `resume` no lane is replaced by one of another kind.
     if (!this.resume) this.transports = ["polling"];
     this.tell("open");
-    this.climb(5000);
+    this.climb(this.caution);
     lane.flush();
+  }
+
+  // What was the only choice says nothing.
+  note(transport) {
+    try {
+      if (this.transports[1]) {
+        store["culvert:" + this.origin] = JSON.stringify({ transport, until: Date.now() + this.remember });
+      }
+    } catch {}
   }
 
   tell(reason) {
@@ -561,7 +608,7 @@ class Core {
     const { readyState, lane } = this;
     if (readyState > 1) return;
     this.readyState = 2;
-    if (!readyState) return this.end(1006, "closed");
+    if (!readyState) return this.end(1006, "");
     if (reason.length) code ||= 1000;
     if (lane?.kind === "plain") return lane.ws.close(...(code ? [code, decoder.decode(reason)] : []));
     const body = code ? [code >> 8, code & 255, ...reason] : [];
@@ -582,6 +629,7 @@ class Core {
   }
 
   take({ ack, first, messages, close }, lane) {
+    if (ack > this.acked || messages.length) this.patience = 1;
     while (this.acked < ack && this.queue[0]?.opcode < 136) {
       this.acked += 1;
       this.done = this.queue.shift().end;
@@ -617,6 +665,8 @@ class Core {
     this.lane = null;
     clearTimeout(this.climber);
     clearTimeout(this.renewer);
+    // Nobody comes back for the session.
+    if (this.session && !wasClean) this.leave();
     this.life.abort();
     this.wake?.();
     for (const lane of this.lanes) lane.drop();
@@ -649,30 +699,32 @@ class CulvertSocket extends EventTarget {
   constructor(url, protocols = [], options) {
     super();
     if (!arguments.length) throw new TypeError("no URL");
+    let parsed;
     try {
-      url = new URL(url, globalThis.document?.baseURI || location);
-      url.protocol = url.protocol.replace("http", "ws");
+      parsed = new URL(url, globalThis.document?.baseURI || location);
+      parsed.protocol = parsed.protocol.replace("http", "ws");
     } catch {}
-    check(/^wss?:[^#]*$/.test(url?.href), "bad URL");
+    check(/^wss?:[^#]*$/.test(parsed?.href), "bad URL");
     const isList = Object(protocols) === protocols && protocols[Symbol.iterator];
     protocols = (isList ? [...protocols] : [protocols]).map(String);
     check(
       protocols.every((name) => /^[!#-'*+\-.^_`|~\w]+$/.test(name)) && new Set(protocols).size === protocols.length,
       "bad protocols"
     );
-    this[CORE] = new Core(this, url, protocols, { ...new.target.defaults, ...options });
+    this[CORE] = new Core(this, parsed, protocols, new.target.defaults, options);
   }
 
   send(data) {
     const core = this[CORE];
     if (!arguments.length) throw new TypeError("no data");
-    const view = data instanceof ArrayBuffer ? new Uint8Array(data) : data;
+    const kind = tag(data);
+    const view = kind === "ArrayBuffer" ? new Uint8Array(data) : data;
     let body;
     let opcode = 130;
     if (ArrayBuffer.isView(view)) {
-      if (!(view.buffer instanceof ArrayBuffer)) throw new TypeError("shared memory");
+      if (tag(view.buffer) !== "ArrayBuffer") throw new TypeError("shared memory");
       body = new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
-    } else if (!(data instanceof Blob)) {
+    } else if (!/^(Blob|File)$/.test(kind)) {
       opcode = 129;
       body = encoder.encode(`${data}`);
     }
