@@ -53,10 +53,12 @@ let package = Package(
                 .product(name: "JWTKit", package: "jwt-kit"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ],
+            // What culvert.min.js is made of, and by what.
+            exclude: ["Browser/culvert.js", "Browser/build"],
             resources: [
                 // Links into docs/, where the documents stand for people.
                 .embedInCode("Resources/openapi.json"),
-                .embedInCode("Browser/culvert.js"), .embedInCode("Browser/culvert.d.ts"),
+                .embedInCode("Browser/culvert.min.js"), .embedInCode("Browser/culvert.d.ts"),
             ]
         ),
         // What only `culvert demo` needs: an echo/chat backend, a page, a development certificate.

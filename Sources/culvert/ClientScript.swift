@@ -37,7 +37,7 @@ struct ClientScript: ParsableCommand {
     }
 
     func run() throws {
-        let client = BrowserClient.current
+        let client = try BrowserClient.current
         switch self.source {
         case .module?: return try self.write(client.module)
         case .classic?: return try self.write(client.classic)

@@ -6,7 +6,9 @@ import gzip
 import hashlib
 import json
 import re
+import shutil
 import subprocess
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,6 +19,7 @@ from kit.raw import tls
 from kit.site import Site
 
 CLIENT = "client: /culvert.js"
+BROWSER = Path(__file__).parents[2] / "Sources/CulvertServer/Browser"
 FRESH, FOREVER = "no-cache", "public, max-age=31536000, immutable"
 SCRIPT, TYPES = "text/javascript; charset=utf-8", "text/plain; charset=utf-8"
 
@@ -106,8 +109,21 @@ def test_it_is_small(edge, kind):
 
 def test_comments_and_indentation_are_not_sent(edge):
     for kind in ("module", "classic"):
-        assert not re.search(r"(?m)^(\s|//|$)", source(kind).decode().removesuffix("\n"))
+        text = source(kind).decode().removesuffix("\n")
+        assert not re.search(r"(?m)^(\s|//|$)", text)
+        # One says what it is.
+        assert text.count("/*") == 1 and "Apache-2.0" in text.splitlines()[0]
     assert b"/**" in source("types")
+
+
+@pytest.mark.skipif(not shutil.which("esbuild"), reason="esbuild is not installed")
+def test_it_is_made_of_the_source(tmp_path):
+    for name in ("build", "culvert.js"):
+        shutil.copy(BROWSER / name, tmp_path)
+    subprocess.run([tmp_path / "build"], check=True, timeout=20)
+    made = (tmp_path / "culvert.min.js").read_bytes()
+    assert made == (BROWSER / "culvert.min.js").read_bytes(), "run Sources/CulvertServer/Browser/build"
+    assert made == source("module")
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
@@ -302,8 +318,8 @@ def test_the_printed_tag_works_on_a_page_of_another_origin(browser, edge, site, 
 
 def test_the_printed_module_tag_runs_as_it_stands(browser, edge, site):
     tag = printed(edge, "--origin", edge.https)["module"]["tag"]
-    tag = tag.replace("/* … */", "globalThis.result = CulvertSocket.name;")
-    assert load(browser, site, tag, "") == "CulvertSocket"
+    tag = tag.replace("/* … */", "globalThis.result = typeof CulvertSocket;")
+    assert load(browser, site, tag, "") == "function"
 
 
 def test_a_browser_asks_for_a_build_once_and_for_the_plain_path_anew(browser, edge):

@@ -2,7 +2,7 @@ import Crypto
 import Foundation
 package import NIOCore
 
-/// `culvert.js` as it is served: one source, a module and a classic script made of it.
+/// `culvert.js` as it is served: `culvert.min.js`, the module that `build` makes of it, and a classic script.
 package struct BrowserClient: Sendable {
     /// One of its files.
     package struct Build: Sendable {
@@ -32,36 +32,39 @@ package struct BrowserClient: Sendable {
     package let classic: Build
     package let types: Build
 
-    package init(source: String, types: String) {
-        let lines = Self.strip(source)
-        self.module = Build(Self.text(lines))
-        self.classic = Build(Self.text(Self.classic(lines)))
+    /// What is embedded is no module that `build` has made.
+    package struct Malformed: Error, CustomStringConvertible {
+        package let description = "culvert.min.js does not end in the export of CulvertSocket"
+    }
+
+    /// - Parameter module: as `build` makes it.
+    package init(module: String, types: String) throws(Malformed) {
+        self.module = Build(module)
+        self.classic = Build(try Self.classic(module))
         // With its comments: they are what an editor shows.
         self.types = Build(types)
     }
 
+    private static let embedded = Result { () throws(Malformed) in
+        try BrowserClient(
+            module: String(decoding: PackageResources.culvert_min_js, as: UTF8.self),
+            types: String(decoding: PackageResources.culvert_d_ts, as: UTF8.self))
+    }
+
     /// That of this binary.
-    package static let current = BrowserClient(
-        source: String(decoding: PackageResources.culvert_js, as: UTF8.self),
-        types: String(decoding: PackageResources.culvert_d_ts, as: UTF8.self))
-
-    /// Without indentation, empty lines and lines that are nothing but a comment. Nothing else is looked at, so the
-    /// source has no block comments and no template literal of several lines.
-    static func strip(_ source: String) -> [Substring] {
-        source.split { $0 == "\n" || $0 == "\r\n" }.compactMap { line in
-            var line = line.drop { $0 == " " || $0 == "\t" }
-            while let last = line.last, last == " " || last == "\t" { line.removeLast() }
-            return line.isEmpty || line.hasPrefix("//") ? nil : line
-        }
+    package static var current: BrowserClient {
+        get throws(Malformed) { try self.embedded.get() }
     }
 
-    /// The module's lines as a script for `<script src>`: nothing is left behind but the one global.
-    static func classic(_ lines: [Substring]) -> [Substring] {
-        ["(() => {", "\"use strict\";"] + lines.filter { !$0.hasPrefix("export ") }
-            + ["globalThis.CulvertSocket = CulvertSocket;", "})();"]
-    }
-
-    private static func text(_ lines: [Substring]) -> String {
-        ScriptSqueezer.squeeze(lines.joined(separator: "\n")) + "\n"
+    /// The module as a script for `<script src>`: nothing is left behind but the one global.
+    private static func classic(_ module: String) throws(Malformed) -> String {
+        guard
+            let export = module.range(of: "export{", options: .backwards),
+            // The class has a name of the minifier's.
+            let match = module[export.lowerBound...].wholeMatch(
+                of: #/export\{([\w$]+) as CulvertSocket,([\w$]+) as default\};?\s*/#),
+            match.1 == match.2
+        else { throw Malformed() }
+        return "(()=>{\"use strict\";\(module[..<export.lowerBound])globalThis.CulvertSocket=\(match.1);})();\n"
     }
 }

@@ -16,7 +16,7 @@ final class EdgeRules: Sendable {
     /// Nil when the browser client is not served.
     let clientFiles: ClientFiles?
 
-    /// - Throws: what keeps an upstream's TLS from being set up.
+    /// - Throws: what keeps an upstream's TLS from being set up, or the browser client from being served.
     /// - Parameter previous: whose servers go on with what is known of them.
     init(config: ProxyConfig, verifyJWT: JWTVerification?, previous: EdgeRules?, logger: Logger) throws {
         self.config = config
@@ -33,7 +33,7 @@ final class EdgeRules: Sendable {
         }
         self.hasSessionRates = config.limits.session.fromClient != nil || config.limits.session.toClient != nil
         self.verifyJWT = verifyJWT
-        self.clientFiles = config.client.map { ClientFiles(.current, at: $0) }
+        self.clientFiles = try config.client.map { ClientFiles(try .current, at: $0) }
     }
 
     /// What goes on by itself begins.

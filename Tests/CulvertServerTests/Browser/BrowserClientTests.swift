@@ -3,48 +3,38 @@ import Testing
 
 @testable import CulvertServer
 
-@Suite("The browser client: what is made of the source")
+@Suite("The browser client: what is served")
 struct BrowserClientTests {
     private static func text(_ build: BrowserClient.Build) -> String { String(buffer: build.body) }
 
-    @Test(
-        "Indentation and lines of comments go, and nothing else",
-        arguments: [
-            ("a\n  b\n\tc\n", ["a", "b", "c"]),
-            ("a  \n\n   \n\nb", ["a", "b"]),
-            ("// a\n  // b\nc\n", ["c"]),
-            ("x = 1; // kept\n", ["x = 1; // kept"]),
-            ("const u = 'http://a';\n", ["const u = 'http://a';"]),
-            ("a\r\n\tb\r\n", ["a", "b"]),
-            ("a  b", ["a  b"]),
-            ("", []),
-        ])
-    func strip(source: String, lines: [String]) {
-        #expect(BrowserClient.strip(source).map(String.init) == lines)
-    }
+    static let module = "class S{f(){return 1}}export{S as CulvertSocket,S as default};\n"
 
     @Test("The classic script is the module without its export, and leaves one global")
-    func classic() {
-        let source = """
-            // What it is.
-            class CulvertSocket {
-                f() { return 1; }
-            }
+    func classic() throws {
+        let classic = "(()=>{\"use strict\";class S{f(){return 1}}globalThis.CulvertSocket=S;})();\n"
+        for module in [Self.module, String(Self.module.dropLast())] {
+            let client = try BrowserClient(module: module, types: "")
+            #expect(Self.text(client.module) == module)
+            #expect(Self.text(client.classic) == classic)
+        }
+        let other = try BrowserClient(module: "f();export{$_1 as CulvertSocket,$_1 as default};", types: "")
+        #expect(Self.text(other.classic) == "(()=>{\"use strict\";f();globalThis.CulvertSocket=$_1;})();\n")
+    }
 
-            export { CulvertSocket, CulvertSocket as default };
-            """
-        let client = BrowserClient(source: source, types: "")
-        let body = "class CulvertSocket{f(){return 1;}}\n"
-        #expect(Self.text(client.module) == body + "export{CulvertSocket,CulvertSocket as default};\n")
-        #expect(
-            Self.text(client.classic)
-                == "(()=>{\"use strict\";\(body)globalThis.CulvertSocket=CulvertSocket;})();\n")
+    @Test(
+        "What has another export, or none, is refused",
+        arguments: [
+            "", "class S{}", "export{S as CulvertSocket};", "export{S as CulvertSocket,T as default};",
+            "export{S as CulvertSocket,S as default};f();", "export{S as CulvertSocket,S as default};export{};",
+        ])
+    func malformed(module: String) {
+        #expect(throws: BrowserClient.Malformed.self) { try BrowserClient(module: module, types: "") }
     }
 
     @Test("Digest and integrity are of the bytes that are served")
     func digests() {
         // sha256sum, and openssl dgst -sha384 -binary | base64.
-        let build = BrowserClient(source: "class A {}\n  export { A };", types: "").module
+        let build = BrowserClient.Build("class A{}\nexport{A};\n")
         #expect(build.digest == "aeb560165d5084f2532c0d2e079a50bc9eb6cd17c3b4e5702525759be7d6ee79")
         #expect(build.mark == "aeb560165d5084f2")
         #expect(
@@ -53,7 +43,7 @@ struct BrowserClientTests {
 
     @Test("Compressed it is a gzip of just these bytes, and smaller")
     func gzip() throws {
-        let build = BrowserClient(source: String(repeating: "answer = 42;\n", count: 1000), types: "").module
+        let build = BrowserClient.Build(String(repeating: "answer=42;\n", count: 1000))
         var gzip = try #require(build.gzip)
         #expect(gzip.readableBytes < 500)
         // RFC 1952 2.3: magic and method in front, the length behind.
@@ -63,25 +53,20 @@ struct BrowserClientTests {
     }
 
     @Test("Types keep their comments")
-    func types() {
+    func types() throws {
         let types = "/** What it is. */\n  export {};\n"
-        #expect(Self.text(BrowserClient(source: "", types: types).types) == types)
+        #expect(Self.text(try BrowserClient(module: Self.module, types: types).types) == types)
     }
 
-    @Test("The source is one that lines can be taken from")
-    func source() {
-        let lines = String(decoding: PackageResources.culvert_js, as: UTF8.self).split(separator: "\n")
-        #expect(lines.last == "export { CulvertSocket, CulvertSocket as default };")
-        for line in lines {
-            let code = line.drop { $0 == " " }
-            #expect(!code.hasPrefix("/*") && !code.hasPrefix("*"), "\(line)")
-            // But for those in a class of characters, of a regular expression.
-            let marks = code.replacing(#/\[[^\]]*\]/#, with: "").count { $0 == "`" }
-            #expect(code.hasPrefix("//") || marks.isMultiple(of: 2), "\(line)")
-            #expect(line == lines.last || !code.hasPrefix("export "), "\(line)")
+    @Test("That of this binary is whole, has one export, and is small")
+    func current() throws {
+        let client = try BrowserClient.current
+        #expect(Self.text(client.module).hasPrefix("/*! Culvert"))
+        #expect(Self.text(client.module).matches(of: #/\bexport\b/#).count == 1)
+        #expect(!Self.text(client.classic).contains(#/\bexport\b/#))
+        for build in [client.module, client.classic] {
+            #expect(build.gzip.map { $0.readableBytes < 6 * 1024 } == true)
         }
-        #expect(BrowserClient.current.module.gzip.map { $0.readableBytes < 6 * 1024 } == true)
-        #expect(BrowserClient.current.classic.gzip.map { $0.readableBytes < 6 * 1024 } == true)
     }
 }
 
@@ -105,7 +90,7 @@ struct ClientPathsTests {
     @Test("The others are made of it")
     func others() throws {
         let paths = try #require(ClientPaths("/a/b.js"))
-        let client = BrowserClient(source: "a", types: "")
+        let client = try BrowserClient(module: BrowserClientTests.module, types: "")
         #expect(paths.classic == "/a/b.classic.js")
         #expect(paths.types == "/a/b.d.ts")
         #expect(paths.module(client.module) == "/a/b.\(client.module.digest.prefix(16)).js")
