@@ -570,3 +570,22 @@ def test_defaults_are_for_all_that_follow(browser, page_edge, pages):
         const second = await opened(new CulvertSocket(given[0] + "/page", [], { transports: ["websocket"] }));
         return [first.culvert.lane, second.culvert.lane];
     """, page_edge.wss, page_edge.auth["Authorization"].split()[1]) == ["polling", "websocket"]
+
+
+def test_what_comes_from_another_frame_is_what_it_is(page):
+    """Its ArrayBuffer is not this frame's."""
+    assert page("""
+        const frame = document.createElement("iframe");
+        document.body.append(frame);
+        const other = frame.contentWindow;
+        const s = await opened(new Socket(url));
+        s.binaryType = "arraybuffer";
+        const sizes = [];
+        for (const data of [new other.ArrayBuffer(3), new other.Uint8Array(4), new other.Blob(["12345"])]) {
+          s.send(data);
+          const { data: echo } = await once(s, "message");
+          sizes.push(echo.byteLength);
+        }
+        s.close();
+        return sizes;
+    """) == [3, 4, 5]

@@ -131,6 +131,43 @@ def test_a_function_that_fails_ends_what_was_not_open(page, page_edge):
     assert close == {"code": 1006, "reason": "no transport got through: who are you?", "wasClean": False}
 
 
+@pytest.mark.parametrize("thrown, reason", [
+    ("null", "no token"), ("undefined", "no token"), ("''", ""), ("0", "0"), ("'text'", "text")])
+def test_whatever_a_function_throws_ends_what_was_not_open(page, page_edge, thrown, reason):
+    close = page.run("""
+        const token = () => Promise.reject(%s);
+        return closed(new CulvertSocket(given[0], [], { ...given[1], token }));
+    """ % thrown, page_edge.wss + "/page", options())
+    assert close == {"code": 1006, "reason": "no transport got through: " + reason, "wasClean": False}
+
+
+def test_a_function_that_never_answers_has_a_deadline(page, page_edge):
+    close = page.run("""
+        const token = () => new Promise(() => {});
+        return closed(new CulvertSocket(given[0], [], { ...given[1], timeout: 500, token }));
+    """, page_edge.wss + "/page", {**options(), "transports": ["websocket", "polling"]})
+    assert (close["code"], close["wasClean"]) == (1006, False)
+
+
+def test_a_polled_page_that_is_shown_needs_no_new_token(page, page_edge):
+    """The lane works, and a token for it is there."""
+    page.run("""
+        let tokens = [given[2]];
+        const token = () => tokens.length ? tokens.pop() : Promise.reject(new Error("auth down"));
+        globalThis.s = new CulvertSocket(given[0], [], { ...given[1], token });
+        await opened(s);
+        globalThis.lost = 0;
+        s.addEventListener("lane", () => lost += 1);
+        await pause(100);
+        lost = 0;
+        dispatchEvent(new Event("online"));
+        await pause(500);
+        s.send("x");
+        await once(s, "message");
+    """, page_edge.wss + "/page", options("polling"), TOKEN)
+    assert page.run("return [s.readyState, s.culvert.lane, lost]") == [1, "polling", 0]
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_token_is_replaced_before_it_expires(page, jwt_edge, boxed, transport):
     box = boxed(jwt_edge)
