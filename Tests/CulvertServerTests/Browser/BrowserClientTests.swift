@@ -61,7 +61,7 @@ struct BrowserClientTests {
     @Test("That of this binary is whole, has one export, and is small")
     func current() throws {
         let client = try BrowserClient.current
-        #expect(Self.text(client.module).hasPrefix("/*! Culvert"))
+        #expect(Self.text(client.module).hasPrefix("/* Culvert"))
         #expect(Self.text(client.module).matches(of: #/\bexport\b/#).count == 1)
         #expect(!Self.text(client.classic).contains(#/\bexport\b/#))
         for build in [client.module, client.classic] {
