@@ -192,14 +192,10 @@ def test_a_page_without_storage_works(page, edge):
         const end = await within(said, "the frame");
         frame.remove();
         return end;
-    """, classic() + f"""
+    """, served_script("classic") + f"""
         let kept = true;
         try {{ localStorage; }} catch {{ kept = false; }}
         const s = new CulvertSocket({json.dumps(edge.wss + "/frame")}, [], {{ transports: ["polling"] }});
         s.onclose = ({{ code }}) => parent.postMessage([kept, code], "*");
     """)
     assert result == [False, 1006]
-
-
-def classic():
-    return "(()=>{" + served_script().split("export")[0] + "globalThis.CulvertSocket=CulvertSocket;})();"

@@ -42,11 +42,7 @@ package struct Gate: Sendable {
         guard let route = self.routes.match(host: request.host, path: request.path) else {
             return .reject(Rejection(404, "no_route", "Nothing is served here."))
         }
-        if var rejection = self.checkTransport(request, route) {
-            // A script of an allowed origin may read why.
-            if route.origins.allows(origins: request.origins) { rejection.allowedOrigin = request.origins.first }
-            return .reject(rejection)
-        }
+        if let rejection = self.checkTransport(request, route) { return .reject(rejection) }
         guard route.origins.allows(origins: request.origins) else {
             return .reject(Rejection(403, "origin_not_allowed", "This origin may not connect here."))
         }

@@ -16,9 +16,9 @@ from kit.edge import BIN, TOKEN, make_certificate
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 
 
-def served_script():
+def served_script(kind="module"):
     """What the edge serves."""
-    client = [BIN, "client", "--source", "module"]
+    client = [BIN, "client", "--source", kind]
     return subprocess.run(client, capture_output=True, timeout=20, check=True).stdout.decode()
 
 
