@@ -2,22 +2,13 @@
 
     TOKEN=... python resume.py https://edge.example/echo [CA.pem] < lines
 
-sends each line as a message to a backend that echoes, and prints what comes back. It opens the session with a WebSocket
-lane, or with a request where no WebSocket gets through. A lane that is lost is replaced; until it is, requests do its
-work.
+sends each line as a message to a backend that echoes, and prints what comes back. It joins its session with a WebSocket
+lane whenever it can, and goes on with requests while it cannot.
 """
-
-import asyncio
-import json
-import os
-import random
-import ssl
-import struct
-import sys
+import asyncio, json, os, random, ssl, struct, sys  # noqa: E401
 from collections import deque
 
 import aiohttp
-import yarl
 
 LOST = (aiohttp.ClientError, aiohttp.WSMessageTypeError, asyncio.TimeoutError, OSError)
 BATCH = "application/vnd.culvert.batch"
@@ -46,186 +37,127 @@ def parse(batch):
     return ack, first, messages, close
 
 
-def pause(tries):
-    """None at first, then longer each time, and not in step with all the others."""
-    return asyncio.sleep(random.uniform(0, min(10, 0.25 * 2 ** tries)) if tries else 0)
-
-
 class Session:
     def __init__(self, http, url, token):
-        self.http, self.url = http, yarl.URL(url)
+        self.http, self.url, self.at, self.ended = http, url, None, None
         self.headers = {"Authorization": f"Bearer {token}", "Accept": BATCH, "Content-Type": BATCH}
-        self.received = 0                       # the number of the last message that came
-        self.acked, self.waiting = 0, deque()   # the last of ours that the edge has; those behind it, as frames
-        self.room = asyncio.Semaphore(1000)     # for as many of them
-        self.closing, self.ended = [], None     # our Close, as a frame; the session's, (code, reason)
-        self.inbox = asyncio.Queue()            # None when there is no more
-        self.news = asyncio.Event()             # there may be something to send
-        self.no_lane = asyncio.Event()          # requests are needed
-        self.no_lane.set()
+        self.received = 0                                # the number of the last message that came
+        self.acked, self.waiting = 0, deque()            # of ours the last that was taken; those behind it, as frames
+        self.sent, self.room = 0, asyncio.Semaphore(1000)  # how many of those this lane has had; for how many is room
+        self.inbox, self.news = asyncio.Queue(), asyncio.Event()
 
     async def send(self, text):
         await self.room.acquire()
-        self.waiting.append(frame(1, text.encode()))
-        self.news.set()
+        self.put(frame(1, text.encode()))
 
-    def close(self, code=1000, reason=""):
-        self.closing = [frame(8, struct.pack("!H", code) + reason.encode())]
+    def close(self, code=1000):
+        self.put(frame(8, struct.pack("!H", code)))
+
+    def put(self, one):
+        self.waiting.append(one)
         self.news.set()
 
     async def run(self):
         """Returns the (code, reason) with which the session ended."""
-        tasks = []
-        try:
-            ws = await self.open()
-            tasks += [asyncio.create_task(task) for task in (self.lanes(ws), self.receive(), self.post())]
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-            return self.ended
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self.inbox.put_nowait(None)
-
-    async def open(self):
-        at, ws, about = (self.url / "_poll").with_query(self.url.query), None, None
-        try:
-            ws = await self.upgrade(at)
-            about = await ws.receive_json(timeout=4)
-            # Until this is answered the session is of nobody: had it messages, they might get lost with it.
-            await ws.send_bytes(struct.pack("!QQ", 0, 1))
-            self.take(await ws.receive_bytes(timeout=4))
-        except LOST:
-            if ws:
-                await ws.close()
-            # Where it said what the session is called, that session goes on by requests; there is no second one.
-            about, ws = about or json.loads(await self.request("POST", at)), None
-        self.at, self.max_batch = self.url / "_poll" / about["session"], about["max_batch"]
-        return ws
-
-    # --- numbers ---
+        tries = 0
+        while not self.ended:
+            try:
+                if not self.at:
+                    path, mark, query = self.url.partition("?")
+                    about = json.loads(await self.request("POST", path.rstrip("/") + "/_poll" + mark + query))
+                    self.at, self.max_batch = f"{path.rstrip('/')}/_poll/{about['session']}", about["max_batch"]
+                try:
+                    await self.lane()
+                except LOST:
+                    await self.poll()
+                tries = 0
+            except LOST:                                 # longer each time, and not in step with all the others
+                tries += 1
+                await asyncio.sleep(random.uniform(0, min(10, 0.25 * 2 ** tries)))
+        self.inbox.put_nowait(None)
+        return self.ended
 
     def batch(self, skip=0):
-        """What waits, but for the first `skip`, and how many messages that is."""
         frames, size = [], 0
         for one in list(self.waiting)[skip:]:
             size += len(one) + 16
             if frames and size > self.max_batch:
                 break
             frames.append(one)
-        is_all = skip + len(frames) == len(self.waiting)
-        head = struct.pack("!QQ", self.received, self.acked + skip + 1)
-        return head + b"".join(frames + self.closing * is_all), len(frames)
+        return struct.pack("!QQ", self.received, self.acked + skip + 1) + b"".join(frames), len(frames)
 
     def take(self, batch):
         ack, first, messages, close = parse(batch)
         while self.acked < ack and self.waiting:
             self.waiting.popleft()
-            self.acked += 1
+            self.acked, self.sent = self.acked + 1, max(0, self.sent - 1)
             self.room.release()
         for number, message in enumerate(messages, first):
-            if number == self.received + 1:     # any other came before
+            if number == self.received + 1:              # any other came before
                 self.received = number
                 self.inbox.put_nowait(message)
         if close:
             self.received, self.ended = self.received + 1, close
         self.news.set()
 
-    # --- a WebSocket lane, section 7 ---
-
-    def upgrade(self, at):
-        return asyncio.wait_for(self.http.ws_connect(
-            at, protocols=["culvert.v1"], headers=self.headers, max_msg_size=0, heartbeat=20,
+    async def lane(self):
+        """Section 7: until it is lost, or the session has ended."""
+        ws = await asyncio.wait_for(self.http.ws_connect(
+            self.at + "/socket", protocols=["culvert.v1"], headers=self.headers, max_msg_size=0, heartbeat=20,
             timeout=aiohttp.ClientWSTimeout(ws_close=2)), 4)
 
-    async def lanes(self, ws):
-        """One after the other, for as long as the session lives."""
-        self.tries = 0
-        while self.ended is None:
-            try:
-                await self.lane(ws or await self.upgrade(self.at / "socket"))
-            except LOST:
-                # Whether it is the lane or the session that is lost, the requests find out.
-                self.no_lane.set()
-                self.news.set()
-                await pause(self.tries)
-                self.tries += 1
-            ws = None
-
-    async def lane(self, ws):
-        self.told = None
-        writer = asyncio.create_task(self.write(ws))
-        try:
-            while self.ended is None:
-                self.take(await ws.receive_bytes())
-                # It works in both directions; a parked GET is answered 204 about now.
-                self.tries = 0
-                self.no_lane.clear()
-            await ws.send_bytes(self.batch()[0])        # acknowledges the Close
-        finally:
-            writer.cancel()
-            await ws.close()
-
-    async def write(self, ws):
-        """Each message once on this lane; an acknowledgement when there is none, and one to begin with."""
-        sent = self.acked
-        while True:
-            sent = max(sent, self.acked)
-            batch, count = self.batch(sent - self.acked)
-            telling = (self.received, *self.closing)
-            if count or self.told != telling:
-                sent, self.told = sent + count, telling
-                try:
+        async def write(told=None):
+            while True:                                  # each message once; what came is told with it, or alone
+                batch, count = self.batch(self.sent)
+                if count or told != self.received:
+                    self.sent, told = self.sent + count, self.received
                     await ws.send_bytes(batch)
-                except LOST:
-                    return                              # the reader hears of it
-            else:
                 self.news.clear()
-                await self.news.wait()
+                if self.sent == len(self.waiting) and told == self.received:
+                    await self.news.wait()
 
-    # --- requests, sections 4 and 5 ---
-
-    async def receive(self):
-        while self.ended is None:
-            await self.no_lane.wait()
-            batch = await self.request("GET", self.at, ack=self.received)
-            if batch:
-                self.take(batch)
-
-    async def post(self):
-        while self.ended is None:
-            await self.no_lane.wait()
-            batch, count = self.batch()
-            if count or self.closing:
-                answer = await self.request("POST", self.at, batch)
-                if answer:
-                    self.take(answer)
-            else:
-                self.news.clear()
-                await self.news.wait()
-
-    async def request(self, method, at, body=None, **query):
-        """Repeated as it was until there is an answer: numbers make that safe."""
-        tries = 0
-        while self.ended is None:
+        async with ws:
+            self.sent = 0
+            await ws.send_bytes(struct.pack("!QQ", self.received, self.acked + 1))
+            self.take(await ws.receive_bytes(timeout=4))  # it works in both directions
+            writer = asyncio.create_task(write())
             try:
-                async with self.http.request(
-                        method, at.update_query(query), data=body, headers=self.headers,
-                        timeout=aiohttp.ClientTimeout(total=60)) as answer:
-                    text = await answer.read()
-                if answer.status in (200, 201, 204):
-                    return text
-                if answer.status == 410:
-                    problem = json.loads(text)
-                    self.ended = problem["code"], problem["reason"]
-                elif answer.status not in (408, 429, 502, 503, 504):
-                    raise SystemExit(f"{answer.status} {text.decode()}")
-            except LOST:
-                pass
-            tries += 1
-            await pause(tries)
+                while not self.ended:
+                    self.take(await ws.receive_bytes())
+                await ws.send_bytes(struct.pack("!QQ", self.received, self.acked + 1))
+            finally:
+                writer.cancel()
+
+    async def poll(self):
+        """Sections 4 and 5: one GET, and meanwhile a POST whenever there is something to say."""
+        get = asyncio.create_task(self.request("GET", f"{self.at}?ack={self.received}"))
+        try:
+            while not get.done():
+                if self.waiting:
+                    self.take(await self.request("POST", self.at, self.batch()[0]) or struct.pack("!QQ", 0, 1))
+                self.news.clear()
+                news = asyncio.create_task(self.news.wait())
+                await asyncio.wait({get, news}, return_when=asyncio.FIRST_COMPLETED)
+                news.cancel()
+            if batch := await get:
+                self.take(batch)
+        finally:
+            get.cancel()
+
+    async def request(self, method, at, body=None):
+        """What failed is repeated as it was: numbers make that safe."""
+        async with self.http.request(method, at, data=body, headers=self.headers,
+                                     timeout=aiohttp.ClientTimeout(total=60)) as answer:
+            data = await answer.read()
+        if answer.status == 410 and method == "POST":    # what was said before the end is still to be fetched
+            self.waiting.clear()
+        elif answer.status == 410:
+            self.ended = json.loads(data)["code"], json.loads(data)["reason"]
+        elif answer.status in (408, 429, 502, 503, 504):
+            raise aiohttp.ClientError(answer.status)
+        elif answer.status > 299:
+            raise SystemExit(f"{answer.status} {data.decode()}")
+        return data if answer.status in (200, 201) else None
 
 
 async def main(url, ca=None):
