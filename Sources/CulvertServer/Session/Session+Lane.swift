@@ -30,7 +30,7 @@ extension Session {
         let generation = self.machine.sockets.open()
         self.lane = AttachedLane(generation: generation, link: link)
         self.isConfirmed = false
-        self.lastTransport = .webSocket
+        self.transport = .webSocket
         return generation
     }
 
@@ -163,7 +163,7 @@ extension Session {
     /// The first envelope of a lane: from now on it is the session's.
     private func begin(_ generation: UInt64) {
         self.isConfirmed = true
-        self.lastTransport = .webSocket
+        self.transport = .webSocket
         // Asks no more: what it waits for comes on the lane.
         if self.machine.takeExpired(now: .distantFuture) != nil { self.answerParked(.empty) }
         guard let joining = self.joiningLane, joining.generation == generation else { return }

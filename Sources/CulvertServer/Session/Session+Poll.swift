@@ -32,7 +32,7 @@ extension Session {
     }
 
     private func receive(ack: UInt64, ticket: UInt64, respond: @escaping (PollAnswer) -> Void) {
-        if self.lane == nil { self.lastTransport = .longPoll }
+        if self.lane == nil { self.transport = .longPoll }
         let (superseded, outcome) = self.machine.poll(ack: ack, now: .now())
         if superseded != nil { self.answerParked(.empty) }
         switch outcome {

@@ -48,7 +48,7 @@ final class Session: LegDelegate {
     /// False until somebody is known to know of the session.
     var isConfirmed = true
     /// How the client came last.
-    var lastTransport: Transport
+    var transport: Transport
 
     // The parked poll's way back, and which request it is.
     var parkedRespond: ((PollAnswer) -> Void)? {
@@ -93,7 +93,6 @@ final class Session: LegDelegate {
     var subject: String? { self.credential?.token.subject }
     var basePath: String { self.facts.basePath }
     var isPolled: Bool { self.clientLeg == nil }
-    var transport: Transport { self.lastTransport }
 
     var counts: Counts {
         guard let scanner = self.clientLeg?.scanner else { return self.polledCounts }
@@ -114,7 +113,7 @@ final class Session: LegDelegate {
         self.upstreamLeg = upstreamLeg
         self.lease = lease
         self.place = place
-        self.lastTransport = clientLeg == nil ? .longPoll : .webSocket
+        self.transport = clientLeg == nil ? .longPoll : .webSocket
         let now = NIODeadline.now()
         self.machine = SessionStateMachine(settings: state.rules.settings, isResumable: clientLeg == nil, now: now)
         self.nextTick = now + state.rules.settings.ping

@@ -87,15 +87,3 @@ extension GateHandler {
         }
     }
 }
-
-extension LaneLink {
-    /// What became of the wish to join.
-    fileprivate func answer(_ answer: PollAnswer) {
-        let lane = self.lane
-        if lane.eventLoop.inEventLoop {
-            lane.value.answered(answer)
-        } else {
-            lane.eventLoop.execute { lane.value.answered(answer) }
-        }
-    }
-}

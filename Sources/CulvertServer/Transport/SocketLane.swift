@@ -23,12 +23,17 @@ enum LaneEvent: Sendable {
 struct LaneLink: Sendable {
     let lane: NIOLoopBound<SocketLane>
 
-    func send(_ order: LaneOrder) {
-        if self.lane.eventLoop.inEventLoop {
-            self.lane.value.obey(order)
+    func send(_ order: LaneOrder) { self.onLoop { $0.obey(order) } }
+
+    /// What became of the wish to join.
+    func answer(_ answer: PollAnswer) { self.onLoop { $0.answered(answer) } }
+
+    private func onLoop(_ body: @escaping @Sendable (SocketLane) -> Void) {
+        let lane = self.lane
+        if lane.eventLoop.inEventLoop {
+            body(lane.value)
         } else {
-            let lane = self.lane
-            lane.eventLoop.execute { lane.value.obey(order) }
+            lane.eventLoop.execute { body(lane.value) }
         }
     }
 }
@@ -178,10 +183,7 @@ final class SocketLane: ChannelDuplexHandler {
 
     private func noteHeld() {
         guard let context = self.context else { return }
-        let queue =
-            context.channel.isWritable
-            ? 0 : (try? context.channel.syncOptions?.getOption(.writeBufferWaterMark).high) ?? 0
-        let held = self.assembler.heldBytes + queue
+        let held = self.assembler.heldBytes + context.channel.queuedBytes
         guard held / Self.heldStep != self.held / Self.heldStep else { return }
         self.held = held
         self.tell(.holds(held))

@@ -91,12 +91,8 @@ final class WebSocketLeg: ChannelDuplexHandler {
 
     var isWritable: Bool { self.context?.channel.isWritable ?? false }
 
-    /// Bytes that wait to be written, by and large: while the queue is full its high watermark, otherwise less than
-    /// that and not counted.
-    var queuedBytes: Int {
-        guard let channel = self.context?.channel, channel.isActive, !channel.isWritable else { return 0 }
-        return (try? channel.syncOptions?.getOption(.writeBufferWaterMark).high) ?? 0
-    }
+    /// Bytes that wait to be written, by and large.
+    var queuedBytes: Int { self.context?.channel.queuedBytes ?? 0 }
 
     /// Bytes of messages that are not whole, or not wanted yet.
     var assembledBytes: Int { self.assembler?.heldBytes ?? 0 }
@@ -338,4 +334,13 @@ extension LegDelegate {
     func waitsForMessageEnd(from leg: WebSocketLeg) -> Bool { self.other(than: leg)?.waitsForMessageEnd ?? false }
 
     func reachedBoundary(from leg: WebSocketLeg) { self.other(than: leg)?.flushWaiting() }
+}
+
+extension Channel {
+    /// Bytes that wait to be written, by and large: while the queue is full its high watermark, otherwise less than
+    /// that and not counted.
+    var queuedBytes: Int {
+        guard self.isActive, !self.isWritable else { return 0 }
+        return (try? self.syncOptions?.getOption(.writeBufferWaterMark).high) ?? 0
+    }
 }
