@@ -1,8 +1,13 @@
 import pytest
 
+from kit.alone import Plugin
 from kit.backend import Backend
 from kit.browser import Browser, PageServer, page_routes
 from kit.edge import Edge
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Plugin(config), "culvert-alone")
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +28,7 @@ def fresh_backend():
 def edge(backend, tmp_path_factory):
     edge = Edge(tmp_path_factory.mktemp("edge"), backend.port)
     yield edge
-    edge.stop()
-    assert "Fatal error" not in edge.text
+    edge.end()
 
 
 @pytest.fixture
@@ -39,8 +43,7 @@ def make_edge(tmp_path):
 
     yield make
     for edge in edges:
-        edge.stop()
-        assert "Fatal error" not in edge.text
+        edge.end()
 
 
 @pytest.fixture(scope="module")
@@ -62,5 +65,4 @@ def page_edge(backend, pages, tmp_path_factory):
     """An edge that lets the pages of this module in."""
     edge = Edge(tmp_path_factory.mktemp("edge"), backend.port, extra_routes=page_routes(pages))
     yield edge
-    edge.stop()
-    assert "Fatal error" not in edge.text
+    edge.end()

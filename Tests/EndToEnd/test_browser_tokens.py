@@ -43,8 +43,7 @@ def jwt_edge(backend, pages, tmp_path_factory):
     keys = section(leeway="0s", keys=[{"id": "main", "algorithm": "HS256", "secret": KEY.private}])
     edge = Edge(tmp_path_factory.mktemp("jwt"), backend.port, extra_routes=page_routes(pages), authentication=keys)
     yield edge
-    edge.stop()
-    assert "Fatal error" not in edge.text
+    edge.end()
 
 
 @pytest.fixture

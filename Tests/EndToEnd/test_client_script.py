@@ -28,8 +28,7 @@ SCRIPT, TYPES = "text/javascript; charset=utf-8", "text/plain; charset=utf-8"
 def edge(backend, tmp_path_factory):
     edge = Edge(tmp_path_factory.mktemp("edge"), backend.port, sections=CLIENT)
     yield edge
-    edge.stop()
-    assert "Fatal error" not in edge.text
+    edge.end()
 
 
 def printed(edge, *options):

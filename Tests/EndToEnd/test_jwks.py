@@ -14,6 +14,7 @@ from kit.edge import TOKEN, Edge, make_certificate, wait_for
 from kit.jwks import KeyServer, jwks, key_server
 from kit.jwt import Key, bearer, live, section
 from kit.knock import TRANSPORTS, knock, problem
+from kit.pace import within
 from kit.poll import open_session
 from kit.process import culvert
 
@@ -73,8 +74,7 @@ def mixed(backend, tmp_path_factory):
         server.say(mixed_set())
         edge = Edge(folder, backend.port, authentication=with_sets(server.source()))
         yield edge
-        edge.stop()
-    assert "Fatal error" not in edge.text
+        edge.end()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -205,8 +205,7 @@ def failing(backend, tmp_path_factory):
     yield edge, stands
     for stand in stands.values():
         stand.close()
-    edge.stop()
-    assert "Fatal error" not in edge.text
+    edge.end()
 
 
 @pytest.mark.parametrize("name", FAILURES)
@@ -239,7 +238,7 @@ def test_an_issuer_that_is_slow_keeps_an_unknown_key_waiting_and_no_other(backen
             assert opens(edge, key, transport)
         assert not unknown.done()
         assert unknown.result().status == 401
-    assert 0.9 < time.monotonic() - start < 3
+    assert 0.9 < time.monotonic() - start < within(3)
 
 
 # --- there were no keys yet ------------------------------------------------------------------------------------------

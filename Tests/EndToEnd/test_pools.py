@@ -15,6 +15,7 @@ from kit.backend import Backend
 from kit.echo import EchoProcess
 from kit.edge import OTHER_TOKEN, TOKEN, free_port, wait_for
 from kit.knock import TRANSPORTS, knock, problem
+from kit.pace import within
 from kit.poll import client, open_session
 from kit.pools import counts, dial, echoes, opened, say, until, upstream, url
 from kit.script import ScriptedBackend, switching
@@ -76,10 +77,12 @@ def test_weights_say_how_many(backends, make_edge, balance):
     asyncio.run(run())
 
 
+# The keys that there are. The edge places a key by the servers' ports too, so which keys fall on which server differs
+# from run to run: that 200 keys leave out one of three servers happens once in 10^35 runs.
 HASHED = {
     "subject": ({"token": TOKEN}, {"token": OTHER_TOKEN}),
-    "header:X-Room": tuple({"headers": {"x-room": f"room-{n}"}} for n in range(12)),
-    "query:room": tuple({"path": f"/?a=1&room={n}"} for n in range(12)),
+    "header:X-Room": tuple({"headers": {"x-room": f"room-{n}"}} for n in range(200)),
+    "query:room": tuple({"path": f"/?a=1&room={n}"} for n in range(200)),
     "address": ({},),
 }
 
@@ -97,10 +100,15 @@ def test_a_key_has_one_server_and_keys_have_several(backends, make_edge, by):
         return [a - b for a, b in zip(after, before)].index(1)
 
     async def run():
-        placed = [await place(options) for options in HASHED[by]]
-        assert [await place(options) for options in HASHED[by]] == placed
-        if len(placed) > 2:
-            assert len(set(placed)) == 3
+        placed = []
+        for options in HASHED[by]:
+            placed.append(await place(options))
+            # As many keys as it takes to see every server, and a dozen at least.
+            if len(placed) >= 12 and len(set(placed)) == 3:
+                break
+        assert [await place(options) for options in HASHED[by][:len(placed)]] == placed
+        if len(HASHED[by]) > 2:
+            assert len(set(placed)) == 3, f"{len(placed)} keys are on servers {sorted(set(placed))} only"
 
     asyncio.run(run())
 
@@ -348,4 +356,4 @@ def test_the_time_to_answer_is_for_all_servers_that_are_tried(make_edge):
             limits="handshake: 20s")
         begin = time.monotonic()
         assert knock(edge, "websocket", token=TOKEN).status == 504
-        assert 1.4 <= time.monotonic() - begin < 2.9
+        assert 1.4 <= time.monotonic() - begin < within(2.9)

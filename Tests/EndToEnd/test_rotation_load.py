@@ -4,11 +4,13 @@ import asyncio
 import time
 
 import aiohttp
+import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from kit.admin import Admin, bearer
 from kit.edge import wait_for
+from kit.pace import within
 
 EACH = 200
 PACE = 1
@@ -76,6 +78,7 @@ class Polling(Talker):
         self.secret = secret
 
 
+@pytest.mark.alone
 def test_rotation_and_revocation_under_load(backend, make_edge):
     edge = make_edge(backend.port)
 
@@ -112,7 +115,7 @@ def test_rotation_and_revocation_under_load(backend, make_edge):
             # Ends are at whole seconds. A poller finds out with its next request.
             assert {t.end[1] for t in stale} == {"token rotated"}
             assert min(t.end[0] for t in stale) > deadline - 1.5
-            assert max(t.end[0] for t in stale) < deadline + 1 + PACE
+            assert max(t.end[0] for t in stale) < deadline + within(1 + PACE)
             marks = [t.echoes for t in renewed]
             await until(lambda: all(t.echoes > m for t, m in zip(renewed, marks)), "the renewed to talk on")
             assert [t.end for t in renewed + others if t.end] == []
@@ -121,8 +124,8 @@ def test_rotation_and_revocation_under_load(backend, make_edge):
             await asyncio.to_thread(admin.revoke, new)
             await until(lambda: all(t.end for t in renewed), "the revoked sessions to end")
             assert {t.end[1] for t in renewed} == {"token revoked"}
-            assert max(t.end[0] for t in renewed if isinstance(t, Native)) - start < 1
-            assert max(t.end[0] for t in renewed) - start < 1 + PACE
+            assert max(t.end[0] for t in renewed if isinstance(t, Native)) - start < within(1)
+            assert max(t.end[0] for t in renewed) - start < within(1 + PACE)
             assert await asyncio.to_thread(admin.sessions, token=old["id"]) == []
             marks = [t.echoes for t in others]
             await until(lambda: all(t.echoes > m for t, m in zip(others, marks)), "the others to talk on")

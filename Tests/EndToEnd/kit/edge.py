@@ -6,12 +6,13 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import ssl
 import subprocess
 import threading
 import time
 import urllib.request
+
+from kit.ports import free_port, free_ports  # noqa: F401 (tests take them from here)
 
 BIN = os.environ.get("CULVERT_BIN") or str(pathlib.Path(__file__).parents[3] / ".build/release/culvert")
 TOKEN = "e2e-token-of-alice"
@@ -19,19 +20,6 @@ OTHER_TOKEN = "e2e-token-of-bob"
 NARROW_TOKEN = "e2e-token-narrow"
 EXPIRED_TOKEN = "e2e-token-expired"
 ORIGIN = "https://app.example.com"
-
-
-def free_ports(count):
-    """Different ones: they are held until all are chosen."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-
-
-def free_port():
-    return free_ports(1)[0]
 
 
 def wait_for(condition, timeout=10.0, what="condition"):
@@ -137,6 +125,16 @@ log: {{ format: json }}
             return self.process.wait(timeout)
         finally:
             self.process.kill()
+
+    def end(self):
+        """Stops it at the end of a test, with a second signal if clients that the test has left behind hold it for more
+        than a second. How long a client may hold a process that stops is a promise of test_process.py."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(1)
+        self.stop()
+        assert "Fatal error" not in self.text, self.text
 
     def events(self, message):
         found = []
