@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 
+from kit.pace import within
 from kit.ports import free_port, free_ports  # noqa: F401 (tests take them from here)
 
 BIN = os.environ.get("CULVERT_BIN") or str(pathlib.Path(__file__).parents[3] / ".build/release/culvert")
@@ -24,8 +25,8 @@ ORIGIN = "https://app.example.com"
 
 def wait_for(condition, timeout=10.0, what="condition"):
     """Polls a condition of another process; the deadline is the failure, not the pace."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
+    begin = time.monotonic()
+    while time.monotonic() - begin < within(timeout):
         value = condition()
         if value:
             return value
