@@ -41,6 +41,17 @@ def is_alone(item):
     return item is not None and item.get_closest_marker("alone") is not None
 
 
+def printable(value):
+    """A report without the surrogates that stand for what a test has sent and is no UTF-8: workers report in UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {printable(key): printable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(printable(each) for each in value)
+    return value
+
+
 class Plugin:
     """Of the process that gives the tests to workers, of a worker, or of a run without workers."""
 
@@ -72,3 +83,7 @@ class Plugin:
         finally:
             if self.turns:
                 self.turns.leave(is_alone(nextitem))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_to_serializable(self):
+        return printable((yield))
