@@ -8,13 +8,17 @@ struct DigestCache: Sendable {
     /// Bytes of one secret; what is longer is digested each time.
     private static let secretLimit = 4096
 
-    private var digests = RecentCache<Key, TokenDigest>(size: 4096)
+    /// Bytes of an entry besides the secret.
+    private static let overhead = 200
+
+    private var digests = RecentCache<Key, TokenDigest>(size: 4096, bytes: 4 << 20)
 
     mutating func digest(of secret: Substring) -> TokenDigest? { self.digests[Key(secret)] }
 
     mutating func remember(_ digest: TokenDigest, of secret: Substring) {
         guard secret.utf8.count <= Self.secretLimit else { return }
-        self.digests[Key(Substring(String(secret)))] = digest
+        let cost = secret.utf8.count + Self.overhead
+        self.digests.insert(digest, for: Key(Substring(String(secret))), cost: cost)
     }
 
     /// Compared by hash first, which has a key of this process's, so that timing tells nothing of a secret that a guess

@@ -62,6 +62,10 @@ package struct TokenKeyring: Sendable {
     package private(set) var jwtKeys: [String: Int64]?
 
     private let jwtCacheSize: Int
+    /// Bytes that the verified JWTs may cost.
+    private static let jwtCacheBytes = 32 << 20
+    /// Bytes of a verified JWT besides what its claims cost.
+    private static let jwtOverhead = 500
     /// Seconds that a session outlives its token's expiry.
     package var expiryGrace: Int64
 
@@ -71,7 +75,7 @@ package struct TokenKeyring: Sendable {
     package init(_ entries: [TokenEntry] = [], jwtCacheSize: Int = 10_000, expiryGrace: Int64 = 0) {
         self.expiryGrace = expiryGrace
         self.jwtCacheSize = jwtCacheSize
-        self.verified = RecentCache(size: jwtCacheSize)
+        self.verified = RecentCache(size: jwtCacheSize, bytes: Self.jwtCacheBytes)
         self.byDigest.reserveCapacity(entries.count)
         self.byID.reserveCapacity(entries.count)
         for entry in entries { self.put(entry) }
@@ -140,12 +144,14 @@ package struct TokenKeyring: Sendable {
 
     /// Remembers that the signature of `secret` is good.
     package mutating func remember(_ credential: Credential, for secret: String) {
-        self.verified[TokenDigest(of: secret)] = credential
+        // A claim's list of short strings costs four times its text.
+        let cost = 4 * secret.utf8.count + Self.jwtOverhead
+        self.verified.insert(credential, for: TokenDigest(of: secret), cost: cost)
     }
 
     /// Every JWT is verified anew: what is asked of them has changed.
     package mutating func forgetVerified() {
-        self.verified = RecentCache(size: self.jwtCacheSize)
+        self.verified = RecentCache(size: self.jwtCacheSize, bytes: Self.jwtCacheBytes)
     }
 
     /// Why `credential` does not stand at `now`; nil if it does. What it was verified with counts as little as when:
