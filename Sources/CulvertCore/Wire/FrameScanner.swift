@@ -1,7 +1,8 @@
 /// Checks a peer's stream of frames without taking it apart: what passes may be forwarded byte for byte.
 ///
-/// Only control frames are handed out, since a proxy has an interest in them; data frames need their header looked at
-/// and nothing else, unless text is validated.
+/// Data frames need their header looked at and nothing else, unless text is validated. Pings and pongs pass like data
+/// and are counted, so that a run of them costs what as many small messages cost. A Close, and a pong that answers a
+/// ping of Culvert's, are handed out.
 package struct FrameScanner: Sendable {
     package struct Scan: Equatable, Sendable {
         /// Leading bytes that passed and may be forwarded.
@@ -15,8 +16,8 @@ package struct FrameScanner: Sendable {
         /// What follows `accepted` begins a header or control frame that is not whole. Keep it, at most
         /// ``FrameHeader/longestCarry`` bytes, and offer it again in front of what comes next.
         case incomplete
-        /// A whole and valid control frame begins at `accepted`, not counted there. The caller takes its
-        /// `frameLength` bytes and scans on behind it.
+        /// A whole and valid control frame that does not pass begins at `accepted`, not counted there. The caller
+        /// takes its `frameLength` bytes and scans on behind it.
         case control(FrameHeader)
         /// Only when asked to stop there: a frame border.
         case boundary
@@ -24,7 +25,15 @@ package struct FrameScanner: Sendable {
         case violation(CloseCode, String)
     }
 
+    /// Which control frames ``scan(_:stopAtBoundary:betweenMessages:)`` stops at.
+    package enum ControlStops: Sendable {
+        /// At a Close, and at a pong with the payload of ``KeepalivePing``.
+        case closeAndOwnPongs
+        case all
+    }
+
     private let masked: Bool
+    private let controlStops: ControlStops
     private let messageLimit: Int
     private let allowedRSV: UInt8
     private let fragmentLimit: Int
@@ -48,15 +57,20 @@ package struct FrameScanner: Sendable {
     package private(set) var messages: UInt64 = 0
     /// Payload bytes of data frames accepted.
     package private(set) var payloadBytes: UInt64 = 0
+    /// Pings and pongs, those that are handed out included.
+    package private(set) var controls = ControlCount()
 
     /// - Parameters:
     ///   - messageLimit: bytes of payload, over all fragments of a message.
     ///   - allowedRSV: bits that a negotiated extension uses, as in ``FrameHeader/rsv``.
     ///   - validateText: check the UTF-8 of text that is not compressed.
     ///   - fragmentLimit: most frames of one message; nil for no limit.
+    ///   - controlStops: which control frames are handed out; the others pass.
     package init(
-        sender: Endpoint, messageLimit: Int, allowedRSV: UInt8, validateText: Bool, fragmentLimit: Int? = nil
+        sender: Endpoint, messageLimit: Int, allowedRSV: UInt8, validateText: Bool, fragmentLimit: Int? = nil,
+        controlStops: ControlStops = .all
     ) {
+        self.controlStops = controlStops
         self.fragmentLimit = fragmentLimit ?? .max
         self.masked = sender == .client
         self.messageLimit = messageLimit
@@ -93,7 +107,11 @@ package struct FrameScanner: Sendable {
             case .violation(let code, let why): return Scan(accepted: index, stop: .violation(code, why))
             case .header(let header):
                 if header.opcode.isControl {
-                    return Scan(accepted: index, stop: .control(header))
+                    guard self.passes(header, UnsafeRawBufferPointer(rebasing: bytes[index...])) else {
+                        return Scan(accepted: index, stop: .control(header))
+                    }
+                    index += header.frameLength
+                    continue
                 }
                 if let violation = self.beginFrame(header) { return Scan(accepted: index, stop: violation) }
                 index += header.headerLength
@@ -102,6 +120,46 @@ package struct FrameScanner: Sendable {
                 }
             }
         }
+    }
+
+    // MARK: - control frames
+
+    /// Counts a whole control frame at the start of `bytes`.
+    ///
+    /// - Returns: whether it passes like data.
+    private mutating func passes(_ header: FrameHeader, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard self.count(header, bytes) else { return false }
+        return self.controlStops == .closeAndOwnPongs
+    }
+
+    /// - Returns: whether it is a ping, or a pong of an application's.
+    private mutating func count(_ header: FrameHeader, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        switch header.opcode {
+        case .ping:
+            self.controls.pings &+= 1
+        case .pong where Self.isOwnPong(header, bytes):
+            self.controls.ownPongs &+= 1
+            self.controls.bytes &+= UInt64(truncatingIfNeeded: header.payloadLength)
+            return false
+        case .pong:
+            self.controls.pongs &+= 1
+        default:
+            return false
+        }
+        self.controls.bytes &+= UInt64(truncatingIfNeeded: header.payloadLength)
+        return true
+    }
+
+    /// Whether the pong at the start of `bytes`, which hold it whole, answers a ping of Culvert's.
+    private static func isOwnPong(_ header: FrameHeader, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        let payload = KeepalivePing.payload
+        guard header.payloadLength == payload.count else { return false }
+        let mask = header.mask ?? 0
+        for (index, byte) in payload.enumerated() {
+            let key = UInt8(truncatingIfNeeded: mask >> UInt32((index & 3) * 8))
+            if bytes[header.headerLength + index] ^ key != byte { return false }
+        }
+        return true
     }
 
     // MARK: - frames
@@ -174,7 +232,11 @@ package struct FrameScanner: Sendable {
     /// the frame. A control frame is checked whole.
     package mutating func readFrame(_ bytes: UnsafeRawBufferPointer) -> Read {
         let read = self.readHeader(bytes)
-        guard case .header(let header) = read, !header.opcode.isControl else { return read }
+        guard case .header(let header) = read else { return read }
+        if header.opcode.isControl {
+            _ = self.count(header, bytes)
+            return read
+        }
         if case .violation(let code, let why) = self.beginFrame(header) { return .violation(code, why) }
         self.remaining = 0
         self.payloadBytes &+= UInt64(truncatingIfNeeded: header.payloadLength)

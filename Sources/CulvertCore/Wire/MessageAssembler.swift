@@ -3,13 +3,13 @@ package import NIOCore
 /// Whole, unmasked messages out of a peer's stream, for sessions that number and keep them.
 ///
 /// No extension is negotiated on such a leg and text is always validated. Holds at most one message, one carried
-/// control frame and what was appended last.
+/// control frame, the latest ping and what was appended last.
 package struct MessageAssembler: Sendable {
     package enum Event: Equatable, Sendable {
         case needMore
         /// Text or binary, with its unmasked payload.
         case message(Opcode, ByteBuffer)
-        /// Close, ping or pong, with its unmasked payload.
+        /// Close, ping or pong, with its unmasked payload. Only a Close where the assembler keeps pings.
         case control(Opcode, ByteBuffer)
         case violation(CloseCode, String)
     }
@@ -27,9 +27,19 @@ package struct MessageAssembler: Sendable {
 
     /// Whether a message may come in fragments.
     private let allowsFragments: Bool
+    private let keepsPings: Bool
+    /// Of the latest ping, still masked with ``latestPingMask``.
+    private var latestPing: ByteBuffer?
+    private var latestPingMask: UInt32 = 0
 
-    package init(sender: Endpoint, messageLimit: Int, allowsFragments: Bool = true, fragmentLimit: Int? = nil) {
+    /// - Parameter keepsPings: pings and pongs are counted and passed over instead of given out, and the latest ping is
+    ///   kept for ``takePing()``.
+    package init(
+        sender: Endpoint, messageLimit: Int, allowsFragments: Bool = true, fragmentLimit: Int? = nil,
+        keepsPings: Bool = false
+    ) {
         self.allowsFragments = allowsFragments
+        self.keepsPings = keepsPings
         self.scanner = FrameScanner(
             sender: sender, messageLimit: messageLimit, allowedRSV: 0, validateText: false,
             fragmentLimit: fragmentLimit)
@@ -37,6 +47,25 @@ package struct MessageAssembler: Sendable {
 
     /// Bytes of what has not been given out yet.
     package var heldBytes: Int { self.input.readableBytes + self.message.readableBytes }
+
+    /// Bytes of the buffers in which they are.
+    package var heldCapacity: Int { self.input.storageCapacity + self.message.storageCapacity }
+
+    /// Pings and pongs that were taken apart.
+    package var controls: ControlCount { self.scanner.controls }
+
+    /// The unmasked payload of the latest ping since the last call.
+    package mutating func takePing() -> ByteBuffer? {
+        guard let ping = self.latestPing else { return nil }
+        self.latestPing = nil
+        // A copy: a ping that waits for its answer must not keep the buffer it was read in.
+        var payload = ByteBuffer(bytes: ping.readableBytesView)
+        if self.latestPingMask != 0 {
+            FrameWriter.toggle(
+                &payload, from: payload.readerIndex, count: payload.readableBytes, mask: self.latestPingMask)
+        }
+        return payload
+    }
 
     /// Nothing is left of a frame or message that has begun.
     package var isIdle: Bool { self.input.readableBytes == 0 && self.remaining == 0 && self.scanner.isBetweenMessages }
@@ -56,19 +85,29 @@ package struct MessageAssembler: Sendable {
         while true {
             if self.remaining > 0 {
                 self.takePayload()
-                if self.remaining > 0 { return .needMore }
+                if self.remaining > 0 { return self.starve() }
                 if let event = self.endFrame() { return event }
             }
-            guard self.input.readableBytes > 0 else { return .needMore }
+            guard self.input.readableBytes > 0 else { return self.starve() }
             let read = self.input.withUnsafeReadableBytes { self.scanner.readFrame($0) }
             switch read {
-            case .incomplete: return .needMore
+            case .incomplete: return self.starve()
             case .violation(let code, let why): return self.fail(code, why)
             case .header(let header):
                 if !header.fin, !self.allowsFragments { return self.fail(.protocolError, "fragmented message") }
                 self.input.moveReaderIndex(forwardBy: header.headerLength)
+                if header.opcode == .pong, self.keepsPings {
+                    self.input.moveReaderIndex(forwardBy: header.payloadLength)
+                    continue
+                }
                 if header.opcode.isControl {
                     var payload = self.input.readSlice(length: header.payloadLength) ?? ByteBuffer()
+                    if header.opcode == .ping, self.keepsPings {
+                        // Unmasked when it is taken: most of a run are not.
+                        self.latestPing = payload
+                        self.latestPingMask = header.mask ?? 0
+                        continue
+                    }
                     if let mask = header.mask {
                         FrameWriter.toggle(
                             &payload, from: payload.readerIndex, count: payload.readableBytes, mask: mask)
@@ -82,6 +121,17 @@ package struct MessageAssembler: Sendable {
                 if self.remaining == 0, let event = self.endFrame() { return event }
             }
         }
+    }
+
+    /// There is no more to take apart. What is left of the input no longer keeps the buffer that it was read in: one byte
+    /// of a header would hold 64 KiB.
+    private mutating func starve() -> Event {
+        if self.input.readableBytes == 0 {
+            self.input = ByteBuffer()
+        } else if self.input.storageCapacity > 1024, self.input.storageCapacity / 4 > self.input.readableBytes {
+            self.input = ByteBuffer(bytes: self.input.readableBytesView)
+        }
+        return .needMore
     }
 
     private mutating func takePayload() {

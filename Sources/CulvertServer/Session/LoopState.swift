@@ -8,12 +8,17 @@ struct Tombstone {
     var basePath: String
     var frame: CloseFrame
     var until: NIODeadline
+
+    /// Bytes, by and large.
+    var cost: Int { 300 + (self.subject?.utf8.count ?? 0) + self.basePath.utf8.count + self.frame.reason.utf8.count }
 }
 
 /// The sessions of one event loop; touched on that loop alone, hence without locks.
 final class LoopState {
     /// Late requests past this many forgotten sessions get 404 early.
     private static let tombstoneLimit = 10_000
+    /// Likewise past so many bytes of them: a path may be as long as a header section.
+    private static let tombstoneBytes = 8 << 20
 
     let loop: any EventLoop
     let index: UInt8
@@ -21,6 +26,7 @@ final class LoopState {
     private var byID: [SessionID: Session] = [:]
     private var tombstones: [SessionID: Tombstone] = [:]
     private var burials: Deque<SessionID> = []
+    private var buriedBytes = 0
     /// Connections that speak HTTP now; they are told when the server stops.
     var connections: [ObjectIdentifier: GateHandler] = [:]
     /// Connections that are lanes of sessions, here or of another loop.
@@ -52,24 +58,32 @@ final class LoopState {
         self.closeLatecomer(session)
     }
 
-    /// Both legs are done. A polled session stays reachable until ``bury(_:frame:until:)``.
+    /// Both close handshakes are over. A polled session stays reachable until ``bury(_:frame:until:)``.
     func ended(_ session: Session) {
         guard !session.isPolled else { return }
         self.byID[session.id] = nil
+    }
+
+    /// The session has ended, and its connections are gone. A polled one is kept until it is buried.
+    func gone(_ session: Session) {
+        guard self.byID[session.id] !== session else { return self.tellWaiters() }
         self.forget(session)
     }
 
     func bury(_ session: Session, frame: CloseFrame, until: NIODeadline) {
         guard self.byID.removeValue(forKey: session.id) != nil else { return }
-        self.forget(session)
-        self.tombstones[session.id] = Tombstone(
+        if session.isGone { self.forget(session) }
+        let tombstone = Tombstone(
             subject: session.subject, basePath: session.basePath, frame: frame, until: until)
+        self.tombstones[session.id] = tombstone
         self.burials.append(session.id)
+        self.buriedBytes += tombstone.cost
         while let oldest = self.burials.first,
-            self.burials.count > Self.tombstoneLimit || (self.tombstones[oldest]?.until ?? .distantPast) <= .now()
+            self.burials.count > Self.tombstoneLimit || self.buriedBytes > Self.tombstoneBytes
+                || (self.tombstones[oldest]?.until ?? .distantPast) <= .now()
         {
             self.burials.removeFirst()
-            self.tombstones[oldest] = nil
+            self.buriedBytes -= self.tombstones.removeValue(forKey: oldest)?.cost ?? 0
         }
     }
 
@@ -142,7 +156,7 @@ final class LoopState {
         for lane in Array(self.lanes.values) { lane.goAway() }
         return self.when { state in
             state.connections.isEmpty && state.lanes.isEmpty && state.starting == 0
-                && state.sessions.values.allSatisfy(\.isEnded)
+                && state.sessions.values.allSatisfy(\.isGone)
         }
     }
 

@@ -92,11 +92,12 @@ extension Session {
     /// Messages a second that the token may send; nil for no limit.
     var messageRate: Int? { self.credential?.token.limits.messagesPerSecond }
 
-    /// Counts what a native client has sent, and stops reading while its token is over its rate. Nothing is dropped:
+    /// Counts what a native client has sent, pings and pongs included, and stops reading while its token is over its rate. Nothing is dropped:
     /// the client's own sending blocks.
     func throttle(_ leg: WebSocketLeg, rate: Int) {
         guard let use = self.credential?.entry.use else { return }
-        let seen = leg.scanner.messages
+        let controls = leg.controls
+        let seen = leg.scanner.messages &+ controls.pings &+ controls.pongs
         let now = NIODeadline.now()
         use.take(Int(clamping: seen &- self.messagesCounted), rate: rate, now: now)
         self.messagesCounted = seen

@@ -47,8 +47,12 @@ extension Session {
 
     func lane(_ generation: UInt64, _ event: LaneEvent) {
         switch event {
-        case .batches(let batches):
-            self.take(batches, from: generation)
+        case .batches(let batches, let controls):
+            if !batches.isEmpty { self.take(batches, from: generation) }
+            if self.lane?.generation == generation {
+                self.lane?.waitsToRead = true
+                self.noteControls(ofLane: controls)
+            }
             self.settleLane()
         case .writable(let isWritable):
             if self.joiningLane?.generation == generation { self.joiningLane?.isWritable = isWritable }
@@ -150,7 +154,7 @@ extension Session {
     }
 
     /// Nothing is dropped that came too fast: the lane is not read, and the client's own sending blocks.
-    private func pauseLane() {
+    func pauseLane() {
         let now = NIODeadline.now()
         if self.messageRate != nil, let wait = self.credential?.entry.use.wait(now: now), wait > .zero,
             self.rateDeadline == nil

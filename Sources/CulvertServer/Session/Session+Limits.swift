@@ -10,6 +10,12 @@ struct SessionLimitState {
     var clientPause: NIODeadline?
     /// Likewise the upstream.
     var upstreamPause: NIODeadline?
+    /// The client is not read until then, since its pings and pongs came too fast.
+    var clientControlPause: NIODeadline?
+    /// Likewise the upstream.
+    var upstreamControlPause: NIODeadline?
+    /// Pings and pongs of a polled session's client, on all its lanes.
+    var laneControls = ControlCount()
     var idle: IdleWatch
     var nextLook: NIODeadline?
     /// Since when the client takes nothing more, its leg's queue or its window being full.
@@ -46,15 +52,19 @@ extension Session {
         guard self.isOpen else { return }
         let now = NIODeadline.now()
         let counts = self.counts
+        // Pings and pongs are messages here: they cost as much.
+        let controls = leg.controls
+        let frames = controls.pings &+ controls.pongs
         if leg.sender == .client {
             guard let limit = self.configured.fromClient else { return }
             let verdict = self.limits.fromClient.charge(
-                messages: counts.messagesIn, bytes: counts.bytesIn, limit: limit, now: now)
+                messages: counts.messagesIn &+ frames, bytes: counts.bytesIn &+ controls.bytes, limit: limit, now: now)
             self.obey(verdict, limit, leg, now: now)
         } else {
             guard let limit = self.configured.toClient else { return }
             let verdict = self.limits.toClient.charge(
-                messages: counts.messagesOut, bytes: counts.bytesOut, limit: limit, now: now)
+                messages: counts.messagesOut &+ frames, bytes: counts.bytesOut &+ controls.bytes, limit: limit,
+                now: now)
             self.obey(verdict, limit, leg, now: now)
         }
     }
@@ -82,13 +92,15 @@ extension Session {
         return self.limits.fromClient.look(limit: limit, now: .now()).wait
     }
 
-    /// Charges what a client has sent in batches.
+    /// Charges what a client has sent in batches, and the pings and pongs of its lanes.
     ///
     /// - Returns: how long it should be left unread.
     func chargePosted() -> TimeAmount? {
         guard self.isOpen, let limit = self.configured.fromClient else { return nil }
+        let controls = self.limits.laneControls
         let verdict = self.limits.fromClient.charge(
-            messages: self.polledCounts.messagesIn, bytes: self.polledCounts.bytesIn, limit: limit, now: .now())
+            messages: self.polledCounts.messagesIn &+ controls.pings &+ controls.pongs,
+            bytes: self.polledCounts.bytesIn &+ controls.bytes, limit: limit, now: .now())
         guard verdict != .within else { return nil }
         guard limit.excess == .close else { return verdict.wait }
         self.dismiss(CloseFrame(code: .policyViolation, reason: verdict.reason), upstreamReason: verdict.reason)
@@ -96,6 +108,7 @@ extension Session {
     }
 
     private func endPauses(now: NIODeadline) {
+        self.endControlPauses(now: now)
         if let pause = self.limits.clientPause, pause <= now {
             self.limits.clientPause = nil
             self.clientLeg?.resume(.sessionRate)
@@ -115,6 +128,7 @@ extension Session {
     func liftPauses() {
         self.limits.clientPause = nil
         self.limits.upstreamPause = nil
+        self.liftControlPauses()
         self.readLane()
         self.clientLeg?.resume(.sessionRate)
         self.upstreamLeg.resume(.sessionRate)
@@ -203,6 +217,8 @@ extension Session {
         var earliest = NIODeadline.distantFuture
         if let pause = self.limits.clientPause { earliest = min(earliest, pause) }
         if let pause = self.limits.upstreamPause { earliest = min(earliest, pause) }
+        if let pause = self.limits.clientControlPause { earliest = min(earliest, pause) }
+        if let pause = self.limits.upstreamControlPause { earliest = min(earliest, pause) }
         if let look = self.limits.nextLook { earliest = min(earliest, look) }
         if let lifetime = self.configured.lifetime { earliest = min(earliest, self.openedAt + lifetime) }
         if let stall = self.state.rules.config.session.stall {

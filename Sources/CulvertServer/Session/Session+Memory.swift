@@ -19,15 +19,14 @@ extension Session {
     }
 
     private var heldNow: Int {
-        if self.isRelieved || self.isBuried { return 0 }
-        if self.isPolled {
-            let window = self.machine.unacknowledgedBytes
-            return self.isEnded
-                ? window
-                : window + self.laneHeld + (self.lane?.pendingBytes ?? 0) + self.upstreamLeg.assembledBytes
-                    + self.upstreamLeg.queuedBytes
-        }
-        return self.isEnded ? 0 : self.upstreamLeg.queuedBytes + (self.clientLeg?.queuedBytes ?? 0)
+        if self.isRelieved { return 0 }
+        // The connections count until they are gone, whatever has become of the session.
+        let queued = self.upstreamLeg.queuedBytes + (self.clientLeg?.queuedBytes ?? 0)
+        guard self.isPolled, !self.isBuried else { return queued }
+        let window = self.machine.unacknowledgedBytes + queued
+        return self.isEnded
+            ? window
+            : window + self.laneHeld + (self.lane?.pendingBytes ?? 0) + self.upstreamLeg.assembledBytes
     }
 
     /// Ends the session for what it holds. That counts as free at once, and is: a polled client's messages are dropped,
@@ -38,6 +37,7 @@ extension Session {
         let freed = self.held
         guard !self.isRelieved, freed > 0 else { return 0 }
         self.isRelieved = true
+        let wasEnded = self.isEnded
         let frame = CloseFrame(code: .tryAgainLater, reason: "server out of memory")
         if self.isPolled {
             self.hasClientClosed = true
@@ -46,6 +46,11 @@ extension Session {
             self.releaseLanes(frame)
         }
         self.dismiss(frame, upstreamReason: frame.reason)
+        if wasEnded {
+            // What is left waits for a peer that takes nothing.
+            self.clientLeg?.abort()
+            self.upstreamLeg.abort()
+        }
         if self.isPolled { self.resumeUpstream() }
         self.abandonStuckLegs()
         if !self.isEnded {

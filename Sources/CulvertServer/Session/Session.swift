@@ -18,6 +18,9 @@ struct SessionFacts {
 /// Bound to the event loop of both legs. A native WebSocket is a session whose client lane is a leg; a polled one has
 /// requests for lanes and windows in the machine.
 final class Session: LegDelegate {
+    /// For a Close handshake that was over at the last moment.
+    private static let leastTimeToClose = TimeAmount.milliseconds(500)
+
     var facts: SessionFacts
     let edge: EdgeContext
     let state: LoopState
@@ -36,7 +39,10 @@ final class Session: LegDelegate {
     var messagesCounted: UInt64 = 0
     let openedAt = NIODeadline.now()
     let openedAtUnix = Clock.unixSeconds()
+    /// Both close handshakes are over. Connections may still be there, until what is written is out.
     private(set) var isEnded = false
+    /// It has ended, and the descriptors of its connections are closed: nothing of it counts any more.
+    private(set) var isGone = false
 
     /// The WebSockets that are its lanes: the one in use, and one that has joined.
     var lane: AttachedLane?
@@ -158,6 +164,11 @@ final class Session: LegDelegate {
     /// Without a word.
     func cut() {
         self.closingDeadline = nil
+        if self.isEnded {
+            self.clientLeg?.abort()
+            self.upstreamLeg.abort()
+            return
+        }
         // A Close that waits for the end of a message can still be said at the end of a frame.
         for leg in [self.clientLeg, self.upstreamLeg] {
             if let leg, leg.scanner.isAtFrameBoundary { self.giveUpMessage(of: leg) }
@@ -177,38 +188,26 @@ final class Session: LegDelegate {
     func leg(_ leg: WebSocketLeg, forward bytes: ByteBuffer) {
         guard let other = self.other(than: leg) else { return }
         // A Close that waits for the end of the frame has been counted as sent, but the frame is still to be ended.
-        if self.machine.closing.maySend(to: other.sender) || other.wantsBoundary { other.write(bytes) }
+        if self.machine.closing.maySend(to: other.sender) || other.wantsBoundary {
+            other.write(bytes)
+        } else {
+            leg.noteDropped(bytes.readableBytes)
+        }
         if leg.sender == .client, let rate = self.messageRate { self.throttle(leg, rate: rate) }
     }
 
     func leg(_ leg: WebSocketLeg, message: PollMessage) {
         self.polledCounts.messagesOut += 1
         self.polledCounts.bytesOut += UInt64(message.payload.readableBytes)
-        guard self.machine.finalFrame == nil else { return }
+        guard self.machine.finalFrame == nil else {
+            leg.noteDropped(message.payload.readableBytes + SendWindow.overhead)
+            return
+        }
         self.machine.enqueue(message)
         if self.machine.isSendWindowFull {
             leg.pause(.windowFull)
             self.noteWindow()
         }
-    }
-
-    func leg(_ leg: WebSocketLeg, control opcode: Opcode, frame: ByteBuffer) {
-        if self.isPolled {
-            // Here `frame` is the payload alone, and we are the upstream's only peer: pings are ours to answer.
-            guard opcode == .ping, self.machine.closing.maySend(to: .server) else { return }
-            var pong = ByteBuffer()
-            FrameWriter.write(.pong, payload: frame, mask: .random(in: .min ... .max), into: &pong)
-            leg.write(pong)
-            leg.flush()
-            return
-        }
-        switch (leg.sender, opcode) {
-        case (.client, .ping): self.machine.upstreamKeepalive.applicationPing()
-        case (.client, _): self.machine.clientKeepalive.applicationPong()
-        case (.server, .ping): self.machine.clientKeepalive.applicationPing()
-        case (.server, _): self.machine.upstreamKeepalive.applicationPong()
-        }
-        self.leg(leg, forward: frame)
     }
 
     func leg(_ leg: WebSocketLeg, close frame: CloseFrame) {
@@ -252,6 +251,7 @@ final class Session: LegDelegate {
             self.deliverReady()
             self.accountMemory()
         }
+        if leg.control.isNew(leg.controls) { self.noteControls(of: leg) }
         if self.state.rules.hasSessionRates { self.charge(leg) }
         if let pending = self.pendingShutdown, !self.isAmidMessage { self.shutdown(pending.frame) }
     }
@@ -262,6 +262,7 @@ final class Session: LegDelegate {
         // Nobody is to be spared any more: read on, for the other side's Close.
         self.other(than: leg)?.resume(.peerNotWritable)
         self.accountMemory()
+        self.releaseIfGone()
     }
 
     func leg(_ leg: WebSocketLeg, isWritable: Bool) {
@@ -272,6 +273,8 @@ final class Session: LegDelegate {
         }
         if isWritable { other.resume(.peerNotWritable) } else { other.pause(.peerNotWritable) }
     }
+
+    func legQueueChanged(_ leg: WebSocketLeg) { self.accountMemory() }
 
     func legWantsMessages(_ leg: WebSocketLeg) -> Bool {
         !self.machine.isSendWindowFull && self.limits.upstreamPause == nil
@@ -312,7 +315,7 @@ final class Session: LegDelegate {
         FrameWriter.close(frame, mask: leg.sender == .server ? .random(in: .min ... .max) : nil, into: &bytes)
         // A message whose sender is closing will not be ended.
         let isWorthIt = source.map { self.machine.closing.mayReceive(from: $0.sender) } ?? false
-        leg.inject(bytes, behind: source, betweenMessages: self.waitsForMessageEnd && isWorthIt)
+        leg.say(bytes, behind: source, betweenMessages: self.waitsForMessageEnd && isWorthIt)
     }
 
     private func cut(_ leg: WebSocketLeg) {
@@ -323,21 +326,38 @@ final class Session: LegDelegate {
         if leg === self.violator || leg.wantsBoundary {
             leg.closeLingering(grace: .seconds(1))
         } else {
-            leg.close()
+            leg.close(within: self.timeToClose)
         }
+    }
+
+    /// For what is written to a peer to get out behind its close handshake.
+    private var timeToClose: TimeAmount {
+        guard let deadline = self.closingDeadline else { return self.state.rules.closeTimeout }
+        return max(deadline - .now(), Self.leastTimeToClose)
     }
 
     private func end() {
         guard !self.isEnded else { return }
         self.isEnded = true
         if !self.isPolled { self.stopTimer() }
-        self.place.release()
-        self.lease.release()
         self.accountMemory()
         self.edge.log.ended(self, ending: self.machine.closing.ending, duration: .now() - self.openedAt)
         self.state.ended(self)
         self.buryIfDone()
         self.state.sessionEnded()
+        self.releaseIfGone()
+    }
+
+    /// Gives the session's places back when its connections are gone, not before: a client that reads nothing would
+    /// have many connections for one place.
+    private func releaseIfGone() {
+        guard self.isEnded, !self.isGone else { return }
+        if self.upstreamLeg.isLost { self.lease.release() }
+        guard self.upstreamLeg.isLost, self.clientLeg?.isLost ?? true else { return }
+        self.isGone = true
+        self.place.release()
+        self.accountMemory()
+        self.state.gone(self)
     }
 
     // MARK: - time

@@ -27,6 +27,19 @@ struct SessionLog: Sendable {
         self.logger.info("session ended", metadata: metadata)
     }
 
+    /// Once for each side of a session. The side is read more slowly from then on.
+    func tooManyControls(_ session: Session, from side: Endpoint) {
+        self.tooManyControls(id: session.id, of: side == .client ? "client" : "upstream", more: self.facts(session))
+    }
+
+    func tooManyControls(id: SessionID, of side: String, more: Logger.Metadata = [:]) {
+        var metadata = more
+        metadata["id"] = "\(id.description.prefix(12))"
+        metadata["side"] = "\(side)"
+        metadata["rate"] = .stringConvertible(PeerControl.rate)
+        self.logger.warning("too many pings and pongs", metadata: metadata)
+    }
+
     private func facts(_ session: Session) -> Logger.Metadata {
         var metadata: Logger.Metadata = [
             // Only the start of it: the whole is half of what it takes to use the session.

@@ -13,7 +13,7 @@ extension GateHandler {
         }
         switch target {
         case .open(let base): self.openOnLane(base: base, head: head, key: key, admission: admission)
-        case .socket(let base, let id): self.join(base: base, id: id, key: key, admission: admission)
+        case .socket(let base, let id): self.join(base: base, id: id, head: head, key: key, admission: admission)
         default: self.probe(key: key)
         }
     }
@@ -30,7 +30,8 @@ extension GateHandler {
         admission.forwardProtocols.removeAll { $0 == SocketLane.protocol }
         self.openSession(base: base, head: head, admission: admission) { session, upstream in
             let state = self.state
-            let lane = SocketLane(edge: self.edge, state: state, session: session.id)
+            let lane = SocketLane(
+                edge: self.edge, state: state, session: session.id, address: session.facts.clientAddress)
             guard let context = self.context,
                 let ready = try? self.switchProtocols(
                     to: lane, Self.answer(key: key, headers: ForwardedHeaders.response(upstream)), in: context)
@@ -52,12 +53,13 @@ extension GateHandler {
         }
     }
 
-    private func join(base: String, id text: String, key: String, admission: Admission) {
+    private func join(base: String, id text: String, head: HTTPRequestHead, key: String, admission: Admission) {
         // What is no identifier belongs to no session, and is told so as if it did.
         let id = SessionID(text)
         let state = self.state
         let lane = SocketLane(
-            edge: self.edge, state: state, session: id ?? SessionID(node: self.edge.node, shard: 0, random: (0, 0)))
+            edge: self.edge, state: state, session: id ?? SessionID(node: self.edge.node, shard: 0, random: (0, 0)),
+            address: self.clientFacts(head).address)
         lane.place = self.handOverPlace()
         guard let context = self.context,
             let ready = try? self.switchProtocols(to: lane, Self.answer(key: key), in: context)

@@ -125,7 +125,7 @@ extension GateHandler {
             scanner: FrameScanner(sender: .server, messageLimit: limit, allowedRSV: 0, validateText: true),
             assembler: MessageAssembler(
                 sender: .server, messageLimit: limit,
-                fragmentLimit: self.state.rules.config.limits.session.fragments))
+                fragmentLimit: self.state.rules.config.limits.session.fragments, keepsPings: true))
         try UpstreamConnector.install(leg, on: connection.channel)
         return Session(
             facts: self.edge.facts(

@@ -78,7 +78,8 @@ extension GateHandler {
                 scanner: FrameScanner(
                     sender: sender, messageLimit: self.state.rules.config.limits.message, allowedRSV: reserved,
                     validateText: admission.route.validateText,
-                    fragmentLimit: self.state.rules.config.limits.session.fragments))
+                    fragmentLimit: self.state.rules.config.limits.session.fragments,
+                    controlStops: .closeAndOwnPongs))
         }
         let session = Session(
             facts: self.edge.facts(

@@ -11,9 +11,13 @@ final class ProbeHandler: ChannelInboundHandler {
     /// For the client to answer our Close.
     private static let closingTime = TimeAmount.seconds(2)
 
-    private var assembler = MessageAssembler(sender: .client, messageLimit: ProbeHandler.longest)
+    private var assembler = MessageAssembler(sender: .client, messageLimit: ProbeHandler.longest, keepsPings: true)
+    private var control = PeerControl()
     private var left = 4
+    /// Most that is read for the client's answer to our Close.
+    private static let mostDropped = 64 * 1024
     private var isClosing = false
+    private var dropped = 0
     private var deadline: Scheduled<Void>?
     /// It leads to no session, and counts among the handshakes as long as it lasts.
     private let place: ConnectionPlace?
@@ -31,13 +35,26 @@ final class ProbeHandler: ChannelInboundHandler {
     func handlerRemoved(context: ChannelHandlerContext) { self.deadline?.cancel() }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !self.isClosing else { return }
+        guard !self.isClosing else {
+            self.dropped += self.unwrapInboundIn(data).readableBytes
+            if self.dropped > Self.mostDropped { context.channel.cut() }
+            return
+        }
         self.assembler.append(self.unwrapInboundIn(data))
+        self.takeMessages(context)
+        self.takeControls(context)
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        self.answerPing(context)
+        context.fireChannelWritabilityChanged()
+    }
+
+    private func takeMessages(_ context: ChannelHandlerContext) {
         while !self.isClosing {
             switch self.assembler.next() {
             case .needMore: return
             case .message(let opcode, let payload): self.answer(context, opcode, payload)
-            case .control(.ping, let payload): self.answer(context, .pong, payload)
             case .control(.close, let payload):
                 let frame = try? CloseFrame.parse(payload: payload.readableBytesView)
                 self.close(context, frame ?? CloseFrame(code: nil))
@@ -45,6 +62,24 @@ final class ProbeHandler: ChannelInboundHandler {
             case .violation(let code, let why): self.close(context, CloseFrame(code: code, reason: why))
             }
         }
+    }
+
+    /// Answers the latest ping. A client that sends many of them is not probing.
+    private func takeControls(_ context: ChannelHandlerContext) {
+        guard !self.isClosing, self.control.isNew(self.assembler.controls) else { return }
+        if let ping = self.assembler.takePing() { self.control.received(ping: ping) }
+        self.answerPing(context)
+        let new = self.control.take(self.assembler.controls)
+        if self.control.charge(new.frames, now: .now()) != nil {
+            self.close(context, CloseFrame(code: .policyViolation, reason: "too many pings and pongs"))
+        }
+    }
+
+    private func answerPing(_ context: ChannelHandlerContext) {
+        guard !self.isClosing,
+            let pong = self.control.takePong(isWritable: context.channel.isWritable, mask: nil)
+        else { return }
+        context.writeAndFlush(self.wrapOutboundOut(pong), promise: nil)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
@@ -65,7 +100,7 @@ final class ProbeHandler: ChannelInboundHandler {
         FrameWriter.close(frame, mask: nil, into: &bytes)
         let channel = context.channel
         self.deadline?.cancel()
-        self.deadline = context.eventLoop.scheduleTask(in: Self.closingTime) { channel.close(promise: nil) }
+        self.deadline = context.eventLoop.scheduleTask(in: Self.closingTime) { channel.cut() }
         context.writeAndFlush(self.wrapOutboundOut(bytes)).whenComplete { _ in channel.close(promise: nil) }
     }
 }

@@ -12,7 +12,8 @@ enum LaneOrder: Sendable {
 
 /// What a lane tells its session.
 enum LaneEvent: Sendable {
-    case batches([PollBatch])
+    /// What a read has brought, of which either may be empty.
+    case batches([PollBatch], ControlCount)
     case writable(Bool)
     /// Bytes that wait in the lane, by and large.
     case holds(Int)
@@ -43,7 +44,7 @@ struct LaneLink: Sendable {
 /// It lives on the loop that accepted it. That is the session's own where the lane opened it; a lane that joins comes
 /// to whatever loop it comes to, and what it brings makes a hop: a read's worth at a time, and no more until that was
 /// taken.
-final class SocketLane: ChannelDuplexHandler {
+final class SocketLane: ChannelDuplexHandler, QueuedOutput {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -55,7 +56,7 @@ final class SocketLane: ChannelDuplexHandler {
     private let id: SessionID
     private let messageLimit: Int
     private var assembler: MessageAssembler
-    private var context: ChannelHandlerContext?
+    private(set) var context: ChannelHandlerContext?
     private var keepalive = Keepalive()
     private var keepaliveTask: RepeatedTask?
     /// Nil until the session knows the lane, and when it is to know nothing more of it.
@@ -72,24 +73,36 @@ final class SocketLane: ChannelDuplexHandler {
     /// A Close was sent: nothing follows it, and nothing that still comes counts.
     private var isClosing = false
     private var deadline: Scheduled<Void>?
-    /// A lane that has said nothing counts among the handshakes.
+    /// A lane counts among the handshakes until its first envelope, and again from its Close until it is gone.
     var place: ConnectionPlace?
-    /// The latest of the pings that wait until there is room for an answer (RFC 6455 5.5.3).
-    private var pingDue: ByteBuffer?
+    private let address: String
+    /// Bytes that came behind our Close.
+    private var dropped = 0
+    /// What the client's pings and pongs may cost, and the latest ping until it is answered.
+    private var control = PeerControl()
+    /// Lifts the pause of a client whose pings and pongs came too fast; nil while it may be read.
+    private var controlPause: Scheduled<Void>?
+    var queue = OutgoingQueue()
+    var needsFlush = false
     /// What the session was told that the lane holds.
     private var held = 0
     private static let heldStep = 64 * 1024
     /// For the client to answer our Close.
     private static let closingTime = TimeAmount.seconds(2)
+    /// Most that is read for the answer to our Close.
+    private static let mostDropped = 1 << 20
 
-    init(edge: EdgeContext, state: LoopState, session id: SessionID) {
+    /// - Parameter address: of the client, under which the lane counts.
+    init(edge: EdgeContext, state: LoopState, session id: SessionID, address: String) {
         self.edge = edge
+        self.address = address
         self.state = state
         self.id = id
         let rules = state.rules
         self.messageLimit = rules.config.limits.message
         self.assembler = MessageAssembler(
-            sender: .client, messageLimit: rules.bodyLimit, fragmentLimit: rules.config.limits.session.fragments)
+            sender: .client, messageLimit: rules.bodyLimit, fragmentLimit: rules.config.limits.session.fragments,
+            keepsPings: true)
     }
 
     var link: LaneLink { LaneLink(lane: NIOLoopBound(self, eventLoop: self.state.loop)) }
@@ -148,14 +161,15 @@ final class SocketLane: ChannelDuplexHandler {
         case .text(let text):
             var frame = ByteBuffer()
             FrameWriter.write(.text, payload: ByteBuffer(string: text), mask: nil, into: &frame)
-            context.writeAndFlush(self.wrapOutboundOut(frame), promise: nil)
+            self.say(frame)
         case .batch(let batch):
-            let envelope = self.wrapOutboundOut(PollCodec.encodeEnvelope(batch))
+            let envelope = PollCodec.encodeEnvelope(batch)
             guard batch.close != nil else {
-                context.writeAndFlush(envelope, promise: nil)
+                self.say(envelope)
                 return
             }
-            let written = context.writeAndFlush(envelope)
+            self.finishOutput()
+            let written = context.writeAndFlush(self.wrapOutboundOut(envelope))
             self.hasFinal = true
             self.deadline?.cancel()
             // The client is to acknowledge it, but need not. Until it is out the session's own time counts.
@@ -167,13 +181,18 @@ final class SocketLane: ChannelDuplexHandler {
         case .read:
             self.mayRead = true
             self.takeMessages()
-            guard self.mayRead, self.isReadPending else { return }
-            self.isReadPending = false
-            context.read()
+            if self.mayRead, self.controlPause == nil { self.readIfPending(context) }
         case .close(let frame):
             self.close(frame)
         }
     }
+
+    private func say(_ frame: ByteBuffer) {
+        self.write(frame)
+        self.flush()
+    }
+
+    func queueChanged() { self.noteHeld() }
 
     private func tell(_ event: LaneEvent) {
         guard let generation = self.generation else { return }
@@ -182,8 +201,8 @@ final class SocketLane: ChannelDuplexHandler {
     }
 
     private func noteHeld() {
-        guard let context = self.context else { return }
-        let held = self.assembler.heldBytes + context.channel.queuedBytes
+        guard self.context != nil else { return }
+        let held = self.assembler.heldBytes + self.queuedBytes
         guard held / Self.heldStep != self.held / Self.heldStep else { return }
         self.held = held
         self.tell(.holds(held))
@@ -202,18 +221,22 @@ final class SocketLane: ChannelDuplexHandler {
         guard let context = self.context, !self.isClosing else { return }
         self.isClosing = true
         self.lose()
+        if self.place == nil {
+            self.place = self.edge.admissions.linger(address: self.address, rules: self.state.rules)
+        }
         guard context.channel.isWritable else {
             // Of what waits there nothing is of use any more, and it is not to be kept for a client that reads nothing.
-            context.close(promise: nil)
+            context.channel.cut()
             return
         }
         var bytes = ByteBuffer()
         FrameWriter.close(frame, mask: nil, into: &bytes)
+        self.finishOutput()
         let written = context.writeAndFlush(self.wrapOutboundOut(bytes))
         self.deadline?.cancel()
         let channel = context.channel
         if isAnswer { written.whenComplete { _ in channel.close(promise: nil) } }
-        self.deadline = self.state.loop.scheduleTask(in: Self.closingTime) { channel.close(promise: nil) }
+        self.deadline = self.state.loop.scheduleTask(in: Self.closingTime) { channel.cut() }
         self.readIfPending(context)
     }
 
@@ -236,16 +259,16 @@ final class SocketLane: ChannelDuplexHandler {
         }
     }
 
-    func cut() { self.context?.close(promise: nil) }
+    func cut() { self.context?.channel.cut() }
 
     private func keepAlive() {
         guard let context = self.context, !self.isClosing else { return }
         // Who is not read cannot be heard.
-        if !self.mayRead { self.keepalive.hear() }
+        if !self.mayRead || self.controlPause != nil { self.keepalive.hear() }
         switch self.keepalive.tick() {
         case .nothing: break
-        case .ping: context.writeAndFlush(self.wrapOutboundOut(KeepalivePing.frame(mask: nil)), promise: nil)
-        case .lost: context.close(promise: nil)
+        case .ping: self.say(KeepalivePing.frame(mask: nil))
+        case .lost: context.channel.cut()
         }
     }
 
@@ -260,6 +283,7 @@ final class SocketLane: ChannelDuplexHandler {
         self.context = nil
         self.deadline?.cancel()
         self.keepaliveTask?.cancel()
+        self.controlPause?.cancel()
         self.place = nil
         self.lose()
         self.state.laneClosed(self)
@@ -267,7 +291,7 @@ final class SocketLane: ChannelDuplexHandler {
 
     func read(context: ChannelHandlerContext) {
         self.isReadPending = true
-        if self.mayRead || self.isClosing { self.readIfPending(context) }
+        if (self.mayRead && self.controlPause == nil) || self.isClosing { self.readIfPending(context) }
     }
 
     private func readIfPending(_ context: ChannelHandlerContext) {
@@ -293,10 +317,7 @@ final class SocketLane: ChannelDuplexHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable, let ping = self.pingDue {
-            self.pingDue = nil
-            self.answerPing(ping)
-        }
+        self.answerPing()
         self.tell(.writable(context.channel.isWritable))
         self.noteHeld()
         context.fireChannelWritabilityChanged()
@@ -334,7 +355,6 @@ final class SocketLane: ChannelDuplexHandler {
                     end = CloseFrame(code: error.status == 413 ? .messageTooBig : .protocolError, reason: error.detail)
                 }
             case .message: end = CloseFrame(code: .unsupportedData, reason: "an envelope is a binary message")
-            case .control(.ping, let payload): self.answerPing(payload)
             case .control(.close, let payload):
                 // The lane's end, which is not the session's.
                 let frame = try? CloseFrame.parse(payload: payload.readableBytesView)
@@ -345,27 +365,54 @@ final class SocketLane: ChannelDuplexHandler {
             }
         }
         self.isDeaf = end != nil
+        let controls = self.takeControls()
         if !batches.isEmpty {
             if !self.hasEnvelope, !self.hasFinal { self.deadline?.cancel() }
             self.hasEnvelope = true
             self.place = nil
+        }
+        // A lane without an envelope is not the session's yet: its pings are bounded here alone.
+        if !batches.isEmpty || (self.hasEnvelope && controls != ControlCount()) {
             self.mayRead = false
-            self.tell(.batches(batches))
+            self.tell(.batches(batches, controls))
         }
         if let end { self.close(end, isAnswer: isAnswer) }
     }
 
-    private func answerPing(_ payload: ByteBuffer) {
-        guard let context = self.context, context.channel.isWritable else {
-            self.pingDue = payload
-            return
+    /// Answers the latest ping, and counts the pings and pongs that came with it.
+    private func takeControls() -> ControlCount {
+        guard self.control.isNew(self.assembler.controls) else { return ControlCount() }
+        if let ping = self.assembler.takePing() { self.control.received(ping: ping) }
+        self.answerPing()
+        let new = self.control.take(self.assembler.controls)
+        if let wait = self.control.charge(new.frames, now: .now()), self.context != nil {
+            if self.control.isFirstExcess() { self.edge.log.tooManyControls(id: self.id, of: "client") }
+            self.controlPause?.cancel()
+            let bound = NIOLoopBound(self, eventLoop: self.state.loop)
+            self.controlPause = self.state.loop.scheduleTask(in: wait) { bound.value.endControlPause() }
         }
-        var pong = ByteBuffer()
-        FrameWriter.write(.pong, payload: payload, mask: nil, into: &pong)
-        context.writeAndFlush(self.wrapOutboundOut(pong), promise: nil)
+        return new
+    }
+
+    private func answerPing() {
+        guard let context = self.context, !self.isClosing,
+            let pong = self.control.takePong(isWritable: context.channel.isWritable, mask: nil)
+        else { return }
+        self.say(pong)
+    }
+
+    private func endControlPause() {
+        self.controlPause = nil
+        guard let context = self.context, self.mayRead else { return }
+        self.readIfPending(context)
     }
 
     private func awaitClose(_ context: ChannelHandlerContext, _ bytes: ByteBuffer) {
+        self.dropped += bytes.readableBytes
+        guard self.dropped <= Self.mostDropped else {
+            context.channel.cut()
+            return
+        }
         self.assembler.append(bytes)
         while true {
             switch self.assembler.next() {

@@ -3,16 +3,16 @@ import NIOCore
 
 /// What a leg tells its session; all on the event loop they share.
 protocol LegDelegate: AnyObject {
-    /// Checked bytes of data frames, and application pings and pongs, to be forwarded as they came.
+    /// Checked bytes of data frames, and of an application's pings and pongs, to be forwarded as they came.
     func leg(_ leg: WebSocketLeg, forward bytes: ByteBuffer)
     func leg(_ leg: WebSocketLeg, message: PollMessage)
-    /// A ping or pong that is not Culvert's own.
-    func leg(_ leg: WebSocketLeg, control opcode: Opcode, frame: ByteBuffer)
     func leg(_ leg: WebSocketLeg, close frame: CloseFrame)
     func leg(_ leg: WebSocketLeg, violation code: CloseCode, why: String)
     func legReadComplete(_ leg: WebSocketLeg)
     func legLost(_ leg: WebSocketLeg)
     func leg(_ leg: WebSocketLeg, isWritable: Bool)
+    /// More or less waits to be written to the peer, by some KiB.
+    func legQueueChanged(_ leg: WebSocketLeg)
     /// The leg that gets what this one sends; nil when that is no WebSocket.
     func other(than leg: WebSocketLeg) -> WebSocketLeg?
     /// Whether whole messages are wanted now; only asked of a leg that assembles.
@@ -21,7 +21,7 @@ protocol LegDelegate: AnyObject {
 
 /// One WebSocket connection, the client's or the upstream's: checks what comes in, holds reads back, and puts frames
 /// of Culvert's own only where a frame of the other side does not stand in the way.
-final class WebSocketLeg: ChannelDuplexHandler {
+final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -29,21 +29,42 @@ final class WebSocketLeg: ChannelDuplexHandler {
     /// Who sends the bytes that arrive here.
     let sender: Endpoint
     private(set) var scanner: FrameScanner
-    /// Present where the session wants whole messages.
-    private var assembler: MessageAssembler?
+    /// Present where the session wants whole messages. Apart, since a native session's legs have no use for its room.
+    private let assembly: Assembly?
+
+    private final class Assembly {
+        var assembler: MessageAssembler
+
+        init(_ assembler: MessageAssembler) { self.assembler = assembler }
+    }
+    /// What the peer's pings and pongs may cost, and the latest ping where they are answered here.
+    var control = PeerControl()
+    /// A Close was sent to the peer, and nothing may follow it (RFC 6455 5.5.1).
+    private var isSilent = false
     /// Until the channel is gone: a weak reference would be paid for with every read.
     private var delegate: (any LegDelegate)?
-    private var context: ChannelHandlerContext?
+    private(set) var context: ChannelHandlerContext?
 
     /// Bytes that wait for the session to start, then a header or control frame that is not whole.
     private var carry = ByteBuffer()
     private var hasStarted = false
-    private var isLost = false
+    /// The connection has ended, and its descriptor is closed.
+    private(set) var isLost = false
+    /// The connection ends when the peer ends its direction of it. Not so between the peer's Close and ours, for which
+    /// the peer may wait (RFC 6455 7.1.1).
+    private var endsWithInput = true
+    /// The peer has ended its direction of the connection.
+    private var isInputClosed = false
+    /// Closes the connection at the latest, once something has begun to close it.
+    private var closing: Scheduled<Void>?
+    /// Bytes that were read for nothing since the last rest.
+    private var dropped = 0
     /// Nothing more is read off this leg's peer.
     private var isDeaf = false
     private var pauses: Set<PauseReason> = []
     private var isReadPending = false
-    private var needsFlush = false
+    var queue = OutgoingQueue()
+    var needsFlush = false
 
     /// Frames of ours for this peer, until the other leg's bytes reach a frame boundary.
     private var waiting = ByteBuffer()
@@ -57,12 +78,21 @@ final class WebSocketLeg: ChannelDuplexHandler {
         case windowFull
         case rateLimited
         case sessionRate
+        case controlRate
+        case dropping
     }
+
+    /// How much is read for nothing before a rest of ``dropRest``: a peer whose bytes go nowhere is read for its end
+    /// alone, and not at full speed.
+    static let dropSlice = 1 << 20
+    static let dropRest = TimeAmount.milliseconds(50)
+    /// For TLS's own close handshake when a connection is closed at once.
+    private static let abortTime = TimeAmount.seconds(1)
 
     init(sender: Endpoint, scanner: FrameScanner, assembler: MessageAssembler? = nil) {
         self.sender = sender
         self.scanner = scanner
-        self.assembler = assembler
+        self.assembly = assembler.map(Assembly.init)
         self.pauses = [.notStarted]
     }
 
@@ -91,22 +121,13 @@ final class WebSocketLeg: ChannelDuplexHandler {
 
     var isWritable: Bool { self.context?.channel.isWritable ?? false }
 
-    /// Bytes that wait to be written, by and large.
-    var queuedBytes: Int { self.context?.channel.queuedBytes ?? 0 }
-
     /// Bytes of messages that are not whole, or not wanted yet.
-    var assembledBytes: Int { self.assembler?.heldBytes ?? 0 }
+    var assembledBytes: Int { self.assembly?.assembler.heldBytes ?? 0 }
 
-    func write(_ bytes: ByteBuffer) {
-        self.needsFlush = true
-        self.context?.write(self.wrapOutboundOut(bytes), promise: nil)
-    }
+    /// Pings and pongs that the peer has sent.
+    var controls: ControlCount { self.assembly?.assembler.controls ?? self.scanner.controls }
 
-    func flush() {
-        guard self.needsFlush else { return }
-        self.needsFlush = false
-        self.context?.flush()
-    }
+    func queueChanged() { self.delegate?.legQueueChanged(self) }
 
     /// Writes a frame of ours now, or at the next boundary of what `other` is sending here.
     ///
@@ -121,6 +142,12 @@ final class WebSocketLeg: ChannelDuplexHandler {
         }
     }
 
+    /// As ``inject(_:behind:betweenMessages:)``, with the Close: no pong follows it.
+    func say(_ close: ByteBuffer, behind other: WebSocketLeg?, betweenMessages: Bool) {
+        self.isSilent = true
+        self.inject(close, behind: other, betweenMessages: betweenMessages)
+    }
+
     /// The stream to this peer is at a boundary.
     func flushWaiting() {
         guard self.waiting.readableBytes > 0 else { return }
@@ -129,36 +156,61 @@ final class WebSocketLeg: ChannelDuplexHandler {
         self.write(frames)
     }
 
-    /// Closes once everything written is out.
-    func close() {
+    /// Closes once everything written is out, and at the latest after `time`: a peer may take nothing for ever.
+    func close(within time: TimeAmount) {
         self.isDeaf = true
         guard let context = self.context else { return }
-        self.flush()
         let channel = context.channel
-        context.writeAndFlush(self.wrapOutboundOut(ByteBuffer())).whenComplete { _ in channel.close(promise: nil) }
+        self.closeAtLatest(in: time)
+        self.finishOutput()
+        let written = context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()))
+        written.assumeIsolated().whenComplete { [weak self] _ in
+            self?.endsWithInput = true
+            channel.close(promise: nil)
+        }
     }
 
     /// Says no more, and closes when the peer has or after `grace`. A socket closed with bytes unread is reset, and a
     /// reset overtakes the Close frame that says why (RFC 6455 7.1.1, RFC 9112 9.6).
     func closeLingering(grace: TimeAmount) {
         self.turnDeaf()
-        guard let context = self.context else { return }
-        self.flush()
-        let channel = context.channel
-        context.eventLoop.scheduleTask(in: grace) { channel.close(promise: nil) }
+        self.endsWithInput = true
+        self.finishOutput()
+        self.closeAtLatest(in: self.isInputClosed ? .zero : grace)
     }
 
     /// Closes at once, whatever is unwritten.
     func abort() {
         self.isDeaf = true
-        self.context?.close(promise: nil)
+        guard let context = self.context else { return }
+        self.endsWithInput = true
+        self.closeAtLatest(in: Self.abortTime)
+        context.close(promise: nil)
+    }
+
+    /// The descriptor is closed after `time`, or before that.
+    private func closeAtLatest(in time: TimeAmount) {
+        guard let context = self.context, !self.isLost else { return }
+        self.closing?.cancel()
+        let channel = context.channel
+        self.closing = context.eventLoop.scheduleTask(in: time) { channel.cut() }
+    }
+
+    /// Bytes of the peer went nowhere.
+    func noteDropped(_ bytes: Int) {
+        self.dropped += bytes
+        guard self.dropped >= Self.dropSlice, let context = self.context else { return }
+        self.dropped = 0
+        guard self.pauses.insert(.dropping).inserted else { return }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(in: Self.dropRest) { bound.value.resume(.dropping) }
     }
 
     /// Ignores whatever else the peer sends. Reading goes on so that its end is seen.
     func turnDeaf() {
         self.isDeaf = true
         self.carry = ByteBuffer()
-        self.pauses.removeAll()
+        self.pauses.formIntersection([.dropping])
         self.readIfWanted()
     }
 
@@ -181,8 +233,10 @@ final class WebSocketLeg: ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        // Who stood here before may have swallowed the read that was due.
+        // A handler that stood here before may have swallowed the read that was due.
         self.isReadPending = true
+        // A peer that ends its direction behind its Close still reads ours.
+        try? context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -199,8 +253,11 @@ final class WebSocketLeg: ChannelDuplexHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if self.isDeaf { return }
         let bytes = self.unwrapInboundIn(data)
+        if self.isDeaf {
+            self.noteDropped(bytes.readableBytes)
+            return
+        }
         guard self.hasStarted else {
             self.carry.writeImmutableBuffer(bytes)
             return
@@ -209,13 +266,27 @@ final class WebSocketLeg: ChannelDuplexHandler {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
+        if self.control.owesPong { self.answerPing() }
         self.delegate?.legReadComplete(self)
         context.fireChannelReadComplete()
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if self.control.owesPong { self.answerPing() }
         self.delegate?.leg(self, isWritable: context.channel.isWritable)
         context.fireChannelWritabilityChanged()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+            self.isInputClosed = true
+            if self.endsWithInput {
+                context.close(promise: nil)
+                // TLS waits for a close_notify, which does not come any more.
+                context.channel.cut()
+            }
+        }
+        context.fireUserInboundEventTriggered(event)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -226,23 +297,27 @@ final class WebSocketLeg: ChannelDuplexHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // A reset, a TLS failure, an end without close_notify: the connection is of no more use, and its end is news
         // that channelInactive brings.
+        self.endsWithInput = true
+        self.closeAtLatest(in: Self.abortTime)
         context.close(promise: nil)
     }
 
     private func lose() {
         guard !self.isLost else { return }
         self.isLost = true
+        self.closing?.cancel()
+        self.closing = nil
         guard self.hasStarted else { return }
-        if self.assembler != nil, !self.isDeaf { self.drainMessages(all: true) }
+        if self.assembly != nil, !self.isDeaf { self.takeMessages(all: true) }
         self.delegate?.legLost(self)
     }
 
     // MARK: - bytes in
 
     private func receive(_ bytes: ByteBuffer) {
-        if self.assembler != nil {
-            self.assembler?.append(bytes)
-            self.drainMessages(all: false)
+        if let assembly = self.assembly {
+            assembly.assembler.append(bytes)
+            self.takeMessages()
             return
         }
         var bytes = bytes
@@ -293,38 +368,49 @@ final class WebSocketLeg: ChannelDuplexHandler {
         betweenMessages ? self.scanner.isBetweenMessages : self.scanner.isAtFrameBoundary
     }
 
+    /// The scanner hands out a Close, which it has checked, and a pong that answers a ping of Culvert's.
     private func control(_ header: FrameHeader, _ frame: ByteBuffer) {
-        switch header.opcode {
-        case .close:
-            // The scanner has checked it.
-            let close = frame.withUnsafeReadableBytes { try? FrameScanner.closeFrame($0, header) }
-            self.delegate?.leg(self, close: close ?? CloseFrame(code: nil))
-        case .pong where KeepalivePing.isOurs(frame, header):
-            break
-        default:
-            self.delegate?.leg(self, control: header.opcode, frame: frame)
-        }
+        guard header.opcode == .close else { return }
+        self.endsWithInput = false
+        let close = frame.withUnsafeReadableBytes { try? FrameScanner.closeFrame($0, header) }
+        self.delegate?.leg(self, close: close ?? CloseFrame(code: nil))
     }
 
     /// Takes messages while the session wants them; it calls again when it wants more.
-    func drainMessages(all: Bool = false) {
-        guard let delegate = self.delegate else { return }
-        while !self.isDeaf, all || delegate.legWantsMessages(self) {
-            guard let event = self.assembler?.next() else { return }
-            switch event {
-            case .needMore: return
+    func drainMessages() {
+        guard self.assembly != nil else { return }
+        self.takeMessages()
+        self.answerPing()
+    }
+
+    private func takeMessages(all: Bool = false) {
+        guard let delegate = self.delegate, let assembly = self.assembly else { return }
+        loop: while !self.isDeaf, all || delegate.legWantsMessages(self) {
+            switch assembly.assembler.next() {
+            case .needMore: break loop
             case .message(let opcode, let payload):
                 delegate.leg(self, message: PollMessage(opcode: opcode, payload: payload))
-            case .control(.close, let payload):
+            case .control(let opcode, let payload):
+                guard opcode == .close else { continue }
+                self.endsWithInput = false
                 let close = try? CloseFrame.parse(payload: payload.readableBytesView)
                 delegate.leg(self, close: close ?? CloseFrame(code: nil))
-            case .control(let opcode, let payload):
-                delegate.leg(self, control: opcode, frame: payload)
             case .violation(let code, let why):
                 delegate.leg(self, violation: code, why: why)
-                return
+                break loop
             }
         }
+        if let ping = assembly.assembler.takePing() { self.control.received(ping: ping) }
+    }
+
+    /// Answers the latest ping of a read, or of several while the peer takes nothing.
+    private func answerPing() {
+        guard !self.isSilent, !self.isDeaf else { return }
+        let pong = self.control.takePong(
+            isWritable: self.isWritable, mask: self.sender == .server ? .random(in: .min ... .max) : nil)
+        guard let pong else { return }
+        self.write(pong)
+        self.flush()
     }
 }
 
@@ -334,13 +420,4 @@ extension LegDelegate {
     func waitsForMessageEnd(from leg: WebSocketLeg) -> Bool { self.other(than: leg)?.waitsForMessageEnd ?? false }
 
     func reachedBoundary(from leg: WebSocketLeg) { self.other(than: leg)?.flushWaiting() }
-}
-
-extension Channel {
-    /// Bytes that wait to be written, by and large: while the queue is full its high watermark, otherwise less than
-    /// that and not counted.
-    var queuedBytes: Int {
-        guard self.isActive, !self.isWritable else { return 0 }
-        return (try? self.syncOptions?.getOption(.writeBufferWaterMark).high) ?? 0
-    }
 }

@@ -49,13 +49,13 @@ struct HealthProbe: Sendable {
     }
 
     private func close(_ channel: any Channel, after result: Result<Void, any Error>) {
+        // For TLS's own close handshake, or for the WebSocket's, which is under way and which the server's answer ends.
+        let deadline = channel.eventLoop.scheduleTask(in: Self.closeTime) { channel.cut() }
+        channel.closeFuture.whenComplete { _ in deadline.cancel() }
         guard self.config.kind == .webSocket, case .success = result else {
             channel.close(promise: nil)
             return
         }
-        // A Close is under way, and the server's answer ends the connection.
-        let deadline = channel.eventLoop.scheduleTask(in: Self.closeTime) { channel.close(promise: nil) }
-        channel.closeFuture.whenComplete { _ in deadline.cancel() }
     }
 
     private func configure(_ channel: any Channel, server: UpstreamServer, verdict: EventLoopPromise<Void>) throws {

@@ -11,13 +11,17 @@ final class LegFixture {
     let channel: EmbeddedChannel
     let session = RecordingSession()
     private let reads = ReadCounter()
+    private let dam = Dam()
 
     init(_ sender: Endpoint = .client, limit: Int = 1000, assembles: Bool = false, started: Bool = true) throws {
         self.leg = WebSocketLeg(
             sender: sender,
-            scanner: FrameScanner(sender: sender, messageLimit: limit, allowedRSV: 0, validateText: false),
-            assembler: assembles ? MessageAssembler(sender: sender, messageLimit: limit) : nil)
-        self.channel = EmbeddedChannel(handlers: [self.reads, self.leg])
+            scanner: FrameScanner(
+                sender: sender, messageLimit: limit, allowedRSV: 0, validateText: false,
+                controlStops: .closeAndOwnPongs),
+            assembler: assembles
+                ? MessageAssembler(sender: sender, messageLimit: limit, keepsPings: true) : nil)
+        self.channel = EmbeddedChannel(handlers: [self.reads, self.dam, self.leg])
         try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         if started { self.leg.start(delegate: self.session) }
     }
@@ -28,6 +32,28 @@ final class LegFixture {
         self.channel.pipeline.fireChannelReadComplete()
         try self.channel.throwIfErrorCaught()
     }
+
+    /// As when the socket takes no more bytes, or takes them again.
+    func setWritable(_ isWritable: Bool) {
+        self.channel.isWritable = isWritable
+        self.channel.pipeline.fireChannelWritabilityChanged()
+    }
+
+    /// From now on nothing that is written gets out.
+    func takeNothing() { self.dam.isClosed = true }
+
+    /// From now on writes wait in the channel.
+    func holdFlushes() { self.dam.holdsFlushes = true }
+
+    /// Writes that reached the channel meanwhile.
+    var flushesHeld: Int { self.dam.writes }
+
+    func releaseFlushes() {
+        self.dam.holdsFlushes = false
+        self.channel.flush()
+    }
+
+    func advance(_ time: TimeAmount) { self.channel.embeddedEventLoop.advanceTime(by: time) }
 
     func written() throws -> [UInt8] {
         var all: [UInt8] = []
@@ -59,11 +85,32 @@ private final class ReadCounter: ChannelOutboundHandler {
     }
 }
 
+/// A peer that may take nothing.
+private final class Dam: ChannelOutboundHandler {
+    typealias OutboundIn = ByteBuffer
+
+    var isClosed = false
+    var holdsFlushes = false
+    var writes = 0
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        guard self.isClosed else {
+            if self.holdsFlushes { self.writes += 1 }
+            context.write(data, promise: promise)
+            return
+        }
+        context.channel.closeFuture.whenComplete { _ in promise?.fail(ChannelError.ioOnClosedChannel) }
+    }
+
+    func flush(context: ChannelHandlerContext) {
+        if !self.holdsFlushes { context.flush() }
+    }
+}
+
 final class RecordingSession: LegDelegate {
     enum Event: Equatable {
         case forward([UInt8])
         case message(Opcode, [UInt8])
-        case control(Opcode, [UInt8])
         case close(CloseFrame)
         case violation(CloseCode)
         case readComplete
@@ -72,6 +119,7 @@ final class RecordingSession: LegDelegate {
     }
 
     var events: [Event] = []
+    var queueChanges = 0
     /// Messages wanted yet; nil for any number.
     var appetite: Int?
     var others: [ObjectIdentifier: WebSocketLeg] = [:]
@@ -91,10 +139,6 @@ final class RecordingSession: LegDelegate {
         self.events.append(.message(message.opcode, Array(message.payload.readableBytesView)))
     }
 
-    func leg(_ leg: WebSocketLeg, control opcode: Opcode, frame: ByteBuffer) {
-        self.events.append(.control(opcode, Array(frame.readableBytesView)))
-    }
-
     func leg(_ leg: WebSocketLeg, close frame: CloseFrame) {
         leg.turnDeaf()
         self.events.append(.close(frame))
@@ -106,6 +150,7 @@ final class RecordingSession: LegDelegate {
     }
 
     func legReadComplete(_ leg: WebSocketLeg) { self.events.append(.readComplete) }
+    func legQueueChanged(_ leg: WebSocketLeg) { self.queueChanges += 1 }
     func legLost(_ leg: WebSocketLeg) { self.events.append(.lost) }
     func leg(_ leg: WebSocketLeg, isWritable: Bool) { self.events.append(.writable(isWritable)) }
     func other(than leg: WebSocketLeg) -> WebSocketLeg? { self.others[ObjectIdentifier(leg)] }

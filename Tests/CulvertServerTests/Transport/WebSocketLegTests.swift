@@ -31,8 +31,8 @@ struct WebSocketLegTests {
         for event in fixture.session.take() {
             if case .forward(let bytes) = event { forwarded += bytes } else { others.append(event) }
         }
-        #expect(forwarded == Self.frame(0x01, [1, 2, 3]) + Self.frame(0x80, [4]))
-        #expect(others == [.control(.ping, ping), .close(CloseFrame(code: .normal))])
+        #expect(forwarded == Self.frame(0x01, [1, 2, 3]) + ping + Self.frame(0x80, [4]))
+        #expect(others == [.close(CloseFrame(code: .normal))])
     }
 
     @Test("What arrives before the session starts waits for it")
@@ -63,7 +63,66 @@ struct WebSocketLegTests {
         let ping = KeepalivePing.frame(mask: nil)
         let own = Array(ping.readableBytesView.dropFirst(2))
         try fixture.receive(Self.frame(0x8A, own) + Self.frame(0x8A, [1]))
-        #expect(fixture.session.take() == [.control(.pong, Self.frame(0x8A, [1]))])
+        #expect(fixture.session.take() == [.forward(Self.frame(0x8A, [1]))])
+        #expect(fixture.leg.controls.ownPongs == 1)
+        #expect(fixture.leg.controls.pongs == 1)
+    }
+
+    @Test("A run of pings and pongs among data is forwarded as it came, in one piece")
+    func controlRun() throws {
+        let fixture = try LegFixture()
+        let run = Self.frame(0x89, []) + Self.frame(0x8A, [1]) + Self.frame(0x81, [2]) + Self.frame(0x89, [3, 4])
+        let burst = (0..<1000).flatMap { _ in run }
+        try fixture.receive(burst)
+        #expect(fixture.session.events == [.forward(burst), .readComplete])
+        #expect(fixture.leg.controls.pings == 2000)
+        #expect(fixture.leg.controls.pongs == 1000)
+        #expect(fixture.leg.controls.bytes == 3000)
+    }
+
+    // MARK: - pings that are answered here
+
+    private static func fromServer(_ first: UInt8, _ payload: [UInt8]) -> [UInt8] {
+        LegFixture.frame(first, payload, from: .server)
+    }
+
+    /// The payloads of the pongs that were written, unmasked.
+    private static func pongs(_ bytes: [UInt8]) -> [[UInt8]] {
+        var reader = MessageAssembler(sender: .client, messageLimit: 1000)
+        reader.append(ByteBuffer(bytes: bytes))
+        var pongs: [[UInt8]] = []
+        while case .control(.pong, let payload) = reader.next() { pongs.append(Array(payload.readableBytesView)) }
+        return pongs
+    }
+
+    @Test("Of a run of pings the last is answered")
+    func latestPing() throws {
+        let fixture = try LegFixture(.server, assembles: true)
+        try fixture.receive((0..<5000).flatMap { Self.fromServer(0x89, [UInt8($0 & 0x7F), 9]) })
+        #expect(Self.pongs(try fixture.written()) == [[7, 9]])
+        #expect(fixture.session.take() == [])
+    }
+
+    @Test("A peer that takes nothing has one answer kept for it, and gets that when it takes something")
+    func pingsOfOneThatReadsNothing() throws {
+        let fixture = try LegFixture(.server, assembles: true)
+        fixture.setWritable(false)
+        for index in 0..<1000 { try fixture.receive(Self.fromServer(0x89, [UInt8(index & 0x7F)])) }
+        #expect(try fixture.written() == [])
+        fixture.setWritable(true)
+        #expect(Self.pongs(try fixture.written()) == [[103]])
+        #expect(fixture.session.take() == [.writable(false), .writable(true)])
+    }
+
+    @Test("Behind a Close no ping is answered")
+    func pingBehindClose() throws {
+        let fixture = try LegFixture(.server, assembles: true)
+        var close = ByteBuffer()
+        FrameWriter.close(CloseFrame(code: .normal), mask: 0, into: &close)
+        fixture.leg.say(close, behind: nil, betweenMessages: false)
+        _ = try fixture.written()
+        try fixture.receive(Self.fromServer(0x89, [1]))
+        #expect(try fixture.written() == [])
     }
 
     @Test("After a violation nothing more is heard, and what came before it was forwarded")
@@ -180,7 +239,8 @@ struct WebSocketLegTests {
         func frame(_ first: UInt8, _ payload: [UInt8]) -> [UInt8] { LegFixture.frame(first, payload, from: .server) }
         try fixture.receive(
             frame(0x02, [1]) + frame(0x89, [7]) + frame(0x80, [2]) + frame(0x82, [3]) + frame(0x81, [4]))
-        #expect(fixture.session.take() == [.control(.ping, [7]), .message(.binary, [1, 2])])
+        #expect(fixture.session.take() == [.message(.binary, [1, 2])])
+        #expect(Self.pongs(try fixture.written()) == [[7]])
         fixture.session.appetite = 2
         fixture.leg.drainMessages()
         #expect(fixture.session.take() == [.message(.binary, [3]), .message(.text, [4])])

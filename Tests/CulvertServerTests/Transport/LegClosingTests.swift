@@ -1,0 +1,91 @@
+import CulvertCore
+import NIOCore
+import NIOEmbedded
+import Testing
+
+@testable import CulvertServer
+
+@Suite("Closing of a WebSocket leg")
+struct LegClosingTests {
+    private static let close: [UInt8] = LegFixture.frame(0x88, [0x03, 0xE8])
+
+    @Test("It closes when all is written, and at its deadline when the peer takes nothing", arguments: [false, true])
+    func deadline(isStuck: Bool) throws {
+        let fixture = try LegFixture()
+        if isStuck { fixture.takeNothing() }
+        fixture.leg.write(ByteBuffer(bytes: [0x88, 0]))
+        fixture.leg.close(within: .seconds(3))
+        #expect(fixture.channel.isActive == isStuck)
+        fixture.advance(.milliseconds(2999))
+        #expect(fixture.channel.isActive == isStuck)
+        fixture.advance(.milliseconds(1))
+        #expect(!fixture.channel.isActive)
+        #expect(fixture.leg.isLost)
+        #expect(fixture.session.take() == [.lost])
+    }
+
+    @Test("A leg that lingers closes after its grace, or with the peer's direction")
+    func lingering() throws {
+        let patient = try LegFixture()
+        patient.leg.closeLingering(grace: .seconds(1))
+        patient.advance(.milliseconds(999))
+        #expect(patient.channel.isActive)
+        patient.advance(.milliseconds(1))
+        #expect(!patient.channel.isActive)
+        let leaving = try LegFixture()
+        leaving.leg.closeLingering(grace: .seconds(1))
+        leaving.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        #expect(!leaving.channel.isActive)
+    }
+
+    @Test("A peer that ends its direction is lost, unless it has said Close and waits for ours", arguments: [false, true])
+    func halfClosed(hasSaidClose: Bool) throws {
+        let fixture = try LegFixture()
+        if hasSaidClose { try fixture.receive(Self.close) }
+        fixture.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        #expect(fixture.channel.isActive == hasSaidClose)
+        guard hasSaidClose else { return }
+        fixture.leg.write(ByteBuffer(bytes: [0x88, 0]))
+        fixture.leg.close(within: .seconds(3))
+        #expect(try fixture.written() == [0x88, 0])
+        #expect(!fixture.channel.isActive)
+    }
+
+    @Test("What comes behind the end is dropped, and not at full speed")
+    func dropped() throws {
+        let fixture = try LegFixture()
+        try fixture.receive(Self.close)
+        _ = fixture.takeReads()
+        let read = [UInt8](repeating: 0, count: 64 * 1024)
+        var reads = 0
+        for _ in 0..<200 {
+            fixture.channel.pipeline.read()
+            guard fixture.takeReads() == 1 else { break }
+            reads += 1
+            try fixture.receive(read)
+        }
+        #expect(reads == WebSocketLeg.dropSlice / read.count)
+        fixture.advance(WebSocketLeg.dropRest)
+        #expect(fixture.takeReads() == 1)
+        #expect(fixture.session.take() == [.close(CloseFrame(code: .normal))])
+    }
+
+    @Test("Small frames to a peer that takes nothing are copied together, and come out when it does")
+    func queue() throws {
+        let fixture = try LegFixture()
+        // EmbeddedChannel keeps what was written and not flushed.
+        let count = 20_000
+        for index in 0..<count {
+            fixture.leg.write(ByteBuffer(bytes: [UInt8(truncatingIfNeeded: index)]))
+            if index == 0 { fixture.holdFlushes() }
+            fixture.leg.flush()
+        }
+        #expect(fixture.leg.queuedBytes >= count - 1)
+        #expect(fixture.flushesHeld < 100)
+        fixture.releaseFlushes()
+        let out = try fixture.written()
+        #expect(out == (0..<count).map { UInt8(truncatingIfNeeded: $0) })
+        #expect(fixture.leg.queuedBytes == 0)
+        #expect(fixture.session.queueChanges > 0)
+    }
+}
