@@ -36,11 +36,16 @@ package struct Gate: Sendable {
     ///   - now: Unix seconds.
     ///   - load: nil for a request of a session that is open already, which no limit refuses.
     package func decide(_ request: GateRequest, keyring: inout TokenKeyring, now: Int64, load: Load?) -> Decision {
-        guard PathPrefix.isSafe(request.path) else {
-            return .reject(Rejection(400, "bad_path", "The path has dot segments or encoded slashes."))
+        let path: RequestPath
+        let route: Route
+        do throws(Rejection) {
+            (path, route) = try self.route(host: request.host, path: request.path)
+        } catch {
+            return .reject(error)
         }
-        guard let route = self.routes.match(host: request.host, path: request.path) else {
-            return .reject(Rejection(404, "no_route", "Nothing is served here."))
+        guard request.protocols.count <= Self.protocolLimit else {
+            return .reject(
+                Rejection(400, "too_many_protocols", "At most \(Self.protocolLimit) subprotocols may be offered."))
         }
         if let rejection = self.checkTransport(request, route) { return .reject(rejection) }
         guard route.origins.allows(origins: request.origins) else {
@@ -66,7 +71,7 @@ package struct Gate: Sendable {
                 if credential == nil, request.jwtRefusal == nil, keyring.mayBeJWT(secret) {
                     return .verify(jwt: String(secret))
                 }
-                try self.check(credential, keyring, request, route, now: now, isOpening: load != nil)
+                try self.check(credential, keyring, request, path, route, now: now, isOpening: load != nil)
             }
             if let load { try self.checkLoad(load) }
             return .admit(
@@ -82,11 +87,28 @@ package struct Gate: Sendable {
         }
     }
 
+    /// Subprotocols that one client may offer.
+    package static let protocolLimit = 64
+
+    private func route(host: String?, path text: String) throws(Rejection) -> (RequestPath, Route) {
+        let path: RequestPath
+        do throws(PathFault) {
+            path = try RequestPath(text)
+        } catch {
+            throw Rejection(400, "bad_path", error.detail)
+        }
+        switch self.routes.find(host: host, path: path) {
+        case .route(let route): return (path, route)
+        case .none: throw Rejection(404, "no_route", "Nothing is served here.")
+        case .ambiguous: throw Rejection(400, "ambiguous_path", PathFault.ambiguous.detail)
+        }
+    }
+
     /// Whether a session that is open could be opened as it was, by all but its token's times.
     package func stillAdmits(
         host: String?, path: String, origins: [String], transport: Transport, token: Token?
     ) -> Route? {
-        guard let route = self.routes.match(host: host, path: path), route.transports.contains(transport),
+        guard let (path, route) = try? self.route(host: host, path: path), route.transports.contains(transport),
             route.origins.allows(origins: origins)
         else { return nil }
         guard route.authenticationRequired else { return route }
@@ -132,8 +154,8 @@ package struct Gate: Sendable {
     }
 
     private func check(
-        _ credential: Credential?, _ keyring: TokenKeyring, _ request: GateRequest, _ route: Route, now: Int64,
-        isOpening: Bool
+        _ credential: Credential?, _ keyring: TokenKeyring, _ request: GateRequest, _ path: RequestPath,
+        _ route: Route, now: Int64, isOpening: Bool
     ) throws(Rejection) {
         if credential == nil, request.jwtRefusal == .keysUnavailable {
             throw Rejection(
@@ -144,12 +166,12 @@ package struct Gate: Sendable {
         if let fault {
             // One answer for all who would open a session: whoever found an old token learns nothing by trying it. Who
             // has a session is told why it ends.
-            throw isOpening || fault == .unknown
-                ? Self.unauthorized("invalid_token", "The token is not valid.", error: "invalid_token")
-                : Self.unauthorized(fault)
+            var rejection = isOpening || fault == .unknown ? Self.invalidToken : Self.unauthorized(fault)
+            if !isOpening { rejection.subject = credential?.token.subject }
+            throw rejection
         }
         guard let token = credential?.token else { return }
-        guard token.routes.contains(where: { PathPrefix.covers($0, request.path) }) else {
+        guard token.routes.contains(where: { PathPrefix.covers($0, path) }) else {
             throw Rejection(
                 403, "insufficient_scope", "The token does not open this path.",
                 headers: [("WWW-Authenticate", #"Bearer realm="culvert", error="insufficient_scope""#)])
@@ -160,6 +182,11 @@ package struct Gate: Sendable {
             throw Rejection(403, "origin_not_allowed", "This origin may not use this token.")
         }
     }
+
+    /// The same for a token that never was and for one that has died, unless the request's session proves that the
+    /// client knew it alive.
+    package static let invalidToken = Gate.unauthorized(
+        "invalid_token", "The token is not valid.", error: "invalid_token")
 
     /// For a request of a session whose token has died.
     package static func unauthorized(_ fault: TokenFault) -> Rejection {

@@ -69,8 +69,11 @@ package struct Rejection: Error, Equatable, Sendable {
     package var detail: String
     package var headers: [Header] = []
     package var allowedOrigin: String?
-    /// Why the token of a session that is open died, where the client may know.
+    /// Why the token of a request has died. The client may know only when the session that the request names is one of
+    /// ``subject``; otherwise it gets ``Gate/invalidToken``.
     package var fault: TokenFault?
+    /// The subject of the token that has died.
+    package var subject: String?
 
     package struct Header: Equatable, Sendable {
         package var name: String

@@ -52,8 +52,8 @@ package enum Origin: Equatable, Sendable {
         let host = authority[..<hostEnd]
         if hostEnd < authority.endIndex {
             let digits = authority[authority.utf8.index(after: hostEnd)...]
-            guard authority.utf8[hostEnd] == UInt8(ascii: ":"), digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
-                let number = Int(digits), (1...65535).contains(number)
+            guard authority.utf8[hostEnd] == UInt8(ascii: ":"), let number = digits.decimal(as: Int.self),
+                (1...65535).contains(number)
             else { return nil }
             port = number
         }
@@ -79,8 +79,8 @@ package enum Origin: Equatable, Sendable {
     /// - Parameter isWildcard: the host is what ends a name.
     fileprivate func serialization(isWildcard: Bool) -> (front: String, back: String) {
         guard case .tuple(let scheme, let host, let port) = self else { return ("null", "") }
-        let end = host.lowercased() + (port == Self.defaultPort(scheme) ? "" : ":\(port)")
-        return isWildcard ? (scheme.lowercased() + "://", "." + end) : (scheme.lowercased() + "://" + end, "")
+        let end = host.asciiLowercased + (port == Self.defaultPort(scheme) ? "" : ":\(port)")
+        return isWildcard ? (scheme.asciiLowercased + "://", "." + end) : (scheme.asciiLowercased + "://" + end, "")
     }
 
     private static func isName(_ host: Substring) -> Bool {
@@ -137,8 +137,9 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
 
     /// Nil when it is no origin: a path, a bare host, a `*` elsewhere than as the first label.
     package init?(_ text: String) {
-        let isWildcard = text.contains("://*.")
-        let bare = isWildcard ? text.replacing("://*.", with: "://", maxReplacements: 1) : text
+        let mark = text.split(at: UInt8(ascii: ":"))
+        let isWildcard = mark?.after.begins(with: "//*.") ?? false
+        let bare = isWildcard ? mark.map { String($0.before) + "://" + String($0.after.dropping(4)) } ?? text : text
         guard let origin = Origin(bare), !(isWildcard && origin.isAddress) else { return nil }
         self.form = Form(text: text, origin: origin, isWildcard: isWildcard)
     }
@@ -154,12 +155,12 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
     func matches(serialized text: String) -> Bool {
         text.withBytes { text in
             self.form.front.withBytes { front in
-                guard self.form.isWildcard else { return text.count == front.count && text.hasPrefix(front) }
+                guard self.form.isWildcard else { return text.count == front.count && text.begins(with: front) }
                 return self.form.back.withBytes { back in
                     let labels = text.count - front.count - back.count
-                    guard labels > 0, text.hasPrefix(front) else { return false }
+                    guard labels > 0, text.begins(with: front) else { return false }
                     let end = UnsafeBufferPointer(rebasing: text[(front.count + labels)...])
-                    return end.hasPrefix(back) && Origin.areLabels(text[front.count..<front.count + labels])
+                    return end.begins(with: back) && Origin.areLabels(text[front.count..<front.count + labels])
                 }
             }
         }
@@ -178,10 +179,6 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
 }
 
 extension UInt8 {
-    fileprivate var isAlphanumeric: Bool {
-        (0x61...0x7A).contains(self.lowercased) || (0x30...0x39).contains(self)
-    }
-
     fileprivate var isSchemeByte: Bool {
         self.isAlphanumeric || self == UInt8(ascii: "+") || self == UInt8(ascii: "-") || self == UInt8(ascii: ".")
     }
@@ -191,7 +188,7 @@ extension UInt8 {
     }
 
     fileprivate var isAddressByte: Bool {
-        (0x61...0x66).contains(self.lowercased) || (0x30...0x39).contains(self) || self == UInt8(ascii: ":")
+        self.hexValue != nil || self == UInt8(ascii: ":")
             || self == UInt8(ascii: ".")
     }
 }

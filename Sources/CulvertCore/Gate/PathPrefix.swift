@@ -1,125 +1,88 @@
-/// Paths: prefixes on segment borders, and what may not come near them. By bytes: that is how upstreams read them.
-package enum PathPrefix {
-    /// Whether `prefix` covers `path`: `/chat` covers `/chat` and `/chat/a`, not `/chatter`. An unreserved character
-    /// is the same encoded or not (RFC 3986 6.2.2).
+/// A prefix of paths on segment borders: a route's path, or a path that a token opens.
+package struct PathPrefix: Hashable, Sendable {
+    /// Decoded, so that prefixes are compared and ordered by what they mean.
+    let bytes: [UInt8]
+
+    /// - Throws: what keeps every request from being matched by it. A prefix with a part that servers read in different
+    ///   ways, such as parameters (`/a;b`), would match none: a request that it covers in one reading is not covered in
+    ///   another.
+    package init(_ text: String) throws(PathFault) {
+        let result: Result<[UInt8], PathFault> = text.withBytes { bytes in
+            Result { () throws(PathFault) in
+                let readings = try PathReader.readings(of: bytes)
+                guard readings.count <= 1 else { throw .ambiguous }
+                return readings.first ?? Array(bytes)
+            }
+        }
+        self.bytes = try result.get()
+    }
+
+    /// Whether the prefix covers the path in every reading: `/chat` covers `/chat` and `/chat/a`, not `/chatter`.
+    package func covers(_ path: RequestPath) -> Bool {
+        self.bytes.withUnsafeBufferPointer { prefix in path.allReadings { Self.isPrefix(prefix, of: $0) } }
+    }
+
+    /// The same for a prefix that was not checked; one that cannot match covers nothing.
+    package static func covers(_ prefix: String, _ path: RequestPath) -> Bool {
+        // Most are plain, and cost no copy.
+        let isPlain = prefix.withBytes { bytes in
+            bytes.allSatisfy { $0 != UInt8(ascii: "%") && $0 != UInt8(ascii: ";") && $0 < 0x80 }
+        }
+        if isPlain { return prefix.withBytes { prefix in path.allReadings { Self.isPrefix(prefix, of: $0) } } }
+        guard let prefix = try? PathPrefix(prefix) else { return false }
+        return prefix.covers(path)
+    }
+
+    /// False also for a path that no request may have.
     package static func covers(_ prefix: String, _ path: String) -> Bool {
-        if prefix.contains(byte: UInt8(ascii: "%")) || path.contains(byte: UInt8(ascii: "%")) {
-            return self.isPrefix(self.normalized(prefix), of: self.normalized(path))
-        }
-        return self.isPrefix(prefix, of: path)
+        guard let path = try? RequestPath(path) else { return false }
+        return self.covers(prefix, path)
     }
 
-    private static func isPrefix(_ prefix: String, of path: String) -> Bool {
-        prefix.withBytes { prefix in
-            path.withBytes { path in
-                guard prefix.first == UInt8(ascii: "/"), path.hasPrefix(prefix) else { return false }
-                return prefix.last == UInt8(ascii: "/") || path.count == prefix.count
-                    || path[prefix.count] == UInt8(ascii: "/")
+    func covers(reading: UnsafeBufferPointer<UInt8>) -> Bool {
+        self.bytes.withUnsafeBufferPointer { Self.isPrefix($0, of: reading) }
+    }
+
+    private static func isPrefix(_ prefix: UnsafeBufferPointer<UInt8>, of path: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard prefix.first == UInt8(ascii: "/"), path.begins(with: prefix) else { return false }
+        return prefix.last == UInt8(ascii: "/") || path.count == prefix.count
+            || path[prefix.count] == UInt8(ascii: "/")
+    }
+
+    /// Whether a server that ignores case takes `reading` for a path below the prefix.
+    func coversIgnoringCase(reading: UnsafeBufferPointer<UInt8>) -> Bool {
+        if self.bytes.contains(where: { $0 >= 0x80 }) { return self.coversIgnoringUnicodeCase(Array(reading)) }
+        guard reading.count >= self.bytes.count else { return false }
+        for index in self.bytes.indices where self.bytes[index].lowercased != reading[index].lowercased { return false }
+        return self.bytes.last == UInt8(ascii: "/") || reading.count == self.bytes.count
+            || reading[self.bytes.count] == UInt8(ascii: "/")
+    }
+
+    /// Segment by segment, as Unicode has it, since a server may ignore case and normal form of other letters too. This
+    /// only ever refuses.
+    private func coversIgnoringUnicodeCase(_ reading: [UInt8]) -> Bool {
+        let slash = UInt8(ascii: "/")
+        var own = self.bytes.split(separator: slash, omittingEmptySubsequences: false)
+        let path = reading.split(separator: slash, omittingEmptySubsequences: false)
+        if own.last?.isEmpty == true { own.removeLast() }
+        guard path.count >= own.count else { return false }
+        return zip(own, path).allSatisfy { one, other in
+            // By Characters: what any server may take for the same is the same here.
+            String(decoding: one, as: UTF8.self).lowercased() == String(decoding: other, as: UTF8.self).lowercased()
+        }
+    }
+
+    /// Nil for a path that may stand in a request or in a configuration; otherwise what is wrong with it.
+    package static func fault(of path: String) -> PathFault? {
+        path.withBytes { bytes in
+            do throws(PathFault) {
+                _ = try PathReader.readings(of: bytes)
+                return nil
+            } catch {
+                return error
             }
         }
     }
 
-    /// False for a path that an upstream may read as another than the gate does: dot segments, however encoded
-    /// (RFC 3986 5.2.4) and with or without parameters, empty segments, which many servers merge, encoded slashes,
-    /// backslashes, fragments, controls.
-    package static func isSafe(_ path: String) -> Bool {
-        path.withBytes(self.isSafe)
-    }
-
-    private static func isSafe(_ path: UnsafeBufferPointer<UInt8>) -> Bool {
-        guard path.first == UInt8(ascii: "/") else { return false }
-        var segment = Segment()
-        var index = 1
-        while index < path.count {
-            let byte = path[index]
-            index += 1
-            switch byte {
-            case 0...0x20, 0x7F, UInt8(ascii: "\\"), UInt8(ascii: "#"): return false
-            case UInt8(ascii: "/"):
-                if segment.isEmpty || segment.isDots { return false }
-                segment = Segment()
-            case UInt8(ascii: "%"):
-                guard let value = self.escaped(path, at: index - 1) else {
-                    segment.append(byte)
-                    continue
-                }
-                if value == 0 || value == UInt8(ascii: "/") || value == UInt8(ascii: "\\") { return false }
-                index += 2
-                // An encoded semicolon begins no parameters.
-                segment.append(value == UInt8(ascii: ".") ? value : byte)
-            default: segment.append(byte)
-            }
-        }
-        return !segment.isDots
-    }
-
-    /// What matters of a segment that is read byte by byte.
-    private struct Segment {
-        private(set) var isEmpty = true
-        private var dots = 0
-        private var hasOthers = false
-        private var isParameters = false
-
-        /// One dot or two, and parameters, which Java's servers take off before they resolve.
-        var isDots: Bool { !self.hasOthers && (self.dots == 1 || self.dots == 2) }
-
-        mutating func append(_ byte: UInt8) {
-            self.isEmpty = false
-            if byte == UInt8(ascii: ";") { self.isParameters = true }
-            if self.isParameters { return }
-            if byte == UInt8(ascii: ".") { self.dots += 1 } else { self.hasOthers = true }
-        }
-    }
-
-    /// RFC 3986 6.2.2.1 and 6.2.2.2; nothing else is decoded.
-    private static func normalized(_ path: String) -> String {
-        let bytes = Array(path.utf8)
-        var out: [UInt8] = []
-        var index = 0
-        while index < bytes.count {
-            guard let byte = bytes.withUnsafeBufferPointer({ self.escaped($0, at: index) }) else {
-                out.append(bytes[index])
-                index += 1
-                continue
-            }
-            if byte.isUnreserved {
-                out.append(byte)
-            } else {
-                out.append(bytes[index])
-                out += bytes[index + 1...index + 2].map { $0 >= UInt8(ascii: "a") ? $0 - 0x20 : $0 }
-            }
-            index += 3
-        }
-        return String(decoding: out, as: UTF8.self)
-    }
-
-    /// The byte that the percent-encoded triplet at `index` stands for, if there is one.
-    private static func escaped(_ bytes: UnsafeBufferPointer<UInt8>, at index: Int) -> UInt8? {
-        guard bytes[index] == UInt8(ascii: "%"), index + 2 < bytes.count,
-            let high = bytes[index + 1].hexValue, let low = bytes[index + 2].hexValue
-        else { return nil }
-        return high << 4 | low
-    }
-}
-
-extension UInt8 {
-    fileprivate var hexValue: UInt8? {
-        switch self {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): self - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): self - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): self - UInt8(ascii: "A") + 10
-        default: nil
-        }
-    }
-
-    /// RFC 3986 2.3.
-    fileprivate var isUnreserved: Bool {
-        switch self {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-            UInt8(ascii: "~"):
-            true
-        default: false
-        }
-    }
+    package static func isSafe(_ path: String) -> Bool { self.fault(of: path) == nil }
 }

@@ -40,44 +40,119 @@ package struct Route: Equatable, Sendable {
 
 /// Finds a request's route: those of the request's host first, then the longest prefix.
 package struct RouteTable: Equatable, Sendable {
-    private let byHost: [HostName: [Route]]
-    private let anyHost: [Route]
+    package enum Match: Equatable, Sendable {
+        case none
+        case route(Route)
+        /// Servers may read the path as one of another route, which asks for something else.
+        case ambiguous
+    }
 
+    private struct Entry: Equatable, Sendable {
+        var route: Route
+        var prefix: PathPrefix
+    }
+
+    private let byHost: [HostName: [Entry]]
+    private let anyHost: [Entry]
+
+    /// A route whose path no request can have is left out; the configuration has refused it.
     package init(_ routes: [Route]) {
-        let sorted = routes.sorted { $0.path.utf8.count > $1.path.utf8.count }
-        self.anyHost = sorted.filter { $0.host == nil }
-        self.byHost = Dictionary(grouping: sorted.filter { $0.host != nil }) { HostName($0.host ?? "") }
-    }
-
-    /// - Parameter host: the `Host` header; case and port do not matter.
-    package func match(host: String?, path: String) -> Route? {
-        if !self.byHost.isEmpty, let host, let routes = self.byHost[HostName(host)],
-            let index = self.index(in: routes, path)
-        {
-            return routes[index]
+        let entries = routes.compactMap { route in
+            (try? PathPrefix(route.path)).map { Entry(route: route, prefix: $0) }
         }
-        return self.index(in: self.anyHost, path).map { self.anyHost[$0] }
+        // By what they decode to: `/%61` is no longer than `/ab`.
+        let sorted = entries.sorted { $0.prefix.bytes.count > $1.prefix.bytes.count }
+        self.anyHost = sorted.filter { $0.route.host == nil }
+        self.byHost = Dictionary(grouping: sorted.filter { $0.route.host != nil }) { HostName($0.route.host ?? "") }
     }
 
-    /// By index: to hand each route to a closure would count references up and down for all it has.
-    private func index(in routes: [Route], _ path: String) -> Int? {
-        for index in routes.indices where PathPrefix.covers(routes[index].path, path) { return index }
-        return nil
+    /// - Parameter host: the `Host` header; case, port and a point at the end do not matter.
+    package func find(host: String?, path: RequestPath) -> Match {
+        let found = self.find(host: host, path, reading: 0)
+        // Every reading of the path must lead to the same route.
+        for index in 1..<path.readingCount where self.find(host: host, path, reading: index) != found {
+            return .ambiguous
+        }
+        guard let found else { return .none }
+        for index in 0..<path.readingCount where self.hasRival(found, host: host, path, reading: index) {
+            return .ambiguous
+        }
+        return .route(self.entries(found.isOfHost, host)[found.index].route)
+    }
+
+    /// Nil also for an ambiguous path.
+    package func match(host: String?, path: String) -> Route? {
+        guard let path = try? RequestPath(path), case .route(let route) = self.find(host: host, path: path) else {
+            return nil
+        }
+        return route
+    }
+
+    /// Where an entry stands.
+    private struct Place: Equatable {
+        var isOfHost: Bool
+        var index: Int
+    }
+
+    private func entries(_ isOfHost: Bool, _ host: String?) -> [Entry] {
+        guard isOfHost else { return self.anyHost }
+        guard !self.byHost.isEmpty, let host else { return [] }
+        return self.byHost[HostName(host)] ?? []
+    }
+
+    private func find(host: String?, _ path: RequestPath, reading: Int) -> Place? {
+        path.withReading(reading) { bytes in
+            for isOfHost in [true, false] {
+                let entries = self.entries(isOfHost, host)
+                // By index: to hand each route to a closure would count references up and down for all it has.
+                for index in entries.indices where entries[index].prefix.covers(reading: bytes) {
+                    return Place(isOfHost: isOfHost, index: index)
+                }
+            }
+            return nil
+        }
+    }
+
+    /// Whether a server that ignores case (IIS, ASP.NET, Express) would find the path below a narrower route that leads
+    /// to the same upstream. Paths of other upstreams may differ by case alone.
+    private func hasRival(_ found: Place, host: String?, _ path: RequestPath, reading: Int) -> Bool {
+        let own = self.entries(found.isOfHost, host)[found.index]
+        return path.withReading(reading) { bytes in
+            for isOfHost in found.isOfHost ? [true] : [true, false] {
+                let entries = self.entries(isOfHost, host)
+                let end = isOfHost == found.isOfHost ? found.index : entries.count
+                for index in 0..<end {
+                    let other = entries[index]
+                    if isOfHost == found.isOfHost, other.prefix.bytes.count == own.prefix.bytes.count { continue }
+                    if other.route.upstream == own.route.upstream, other.prefix.coversIgnoringCase(reading: bytes) {
+                        return true
+                    }
+                }
+            }
+            return false
+        }
     }
 }
 
-/// The name in a `Host` header, without its port; case does not matter. Looked up without being copied.
-private struct HostName: Hashable, Sendable {
+/// The name in a `Host` header, without its port and the root's point; case does not matter. Looked up without being
+/// copied, but for addresses, which have more than one spelling.
+package struct HostName: Hashable, Sendable {
     private let text: Substring
 
-    init(_ host: String) {
-        let isLiteral = host.utf8.first == UInt8(ascii: "[")
-        self.text = host.split(at: UInt8(ascii: isLiteral ? "]" : ":"))?.before ?? host[...]
+    package init(_ host: String) {
+        if host.utf8.first == UInt8(ascii: "[") {
+            let inside = host.dropping(1).split(at: UInt8(ascii: "]"))?.before
+            self.text = inside.flatMap(IPAddress.init)?.description[...] ?? host[...]
+        } else {
+            let name = host.split(at: UInt8(ascii: ":"))?.before ?? host[...]
+            let hasRootPoint = name.utf8.count > 1 && name.utf8.last == UInt8(ascii: ".")
+            self.text = hasRootPoint ? name.slice(0..<name.utf8.count - 1) : name
+        }
     }
 
-    static func == (one: HostName, other: HostName) -> Bool { one.text.equalsIgnoringCase(other.text) }
+    package static func == (one: HostName, other: HostName) -> Bool { one.text.equalsIgnoringCase(other.text) }
 
-    func hash(into hasher: inout Hasher) {
+    package func hash(into hasher: inout Hasher) {
         // The table is the operator's, so that nobody can fill it with names that collide.
         hasher.combine(
             self.text.withBytes { bytes in

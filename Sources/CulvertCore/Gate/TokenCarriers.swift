@@ -1,5 +1,3 @@
-import Foundation
-
 /// Names under which tokens travel, from `authentication:`.
 package struct CarrierNames: Equatable, Sendable {
     package var queryParameter: String
@@ -16,7 +14,7 @@ package struct CarrierNames: Equatable, Sendable {
 
     /// Rather than the application's.
     package static func isOurs(subprotocol name: String) -> Bool {
-        name == self.authProtocol || name.hasPrefix(self.bearerPrefix)
+        name.equals(self.authProtocol) || name.begins(with: self.bearerPrefix)
     }
 }
 
@@ -39,13 +37,8 @@ struct TokenCarriers {
         for value in request.authorization {
             if let token = Self.bearer(value) { self.add(token) } else { self.authorization = value }
         }
+        self.takeQuery(name: names.queryParameter)
         // Most requests have none there, and cost one search.
-        let name = names.queryParameter
-        if let query = request.query, query.contains(bytesOf: name) || query.contains(byte: UInt8(ascii: "%")),
-            Self.parameters(query).contains(where: { $0.isNamed(name) })
-        {
-            self.takeQuery(query, name: name)
-        }
         if request.cookies.contains(where: { $0.contains(bytesOf: names.cookie) }) {
             self.takeCookies(name: names.cookie)
         }
@@ -66,59 +59,78 @@ struct TokenCarriers {
             self.token = token
             return
         }
-        if first != token { self.hasConflict = true }
+        if !first.equals(token) { self.hasConflict = true }
     }
 
     // MARK: - query
 
-    private static func parameters(_ query: String) -> PairSequence {
-        PairSequence(query, separator: UInt8(ascii: "&"))
-    }
-
-    /// The other parameters stay byte for byte.
-    private mutating func takeQuery(_ query: String, name: String) {
-        var kept: [Substring] = []
-        for pair in Self.parameters(query) {
-            if pair.isNamed(name) {
-                // A plus stands for itself, as in a token of RFC 6750 2.1.
-                let isEncoded = pair.value.contains(byte: UInt8(ascii: "%"))
-                self.add(isEncoded ? Substring(pair.value.removingPercentEncoding ?? "") : pair.value)
-            } else {
-                kept.append(pair.text)
+    /// The other parameters stay byte for byte. An encoded name is the same name to what reads it behind the edge, and
+    /// must not carry the token there.
+    private mutating func takeQuery(name: String) {
+        guard let query = self.query else { return }
+        var values: [Range<Int>] = []
+        var kept: [Range<Int>] = []
+        query.withBytes { bytes in
+            name.withBytes { name in
+                for pair in Query.pairs(bytes) {
+                    if PercentEncoding.equals(bytes, pair.name, name) {
+                        values.append(pair.value)
+                    } else if let last = kept.last, last.upperBound + 1 == pair.text.lowerBound {
+                        // Neighbours stay together.
+                        kept[kept.count - 1] = last.lowerBound..<pair.text.upperBound
+                    } else {
+                        kept.append(pair.text)
+                    }
+                }
             }
         }
-        self.query = kept.isEmpty ? nil : kept.joined(separator: "&")
+        guard !values.isEmpty else { return }
+        for range in values {
+            // A plus stands for itself, as in a token of RFC 6750 2.1.
+            let value = query.slice(range)
+            let isEncoded = value.contains(byte: UInt8(ascii: "%"))
+            self.add(isEncoded ? Substring(PercentEncoding.decode(value) ?? "") : value)
+        }
+        self.query = kept.isEmpty ? nil : kept.map { query.slice($0) }.joined(separator: "&")
     }
 
     /// RFC 6750 2.2: the parameter's name is not for the operator to choose.
     private mutating func takeForm(_ form: String) {
-        for pair in Self.parameters(form) where pair.isNamed("access_token") {
-            let text = pair.value.replacing("+", with: " ")
-            self.add(Substring(text.removingPercentEncoding ?? ""))
+        let values: [Range<Int>] = form.withBytes { bytes in
+            "access_token".withBytes { name in
+                Query.pairs(bytes).filter { PercentEncoding.equals(bytes, $0.name, name) }.map(\.value)
+            }
         }
+        for range in values { self.add(Substring(PercentEncoding.decode(form.slice(range), isForm: true) ?? "")) }
     }
 
     // MARK: - cookies
-
-    private static func pairs(_ line: String) -> PairSequence { PairSequence(line, separator: UInt8(ascii: ";")) }
 
     /// A line without a token stays byte for byte.
     private mutating func takeCookies(name: String) {
         var lines: [String] = []
         for line in self.cookies {
-            guard Self.pairs(line).contains(where: { $0.isCookie(name) }) else {
+            var values: [Range<Int>] = []
+            var kept: [Range<Int>] = []
+            line.withBytes { bytes in
+                name.withBytes { name in
+                    for pair in Pairs(bytes, separator: UInt8(ascii: ";")) {
+                        let own = bytes.trimmed(pair.name)
+                        if own.count == name.count, UnsafeBufferPointer(rebasing: bytes[own]).begins(with: name) {
+                            values.append(bytes.unquoted(bytes.trimmed(pair.value)))
+                        } else {
+                            let text = bytes.trimmed(pair.text)
+                            if !text.isEmpty { kept.append(text) }
+                        }
+                    }
+                }
+            }
+            guard !values.isEmpty else {
                 lines.append(line)
                 continue
             }
-            var kept: [Substring] = []
-            for pair in Self.pairs(line) {
-                if pair.isCookie(name) {
-                    self.add(pair.value.trimmed.unquoted)
-                } else if !pair.text.trimmed.isEmpty {
-                    kept.append(pair.text.trimmed)
-                }
-            }
-            if !kept.isEmpty { lines.append(kept.joined(separator: "; ")) }
+            for range in values { self.add(line.slice(range)) }
+            if !kept.isEmpty { lines.append(kept.map { line.slice($0) }.joined(separator: "; ")) }
         }
         self.cookies = lines
     }
@@ -127,59 +139,22 @@ struct TokenCarriers {
 
     private mutating func takeProtocols() {
         for name in self.protocols {
-            if name == CarrierNames.authProtocol {
+            if name.equals(CarrierNames.authProtocol) {
                 self.offersAuthProtocol = true
-            } else if name.hasPrefix(CarrierNames.bearerPrefix) {
-                self.add(name.dropFirst(CarrierNames.bearerPrefix.count))
+            } else if name.begins(with: CarrierNames.bearerPrefix) {
+                self.add(name.dropping(CarrierNames.bearerPrefix.utf8.count))
             }
         }
         self.protocols.removeAll(where: CarrierNames.isOurs)
     }
 }
 
-/// `name=value`, as in a query and in a cookie.
-private struct Pair {
-    let text: Substring
-    private let name: Substring
-    let value: Substring
-
-    init(_ text: Substring) {
-        self.text = text
-        (self.name, self.value) = text.split(at: UInt8(ascii: "=")) ?? (text, text[text.endIndex...])
-    }
-
-    /// An encoded name is the same name to whoever reads it behind us, and must not carry the token there.
-    func isNamed(_ name: String) -> Bool {
-        self.name.contains(byte: UInt8(ascii: "%")) ? self.name.removingPercentEncoding == name : self.name == name
-    }
-
-    func isCookie(_ name: String) -> Bool { self.name.trimmed == name }
-}
-
-/// The pairs of a text, one after the other.
-private struct PairSequence: Sequence, IteratorProtocol {
-    private var rest: Substring?
-    private let separator: UInt8
-
-    init(_ text: String, separator: UInt8) {
-        self.rest = text[...]
-        self.separator = separator
-    }
-
-    mutating func next() -> Pair? {
-        guard let rest = self.rest else { return nil }
-        let parts = rest.split(at: self.separator)
-        self.rest = parts?.after
-        return Pair(parts?.before ?? rest)
-    }
-}
-
-extension Substring {
+extension UnsafeBufferPointer<UInt8> {
     /// RFC 6265 4.1.1 lets a cookie's value stand in quotation marks.
-    fileprivate var unquoted: Substring {
-        var text = self
-        while text.utf8.first == UInt8(ascii: "\"") { text = text.dropFirst() }
-        while text.utf8.last == UInt8(ascii: "\"") { text = text.dropLast() }
-        return text
+    fileprivate func unquoted(_ range: Range<Int>) -> Range<Int> {
+        var range = range
+        while let first = range.first, self[first] == UInt8(ascii: "\"") { range = first + 1..<range.upperBound }
+        while let last = range.last, self[last] == UInt8(ascii: "\"") { range = range.lowerBound..<last }
+        return range
     }
 }

@@ -7,6 +7,8 @@ package struct IPAddress: Hashable, Sendable {
     /// Nil for anything but an address alone: no port, no brackets, no zone.
     package init?(_ text: some StringProtocol) {
         let text = String(text)
+        // inet_pton(3) would stop at it.
+        guard !text.contains(byte: 0) else { return nil }
         var bytes = [UInt8](repeating: 0, count: 16)
         if inet_pton(AF_INET, text, &bytes) == 1 {
             self.bytes = [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF] + bytes[..<4]
@@ -33,12 +35,12 @@ package struct AddressBlock: Equatable, Sendable, CustomStringConvertible {
     private let bits: Int
 
     package init?(_ text: String) {
-        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        let parts = text.parts(at: UInt8(ascii: "/"))
         guard parts.count <= 2, let address = IPAddress(parts[0]) else { return nil }
-        let isIPv6 = parts[0].contains(":")
+        let isIPv6 = parts[0].contains(byte: UInt8(ascii: ":"))
         var bits = isIPv6 ? 128 : 32
         if parts.count == 2 {
-            guard let given = Int(parts[1]), (0...bits).contains(given) else { return nil }
+            guard let given = parts[1].decimal(as: Int.self), (0...bits).contains(given) else { return nil }
             bits = given
         }
         self.description = text
@@ -86,15 +88,24 @@ package struct TrustedProxies: Equatable, Sendable {
     package func path(peer: String, forwardedFor: [String], forwarded: [String]) -> Path {
         var path = Path(client: peer, hops: [])
         guard !self.blocks.isEmpty, self.trusts(peer) else { return path }
-        let claims =
-            forwardedFor.isEmpty
-            ? forwarded.flatMap(Self.elements).map(Self.forwardedNode)
-            : forwardedFor.flatMap { $0.split(separator: ",", omittingEmptySubsequences: false) }.map(Self.bareAddress)
-        for claim in claims.suffix(Self.hopLimit).reversed() {
-            guard let claim else { break }
-            path.hops.insert(path.client, at: 0)
-            path.client = claim
-            if !self.trusts(claim) { break }
+        let isForwarded = forwardedFor.isEmpty
+        var hopsLeft = Self.hopLimit
+        for line in (isForwarded ? forwarded : forwardedFor).reversed() {
+            // Nil once the line's first element has been read.
+            var rest: Range<Int>? = 0..<line.utf8.count
+            while let unread = rest {
+                guard hopsLeft > 0 else { return path }
+                hopsLeft -= 1
+                let comma = line.withBytes { ForwardedElement.lastComma(in: $0, unread, mayQuote: isForwarded) }
+                let element = line.slice((comma.map { $0 + 1 } ?? unread.lowerBound)..<unread.upperBound)
+                rest = comma.map { unread.lowerBound..<$0 }
+                guard let claim = isForwarded ? ForwardedElement.client(element) : Self.bareAddress(element) else {
+                    return path
+                }
+                path.hops.insert(path.client, at: 0)
+                path.client = claim
+                if !self.trusts(claim) { return path }
+            }
         }
         return path
     }
@@ -104,54 +115,79 @@ package struct TrustedProxies: Equatable, Sendable {
         return self.blocks.contains { $0.contains(address) }
     }
 
-    /// Without port and brackets; nil when it is no address.
-    private static func bareAddress(_ text: Substring) -> String? {
+    /// Without port and brackets; nil when it is no address. A port consists of digits.
+    static func bareAddress(_ text: Substring) -> String? {
         let text = text.trimmed
         if IPAddress(text) != nil { return String(text) }
         let bare: Substring
+        let port: Substring
         if text.utf8.first == UInt8(ascii: "[") {
-            guard let (inside, behind) = text.dropFirst().split(at: UInt8(ascii: "]")),
+            guard let (inside, behind) = text.dropping(1).split(at: UInt8(ascii: "]")),
                 behind.isEmpty || behind.utf8.first == UInt8(ascii: ":")
             else { return nil }
-            bare = inside
+            (bare, port) = (inside, behind.isEmpty ? "0" : behind.dropping(1))
         } else {
-            guard let (before, _) = text.split(at: UInt8(ascii: ":")) else { return nil }
-            bare = before
+            guard let (before, after) = text.split(at: UInt8(ascii: ":")) else { return nil }
+            (bare, port) = (before, after)
         }
-        return IPAddress(bare) == nil ? nil : String(bare)
+        guard port.decimal(as: UInt16.self) != nil, IPAddress(bare) != nil else { return nil }
+        return String(bare)
     }
+}
 
-    // MARK: - RFC 7239
-
-    private static func elements(_ line: String) -> [Substring] { self.parts(line[...], UInt8(ascii: ",")) }
-
-    /// What `for` says in an element; nil for none, `unknown` and made-up names (RFC 7239 section 6).
-    private static func forwardedNode(_ element: Substring) -> String? {
-        for parameter in self.parts(element, UInt8(ascii: ";")) {
-            guard let (name, value) = parameter.split(at: UInt8(ascii: "=")),
-                name.trimmed.equalsIgnoringCase("for")
-            else { continue }
-            var text = value.trimmed
-            if text.utf8.first == UInt8(ascii: "\""), text.utf8.last == UInt8(ascii: "\""), text.utf8.count > 1 {
-                text = text.dropFirst().dropLast()
+/// An element of `Forwarded` (RFC 7239 section 4): `for=192.0.2.1;proto=https`.
+private enum ForwardedElement {
+    /// The comma in front of the last element of `range`.
+    ///
+    /// Looked for from the right, where the proxies' own elements stand: a quotation mark that the client has left open,
+    /// or escaped, swallows nothing of what they appended.
+    static func lastComma(in bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>, mayQuote: Bool) -> Int? {
+        var isQuoted = false
+        for index in range.reversed() {
+            if mayQuote, bytes[index] == UInt8(ascii: "\"") {
+                // Within a quoted string a quotation mark behind an odd number of backslashes is a part of it.
+                let slashes = isQuoted ? bytes[range.lowerBound..<index].reversed().prefix { $0 == 0x5C }.count : 0
+                if slashes % 2 == 0 { isQuoted.toggle() }
+            } else if bytes[index] == UInt8(ascii: ","), !isQuoted {
+                return index
             }
-            return self.bareAddress(text)
         }
         return nil
     }
 
-    /// Split at `mark`, but not within a quoted string.
-    private static func parts(_ text: Substring, _ mark: UInt8) -> [Substring] {
-        var parts: [Substring] = []
-        var start = text.startIndex
-        var isQuoted = false
-        for index in text.utf8.indices {
-            let byte = text.utf8[index]
-            if byte == UInt8(ascii: "\"") { isQuoted.toggle() }
-            guard byte == mark, !isQuoted else { continue }
-            parts.append(Substring(text.utf8[start..<index]))
-            start = text.utf8.index(after: index)
+    /// What `for` says; nil for none, for `unknown` and made-up names (RFC 7239 section 6), and for what is malformed.
+    static func client(_ element: Substring) -> String? {
+        guard let pairs = self.pairs(element) else { return nil }
+        let nodes = pairs.filter { $0.name.equalsIgnoringCase("for") }
+        guard nodes.count == 1, let node = nodes.first else { return nil }
+        return TrustedProxies.bareAddress(node.value)
+    }
+
+    /// Nil when the element is not as RFC 7239 has it: a value is a token or a quoted string, whole. Blanks are passed
+    /// over, and the colons and brackets of addresses that some proxies leave unquoted.
+    private static func pairs(_ element: Substring) -> [(name: Substring, value: Substring)]? {
+        var pairs: [(Substring, Substring)] = []
+        var rest = element.trimmed
+        while !rest.isEmpty {
+            guard let (name, behind) = rest.split(at: UInt8(ascii: "=")) else { return nil }
+            let value = behind.trimmed
+            if value.utf8.first == UInt8(ascii: "\"") {
+                // No node, protocol or name has a quoted pair in it.
+                guard let (inside, after) = value.dropping(1).split(at: UInt8(ascii: "\"")),
+                    !inside.contains(byte: UInt8(ascii: "\\"))
+                else { return nil }
+                pairs.append((name.trimmed, inside))
+                rest = after.trimmed
+                guard rest.isEmpty || rest.utf8.first == UInt8(ascii: ";") else { return nil }
+                rest = rest.dropping(1)
+            } else {
+                let (text, after) = value.split(at: UInt8(ascii: ";")) ?? (value, "")
+                guard !text.contains(byte: UInt8(ascii: "\"")) else { return nil }
+                pairs.append((name.trimmed, text.trimmed))
+                rest = after
+            }
+            rest = rest.trimmed
         }
-        return parts + [Substring(text.utf8[start...])]
+        return pairs
     }
 }

@@ -18,6 +18,25 @@ package enum PollTarget: Equatable, Sendable {
         }
     }
 
+    /// What the path calls the session; nil where it names none.
+    package var sessionID: String? {
+        switch self {
+        case .session(_, let id), .close(_, let id), .token(_, let id), .socket(_, let id): id
+        case .open, .probe: nil
+        }
+    }
+
+    /// Most bytes of a request's body that is no batch: a list of subprotocols, or a form with a token. Nil for batches,
+    /// which have a limit of the configuration.
+    package var bodyLimit: Int? {
+        switch self {
+        case .session: nil
+        case .open: 4 << 10
+        case .close: 16 << 10
+        case .token, .socket, .probe: 1 << 10
+        }
+    }
+
     /// Whether a WebSocket may be opened there.
     package var takesUpgrade: Bool {
         switch self {
@@ -31,28 +50,38 @@ package enum PollTarget: Equatable, Sendable {
 
     /// Nil for a path of any other kind, which is a WebSocket URL.
     package static func parse(path: String) -> PollTarget? {
-        let segments = path.split(separator: "/", omittingEmptySubsequences: false)
-        // "/a/_poll/ID/close" is ["", "a", "_poll", "ID", "close"].
-        for distance in 1...3 where segments.count > distance {
-            let at = segments.count - distance
-            guard segments[at] == self.marker else { continue }
-            let joined = segments[..<at].joined(separator: "/")
-            let base = joined.isEmpty ? "/" : joined
-            switch distance {
-            case 1: return .open(base: base)
-            case 2:
-                let id = String(segments[at + 1])
-                return id == "probe" ? .probe(base: base) : .session(base: base, id: id)
-            default:
-                let id = String(segments[at + 1])
-                switch segments[at + 2] {
-                case "close": return .close(base: base, id: id)
-                case "token": return .token(base: base, id: id)
-                case "socket": return .socket(base: base, id: id)
-                default: return nil
-                }
+        // Of "/a/_poll/ID/close", from the right: where "close", "ID" and "_poll" begin.
+        var starts: [Int] = []
+        path.withBytes { bytes in
+            for index in bytes.indices.reversed() where bytes[index] == UInt8(ascii: "/") {
+                starts.append(index + 1)
+                if starts.count == 3 { break }
             }
         }
+        var end = path.utf8.count
+        var behind: [Substring] = []
+        for start in starts {
+            let segment = path.slice(start..<end)
+            end = start - 1
+            guard segment.equals(self.marker) else {
+                behind.insert(segment, at: 0)
+                continue
+            }
+            return self.target(base: end == 0 ? "/" : String(path.slice(0..<end)), behind)
+        }
+        return nil
+    }
+
+    /// - Parameter behind: the segments behind the marker, two at most.
+    private static func target(base: String, _ behind: [Substring]) -> PollTarget? {
+        guard let first = behind.first else { return .open(base: base) }
+        let id = String(first)
+        guard behind.count == 2 else {
+            return first.equals("probe") ? .probe(base: base) : .session(base: base, id: id)
+        }
+        if behind[1].equals("close") { return .close(base: base, id: id) }
+        if behind[1].equals("token") { return .token(base: base, id: id) }
+        if behind[1].equals("socket") { return .socket(base: base, id: id) }
         return nil
     }
 }

@@ -30,36 +30,13 @@ package enum Handshake {
 
     /// The members of a comma-separated header that may come in several lines (RFC 9110 5.6.1), quoted strings kept
     /// whole.
-    package static func listTokens(_ values: [String]) -> [String] {
-        values.flatMap { value -> [String] in
-            // By bytes: a combining mark behind a comma makes another character of it, but not another delimiter.
-            var members: [[UInt8]] = [[]]
-            var isQuoted = false
-            var isEscaped = false
-            for byte in value.utf8 {
-                if byte == UInt8(ascii: ","), !isQuoted {
-                    members.append([])
-                    continue
-                }
-                // RFC 9110 5.6.4: within a quoted string a backslash takes the meaning off what follows.
-                if byte == UInt8(ascii: "\""), !isEscaped { isQuoted.toggle() }
-                isEscaped = isQuoted && !isEscaped && byte == UInt8(ascii: "\\")
-                members[members.count - 1].append(byte)
-            }
-            return members.map { member in
-                let isSpace: (UInt8) -> Bool = { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
-                let trimmed = member.drop(while: isSpace).reversed().drop(while: isSpace).reversed()
-                return String(decoding: trimmed, as: UTF8.self)
-            }
-        }
-        .filter { !$0.isEmpty }
-    }
+    package static func listTokens(_ values: [String]) -> [String] { FieldValue.list(values) }
 
     /// Bits of ``FrameHeader/rsv`` that the accepted extensions use. permessage-deflate uses RSV1 (RFC 7692 section 6);
     /// of an unknown extension nothing is known, so all three are allowed.
     package static func reservedBits(forExtensions accepted: [String]) -> UInt8 {
         self.extensionNames(accepted).reduce(0) { bits, name in
-            bits | (name == "permessage-deflate" ? 4 : 7)
+            bits | (name.equals("permessage-deflate") ? 4 : 7)
         }
     }
 
@@ -69,16 +46,13 @@ package enum Handshake {
     }
 
     private static func extensionNames(_ values: [String]) -> [String] {
-        self.listTokens(values).map { member in
-            let name = member.prefix { $0 != ";" }
-            return name.trimmingCharacters(in: .whitespaces).lowercased()
-        }
+        self.listTokens(values).map { FieldValue.essence($0) }
     }
 
     /// Whether a request asks for WebSocket at all; ``check(method:version:keys:)`` says whether it does so rightly.
     package static func isUpgrade(connection: [String], upgrade: [String]) -> Bool {
-        self.listTokens(connection).contains { $0.lowercased() == "upgrade" }
-            && self.listTokens(upgrade).contains { $0.lowercased() == "websocket" }
+        self.listTokens(connection).contains { $0.equalsIgnoringCase("upgrade") }
+            && self.listTokens(upgrade).contains { $0.equalsIgnoringCase("websocket") }
     }
 
     package static func check(method: String, version: [String], keys: [String]) -> RequestProblem? {
@@ -94,8 +68,8 @@ package enum Handshake {
         key: String, offeredProtocols: [String], offeredExtensions: [String]
     ) -> String? {
         guard self.isUpgrade(connection: connection, upgrade: upgrade) else { return "no upgrade to websocket" }
-        guard accept == [self.acceptKey(for: key)] else { return "wrong Sec-WebSocket-Accept" }
-        guard protocols.count <= 1, protocols.allSatisfy(offeredProtocols.contains) else {
+        guard accept.count == 1, accept[0].equals(self.acceptKey(for: key)) else { return "wrong Sec-WebSocket-Accept" }
+        guard protocols.count <= 1, protocols.allSatisfy({ offeredProtocols.contains(bytesEqualTo: $0) }) else {
             return "a subprotocol that was not offered"
         }
         guard self.isSubset(acceptedExtensions: extensions, offered: offeredExtensions) else {

@@ -66,10 +66,8 @@ extension ProxyHeader {
 
     /// Digits alone, and no zero in front of others.
     private static func port(_ digits: ByteBufferView) -> UInt16? {
-        guard digits.allSatisfy({ (0x30...0x39).contains($0) }), digits.count == 1 || digits.first != 0x30 else {
-            return nil
-        }
-        return UInt16(String(decoding: digits, as: UTF8.self))
+        guard digits.count == 1 || digits.first != 0x30 else { return nil }
+        return String(decoding: digits, as: UTF8.self).decimal()
     }
 
     // MARK: - version 2

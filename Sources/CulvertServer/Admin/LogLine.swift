@@ -26,7 +26,7 @@ package enum LogLine {
         }
         for (key, value) in metadata.sorted(by: { $0.key < $1.key }) {
             line += ","
-            quote(reserved.contains(key) || key.hasPrefix("field.") ? "field.\(key)" : key, into: &line)
+            quote(reserved.contains(key) || key.utf8.starts(with: "field.".utf8) ? "field.\(key)" : key, into: &line)
             line += ":"
             write(value, into: &line)
         }

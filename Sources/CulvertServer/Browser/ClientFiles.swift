@@ -10,7 +10,7 @@ package struct ClientPaths: Sendable, Equatable {
     /// Nil when no script can be there, see ``isUsable(_:)``.
     package init?(_ path: String) {
         guard Self.isUsable(path) else { return nil }
-        self.stem = String(path.dropLast(Self.suffix.count))
+        self.stem = String(path.slice(0..<path.utf8.count - Self.suffix.utf8.count))
     }
 
     private static let suffix = ".js"
@@ -24,9 +24,10 @@ package struct ClientPaths: Sendable, Equatable {
 
     /// A path that needs no quoting in a page, and is no URL of the session protocol.
     static func isUsable(_ path: String) -> Bool {
-        let segments = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
-        guard PathPrefix.isSafe(path), path.hasSuffix(Self.suffix), let name = segments.last,
-            name.utf8.count > Self.suffix.utf8.count, !segments.contains(Substring(PollTarget.marker))
+        let segments = path.parts(at: UInt8(ascii: "/")).dropFirst()
+        guard PathPrefix.isSafe(path), let name = segments.last, name.utf8.count > Self.suffix.utf8.count,
+            name.dropping(name.utf8.count - Self.suffix.utf8.count).equals(Self.suffix),
+            !segments.contains(where: { $0.equals(PollTarget.marker) })
         else { return false }
         return path.utf8.allSatisfy { byte in
             switch byte {
@@ -40,11 +41,11 @@ package struct ClientPaths: Sendable, Equatable {
 
     /// Whether this is the path of some build, whichever.
     func isBuild(_ path: String) -> Bool {
-        guard path.hasPrefix(self.stem + ".") else { return false }
-        let rest = path.dropFirst(self.stem.count + 1)
-        let mark = rest.prefix { $0 != "." }
-        return mark.utf8.count == 16 && mark.allSatisfy(\.isHexDigit)
-            && [".js", ".classic.js"].contains(rest.dropFirst(mark.count))
+        guard path.begins(with: self.stem + "."),
+            let (mark, kind) = path.dropping(self.stem.utf8.count + 1).split(at: UInt8(ascii: "."))
+        else { return false }
+        return mark.utf8.count == 16 && mark.utf8.allSatisfy { $0.hexValue != nil }
+            && (kind.equals("js") || kind.equals("classic.js"))
     }
 }
 

@@ -6,12 +6,22 @@ extension ConfigReader {
     func routes(_ node: ConfigNode, upstreams: [String: ConfigNode], limits: AdmissionLimits) -> [Route]? {
         guard let entries = node.list() else { return nil }
         if entries.isEmpty { node.fail("expected at least one route") }
-        var seen: Set<String> = []
+        // By what they decode to: of two spellings of one path the second would never match.
+        var seen: Set<RouteKey> = []
         return entries.compactMap { entry in
-            guard let route = self.route(entry, upstreams: upstreams, limits: limits) else { return nil }
-            if !seen.insert(route.name).inserted { entry.fail("another route has the same host and path") }
+            guard let route = self.route(entry, upstreams: upstreams, limits: limits),
+                let prefix = try? PathPrefix(route.path)
+            else { return nil }
+            if !seen.insert(RouteKey(host: route.host.map(HostName.init), prefix: prefix)).inserted {
+                entry.fail("another route has the same host and path")
+            }
             return route
         }
+    }
+
+    private struct RouteKey: Hashable {
+        var host: HostName?
+        var prefix: PathPrefix
     }
 
     private enum Authentication: String, CaseIterable {
@@ -47,9 +57,11 @@ extension ConfigReader {
     }
 
     private func host(_ node: ConfigNode) -> String? {
-        guard let text = node.string()?.lowercased() else { return nil }
-        guard !text.isEmpty, !text.contains(where: { "/ \t".contains($0) }),
-            text.first == "[" || !text.contains(":")
+        guard let text = node.string()?.asciiLowercased else { return nil }
+        let isLiteral = text.utf8.first == UInt8(ascii: "[")
+        // What is no such name is in no request that is let in: the route would never match.
+        guard !text.isEmpty, HostPort.isValid(text),
+            isLiteral ? text.utf8.last == UInt8(ascii: "]") : !text.contains(byte: UInt8(ascii: ":"))
         else {
             node.fail("expected a host name without scheme and port")
             return nil

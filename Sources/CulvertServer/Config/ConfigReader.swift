@@ -198,11 +198,20 @@ struct ConfigReader {
 
     func path(_ node: ConfigNode) -> String? {
         guard let text = node.string() else { return nil }
-        guard PathPrefix.isSafe(text) else {
-            node.fail("expected a path that begins with a slash, without dot segments")
+        do throws(PathFault) {
+            _ = try PathPrefix(text)
+            return text
+        } catch {
+            switch error {
+            case .noSlash, .dotSegment: node.fail("expected a path that begins with a slash, without dot segments")
+            case .ambiguous:
+                node.fail(
+                    "no request can match it: servers read parameters (;), ?, # and a point or space at the end of a"
+                        + " segment in different ways, and such requests are refused")
+            default: node.fail("no request can match it, since requests of this kind are refused: \(error.detail)")
+            }
             return nil
         }
-        return text
     }
 
     // MARK: - the rest

@@ -222,14 +222,16 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         413, "body_too_large", "The body is larger than max_batch allows.")
 
     private func handle(_ head: HTTPRequestHead, _ body: ByteBuffer) {
-        let hosts = head.headers["host"]
-        if hosts.count > 1 || (hosts.isEmpty && head.version == .http1_1) {
-            // RFC 9112 3.2. What stands in front of the edge and what stands behind it may each take another.
+        var head = head
+        let address: RequestTarget
+        do throws(BadHost) {
+            address = try RequestTarget(takingHostOf: &head)
+        } catch {
             self.isLast = true
-            self.respond(.problem(400, "bad_host", "A request has one Host."))
+            self.respond(.problem(400, "bad_host", error.detail))
             return
         }
-        let (path, query) = Self.split(head.uri)
+        let path = address.path
         let wantsUpgrade = Handshake.isUpgrade(connection: head.headers["connection"], upgrade: head.headers["upgrade"])
         // The decoder has stopped behind a request to upgrade: refused, this connection can carry no other.
         if wantsUpgrade { self.isLast = true }
@@ -238,9 +240,13 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
             return
         }
         let target = PollTarget.parse(path: path)
+        if let limit = target?.bodyLimit, body.readableBytes > limit {
+            self.respond(.problem(413, "body_too_large", "A body has at most \(limit) bytes here."))
+            return
+        }
         var request = GateRequest(
-            method: head.method.rawValue, path: target?.base ?? path, query: query,
-            host: hosts.first)
+            method: head.method.rawValue, path: target?.base ?? path, query: address.query,
+            host: head.headers.first(name: "host"))
         request.origins = head.headers["origin"]
         request.authorization = head.headers["authorization"]
         request.cookies = head.headers["cookie"]
@@ -248,7 +254,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         request.wantsUpgrade = wantsUpgrade && target?.takesUpgrade ?? true
         request.isPoll = target != nil
         if case .close? = target, let type = head.headers.first(name: "content-type"),
-            type.lowercased().hasPrefix("application/x-www-form-urlencoded")
+            FieldValue.essence(type).equals("application/x-www-form-urlencoded")
         {
             request.form = String(buffer: body)
         }
@@ -283,7 +289,7 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         let load = arrival.opens ? self.edge.load(self.state.rules.config.limits) : nil
         let now = Clock.unixSeconds()
         switch self.state.rules.gate.decide(request, keyring: &self.state.keyring, now: now, load: load) {
-        case .reject(let rejection): self.reject(rejection)
+        case .reject(let rejection): self.reject(rejection, arrival.target)
         case .preflight(let preflight): self.respond(.preflight(preflight))
         case .verify(let jwt): self.verify(jwt, request, arrival)
         case .admit(let admission):
@@ -344,11 +350,6 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func reject(_ rejection: Rejection) {
         self.respond(.rejection(rejection, closeCode: self.state.rules.config.authentication.closeCode))
-    }
-
-    private static func split(_ uri: String) -> (path: String, query: String?) {
-        guard let mark = uri.firstIndex(of: "?") else { return (uri, nil) }
-        return (String(uri[..<mark]), String(uri[uri.index(after: mark)...]))
     }
 
     // MARK: - answers
@@ -417,7 +418,11 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     var peer: (address: String, port: UInt16) {
         if let proxied = self.proxied { return (proxied.address.description, proxied.port) }
         let remote = self.context?.channel.remoteAddress
-        return (remote?.ipAddress ?? "unknown", UInt16(clamping: remote?.port ?? 0))
+        let address = remote?.ipAddress
+        // A listener of both families gives an IPv4 client's address in its mapped form.
+        return (
+            address.flatMap { IPAddress($0) }?.description ?? address ?? "unknown", UInt16(clamping: remote?.port ?? 0)
+        )
     }
 }
 

@@ -57,7 +57,7 @@ package struct StaticFile: Sendable {
     /// Compared weakly (RFC 9110 13.1.2).
     private static func isKnown(_ tag: String, _ lines: [String]) -> Bool {
         Handshake.listTokens(lines).contains { member in
-            member == "*" || (member.hasPrefix("W/") ? member.dropFirst(2) : member[...]) == "\"\(tag)\""
+            member.equals("*") || (member.begins(with: "W/") ? member.dropping(2) : member[...]).equals("\"\(tag)\"")
         }
     }
 }
@@ -66,16 +66,27 @@ package struct StaticFile: Sendable {
 enum AcceptEncoding {
     /// Whether gzip may be sent, and is not liked less than nothing at all.
     static func prefersGzip(_ lines: [String]) -> Bool {
-        var weights: [String: Double] = [:]
-        for member in Handshake.listTokens(lines) {
-            let parts = member.split(separator: ";", omittingEmptySubsequences: false)
-                .map { $0.trimmingPrefix { $0 == " " || $0 == "\t" } }
-                .map { part in part.prefix { $0 != " " && $0 != "\t" }.lowercased() }
-            guard let name = parts.first else { continue }
-            let weight = parts.dropFirst().first { $0.hasPrefix("q=") }.map { Double($0.dropFirst(2)) ?? 0 } ?? 1
-            weights[name] = weight
+        var weights: [String: Int] = [:]
+        for member in FieldValue.list(lines) {
+            let parameters = member.parts(at: UInt8(ascii: ";")).dropFirst().map { $0.trimmed.asciiLowercased }
+            let weight = parameters.first { $0.begins(with: "q=") }.map { self.thousandths($0.dropping(2)) } ?? 1000
+            // Of the names that are asked for below, whatever else the client lists.
+            let name = FieldValue.essence(member)
+            if self.names.contains(bytesEqualTo: name) { weights[name] = weight }
         }
         guard let gzip = weights["gzip"] ?? weights["x-gzip"] ?? weights["*"], gzip > 0 else { return false }
         return gzip >= weights["identity"] ?? 0
+    }
+
+    private static let names = ["gzip", "x-gzip", "*", "identity"]
+
+    /// A weight (RFC 9110 12.4.2) in thousandths; 0 for what is none.
+    private static func thousandths(_ text: Substring) -> Int {
+        let (whole, fraction) = text.split(at: UInt8(ascii: ".")) ?? (text, "")
+        guard whole.utf8.count == 1, fraction.utf8.count <= 3, let whole = whole.decimal(as: Int.self), whole <= 1,
+            let fraction = fraction.isEmpty
+                ? 0 : (String(fraction) + String(repeating: "0", count: 3 - fraction.utf8.count)).decimal(as: Int.self)
+        else { return 0 }
+        return min(1000, whole * 1000 + fraction)
     }
 }

@@ -1,3 +1,4 @@
+import CulvertCore
 import Foundation
 import NIOCore
 import NIOSSL
@@ -35,7 +36,7 @@ enum TLSContexts {
         if identities.count > 1 {
             tls.sslContextCallback = { values, promise in
                 var override = NIOSSLContextConfigurationOverride.noChanges
-                if let name = values.serverHostname?.lowercased(),
+                if let name = values.serverHostname?.asciiLowercased,
                     let match = identities.first(where: { $0.names.contains { Self.matches($0, name) } })
                 {
                     override.certificateChain = match.chain
@@ -76,14 +77,14 @@ enum TLSContexts {
     private static func names(of certificate: NIOSSLCertificate) -> [String] {
         certificate._subjectAlternativeNames().compactMap { name in
             guard name.nameType == .dnsName else { return nil }
-            return String(decoding: name.contents, as: UTF8.self).lowercased()
+            return String(decoding: name.contents, as: UTF8.self).asciiLowercased
         }
     }
 
     /// A wildcard stands for exactly one label (RFC 9525 6.3).
     private static func matches(_ pattern: String, _ name: String) -> Bool {
-        guard pattern.hasPrefix("*.") else { return pattern == name }
-        guard let dot = name.firstIndex(of: "."), dot != name.startIndex else { return false }
-        return name[dot...] == pattern.dropFirst()
+        guard pattern.begins(with: "*.") else { return pattern.equals(name) }
+        guard let (label, rest) = name.split(at: UInt8(ascii: ".")), !label.isEmpty else { return false }
+        return rest.equals(pattern.dropping(2))
     }
 }

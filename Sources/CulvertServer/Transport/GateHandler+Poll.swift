@@ -54,13 +54,25 @@ extension GateHandler {
     private func open(base: String, head: HTTPRequestHead, body: ByteBuffer, admission: Admission) throws(PollProblem) {
         var admission = admission
         if body.readableBytes > 0 {
-            guard let wanted = try? JSONDecoder().decode(OpenBody.self, from: Data(body.readableBytesView)) else {
+            // Foundation reads UTF-16 and UTF-32 too, which nothing else on the way would take for this.
+            let isUTF8 = String(validating: body.readableBytesView, as: UTF8.self) != nil
+            guard isUTF8, body.readableBytesView.allSatisfy({ $0 != 0 }), body.readableBytesView.first != 0xEF,
+                let wanted = try? JSONDecoder().decode(OpenBody.self, from: Data(body.readableBytesView))
+            else {
                 throw PollProblem(400, #"The body is not like {"protocols": ["chat"]}."#)
             }
             // As in the header, the tokens' own names are not the application's.
             admission.forwardProtocols += (wanted.protocols ?? []).filter { name in
                 !CarrierNames.isOurs(subprotocol: name) && !name.isEmpty
                     && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ",") }
+            }
+            // What goes upstream as a field is bounded as if the client had sent it as one.
+            guard admission.forwardProtocols.count <= Gate.protocolLimit else {
+                throw PollProblem(400, "At most \(Gate.protocolLimit) subprotocols may be offered.")
+            }
+            let names = admission.forwardProtocols.reduce(0) { $0 + $1.utf8.count + 2 }
+            guard head.sectionSize + names <= self.state.rules.config.limits.header else {
+                throw PollProblem(431, "The header section and the subprotocols are too large together.")
             }
         }
         self.openSession(base: base, head: head, admission: admission) { session, headers in
@@ -220,13 +232,12 @@ extension GateHandler {
 
     /// Binary when asked for by name; JSON to everyone else.
     private static func codec(accepted headers: HTTPHeaders) -> PollCodec {
-        headers["accept"].contains { $0.lowercased().contains(PollCodec.binary.mediaType) } ? .binary : .json
+        FieldValue.list(headers["accept"]).contains { FieldValue.essence($0).equals(PollCodec.binary.mediaType) }
+            ? .binary : .json
     }
 
     private static func codec(ofBody headers: HTTPHeaders) throws(PollProblem) -> PollCodec {
-        let type = headers.first(name: "content-type")?.lowercased() ?? "application/json"
-        let essence = type.prefix { $0 != ";" }.trimmingCharacters(in: .whitespaces)
-        switch essence {
+        switch FieldValue.essence(headers.first(name: "content-type") ?? "application/json") {
         case PollCodec.binary.mediaType: return .binary
         // A form type is what curl and sendBeacon say of a body when told nothing.
         case PollCodec.json.mediaType, "text/plain", "application/x-www-form-urlencoded": return .json
@@ -235,30 +246,61 @@ extension GateHandler {
     }
 
     private static func parameter(_ name: String, in query: String?) -> String? {
-        for pair in (query ?? "").split(separator: "&") where pair.prefix(while: { $0 != "=" }) == name {
-            let value = pair.dropFirst(name.count + 1).replacingOccurrences(of: "+", with: " ")
-            return value.removingPercentEncoding ?? value
-        }
-        return nil
+        guard let query, let raw = Query.rawValue(of: name, in: query) else { return nil }
+        return PercentEncoding.decode(raw, isForm: true) ?? String(raw)
     }
 
     private static func number(_ name: String, in query: String?) throws(PollProblem) -> UInt64? {
         guard let text = self.parameter(name, in: query) else { return nil }
-        guard let number = UInt64(text) else { throw PollProblem(400, "\(name) is not a sequence number.") }
+        guard let number = text.decimal(as: UInt64.self) else {
+            throw PollProblem(400, "\(name) is not a sequence number.")
+        }
         return number
     }
 
     private static func closeFrame(_ query: String?) throws(PollProblem) -> CloseFrame {
         var code = CloseCode.normal
         if let text = self.parameter("code", in: query) {
-            guard let number = UInt16(text) else { throw PollProblem(400, "code is not a close code.") }
+            guard let number = text.decimal(as: UInt16.self) else {
+                throw PollProblem(400, "code is not a close code.")
+            }
             code = CloseCode(rawValue: number)
         }
         return try PollCodec.checkClose(CloseFrame(code: code, reason: self.parameter("reason", in: query) ?? ""))
     }
 }
 
+extension GateHandler {
+    /// Tells why the request's token has died if the session that the request names is the token's own; from all others
+    /// the answer is that of a token that never was. Nobody else learns that a token was once valid.
+    func reject(_ rejection: Rejection, _ target: PollTarget?) {
+        guard rejection.fault != nil else {
+            self.reject(rejection)
+            return
+        }
+        var concealed = Gate.invalidToken
+        concealed.allowedOrigin = rejection.allowedOrigin
+        guard let target, let id = target.sessionID.flatMap({ SessionID($0) }) else {
+            self.reject(concealed)
+            return
+        }
+        let answers = [concealed, rejection]
+        let back = NIOLoopBound(self, eventLoop: self.state.loop)
+        let isAsked = self.edge.onLoop(of: id) { state in
+            let isKnown = state.knows(id, subject: rejection.subject, basePath: target.base)
+            back.eventLoop.execute { back.value.reject(answers[isKnown ? 1 : 0]) }
+        }
+        if !isAsked { self.reject(concealed) }
+    }
+}
+
 extension LoopState {
+    /// Whether there is such a session of the subject at the path, or was one lately.
+    func knows(_ id: SessionID, subject: String?, basePath: String) -> Bool {
+        if let session = self.session(id) { return session.subject == subject && session.basePath == basePath }
+        return self.tombstone(id).map { $0.subject == subject && $0.basePath == basePath } ?? false
+    }
+
     /// Finds the session; one of another subject or path is answered as one that never was.
     ///
     /// A request with a newer token of the same subject moves the session to it. One with an older token that is still

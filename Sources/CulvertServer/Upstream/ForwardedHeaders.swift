@@ -18,7 +18,7 @@ struct ClientFacts: Sendable {
 /// Builds the request that goes upstream from the client's.
 enum ForwardedHeaders {
     /// Fields that concern one connection (RFC 9110 7.6.1), or that Culvert sets itself.
-    private static let dropped: Set<String> = [
+    private static let dropped: Set<FieldName> = [
         "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
         "transfer-encoding", "upgrade", "content-length", "content-type", "expect", "host", "cookie", "authorization",
         "sec-websocket-key", "sec-websocket-version", "sec-websocket-accept", "sec-websocket-protocol",
@@ -46,13 +46,12 @@ enum ForwardedHeaders {
         if !extensions.isEmpty {
             headers.add(name: "Sec-WebSocket-Extensions", value: extensions.joined(separator: ", "))
         }
-        let named = Set(Handshake.listTokens(head.headers["connection"]).map { $0.lowercased() })
-        let identity = identityHeader.lowercased()
+        let named = Set(Handshake.listTokens(head.headers["connection"]).map { FieldName($0) })
+        let identity = FieldName(identityHeader)
         for (name, value) in head.headers {
-            let lower = name.lowercased()
+            let folded = FieldName(name)
             // A client's own identity header is a forgery, also under another spelling that upstreams fold together.
-            if self.dropped.contains(lower) || named.contains(lower) { continue }
-            if lower.replacing("_", with: "-") == identity.replacing("_", with: "-") { continue }
+            if self.dropped.contains(folded) || named.contains(folded) || folded == identity { continue }
             headers.add(name: name, value: value)
         }
         for cookie in admission.forwardCookies { headers.add(name: "Cookie", value: cookie) }
@@ -72,11 +71,14 @@ enum ForwardedHeaders {
         headers.add(name: "X-Forwarded-For", value: ([facts.address] + facts.proxies).joined(separator: ", "))
         headers.add(name: "X-Forwarded-Proto", value: proto)
         // RFC 7239 section 6: an IPv6 address is bracketed, hence quoted.
-        func node(_ address: String) -> String { address.contains(":") ? "\"[\(address)]\"" : address }
+        func node(_ address: String) -> String {
+            address.contains(byte: UInt8(ascii: ":")) ? "\"[\(address)]\"" : address
+        }
         var forwarded = "for=\(node(facts.address));proto=\(proto)"
-        if let host {
+        // Such a host has nothing in it that ends a quoted string or a member of a list.
+        if let host, !host.isEmpty, HostPort.isValid(host) {
             headers.add(name: "X-Forwarded-Host", value: host)
-            if !host.contains(where: { $0 == "\"" || $0 == "\\" }) { forwarded += ";host=\"\(host)\"" }
+            forwarded += ";host=\"\(host)\""
         }
         let hops = facts.proxies.map { "for=\(node($0))" }
         headers.add(name: "Forwarded", value: ([forwarded] + hops).joined(separator: ", "))
@@ -84,15 +86,28 @@ enum ForwardedHeaders {
 
     /// Of an upstream's answer, what concerns the client too.
     static func response(_ headers: HTTPHeaders) -> HTTPHeaders {
-        let named = Set(Handshake.listTokens(headers["connection"]).map { $0.lowercased() })
-        let own: Set<String> = [
-            "connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding",
-            "upgrade", "content-length", "sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions",
-        ]
+        let named = Set(Handshake.listTokens(headers["connection"]).map { FieldName($0) })
         var kept = HTTPHeaders()
-        for (name, value) in headers where !own.contains(name.lowercased()) && !named.contains(name.lowercased()) {
+        for (name, value) in headers {
+            let folded = FieldName(name)
+            if self.ofConnection.contains(folded) || named.contains(folded) { continue }
             kept.add(name: name, value: value)
         }
         return kept
     }
+
+    private static let ofConnection: Set<FieldName> = [
+        "connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding",
+        "upgrade", "content-length", "sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions",
+    ]
+}
+
+/// The name of a field as a gateway to CGI hands it on: letters in one case, and every byte that is neither a letter nor
+/// a digit the same. `X.Forwarded.User` and `x_forwarded_user` are `HTTP_X_FORWARDED_USER` to whatever runs there.
+private struct FieldName: Hashable, ExpressibleByStringLiteral {
+    private let bytes: [UInt8]
+
+    init(_ name: String) { self.bytes = name.utf8.map { $0.isAlphanumeric ? $0.lowercased : UInt8(ascii: "-") } }
+
+    init(stringLiteral name: String) { self.init(name) }
 }

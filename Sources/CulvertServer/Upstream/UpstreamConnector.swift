@@ -89,9 +89,8 @@ final class UpstreamConnector: Sendable {
         case .address: return Balancer.hash(address)
         case .header(let name): return Balancer.hash(request.headers.first(name: name) ?? "")
         case .query(let name):
-            let query = request.uri.split(separator: "?", maxSplits: 1).dropFirst().first ?? ""
-            let pair = query.split(separator: "&").first { $0.prefix { $0 != "=" } == name }
-            return Balancer.hash(String(pair?.dropFirst(name.count + 1) ?? ""))
+            let query = RequestTarget(request.uri).query
+            return Balancer.hash(query.flatMap { Query.rawValue(of: name, in: $0) }.map(String.init) ?? "")
         }
     }
 

@@ -27,6 +27,136 @@ import Testing
         #expect(!PathPrefix.covers(prefix, path))
     }
 
+    /// Of each path a broad route that asks for nothing, and a narrow one that asks for a token, lead to one upstream.
+    private static let twoRoutes = KeyedGate(
+        routes: RouteTable(
+            [GateFixture.route("/", authenticationRequired: false)]
+                + ["/admin", "/@ops", "/a+b:c", "/é", "/x/y%20z"].map { GateFixture.route($0) }),
+        keyring: GateFixture.keyring, carriers: GateFixture.carriers)
+
+    @Test(arguments: [
+        // As it is, and encoded: aiohttp, Node, nginx
+        "/admin", "/admin/", "/admin/x", "/%61dmin", "/adm%69n/x", "/%40ops", "/a%2Bb%3Ac", "/a+b%3ac", "/%C3%A9",
+        "/%c3%a9/x",
+        // With parameters, in whichever segment: Jetty, Tomcat, Spring
+        "/admin;x=1", "/admin;/ws", "/admin;x=1/ws", "/%61dmin;x", "/admin%3Bx", "/admin;a;b", "/;/admin", "/%40ops;x",
+        // Encoded twice: behind a gateway that decodes
+        "/%2561dmin", "/%252561dmin", "/admin%253Bx", "/admin%252Fx", "/%25%36%31dmin",
+        // Cut off at what is decoded to a question mark or a fragment
+        "/admin%3Fx", "/admin%23x", "/admin%253Fx",
+        // As Windows reads names
+        "/admin.", "/admin%20", "/admin./x", "/admin.%20.", "/admin%2e",
+        // In another case: IIS, ASP.NET, Express
+        "/Admin", "/ADMIN/x", "/adMin;x", "/%41dmin", "/@OPS", "/%C3%89", "/e%CC%81", "/E%CC%81/x",
+        // As Jetty reads what is no UTF-8
+        "/%E9", "/%E9/x",
+        // Spaces, and bytes outside ASCII
+        "/x/y%20z", "/x/y%20z;1", "/é", "/e\u{301}", "/admin\u{301}",
+    ])
+    func noSpellingOfANarrowRouteTakesABroadOne(_ path: String) {
+        for transport in Transport.allCases {
+            let decision = Self.twoRoutes.decide(
+                GateFixture.request(transport, path), now: GateFixture.now, load: GateFixture.idle)
+            let status = decision.rejection?.status
+            #expect(
+                status == 400 || status == 401, "\(path) is answered \(status.map(String.init) ?? "with admission")")
+            if status == 400 { #expect(decision.rejection?.detail.isEmpty == false) }
+        }
+    }
+
+    @Test(arguments: [
+        "/", "/x", "/administrator", "/a", "/admi", "/xadmin", "/x/admin", "/x;admin", "/x;/admin", "/x%3Badmin",
+        "/a%252Fb",
+        "/caf%C3%A9", "/ops", "/%25", "/x.", "/X", "/a+b", "/%E8",
+    ])
+    func whatIsNoSpellingOfItPasses(_ path: String) {
+        let decision = Self.twoRoutes.decide(
+            GateFixture.request(.webSocket, path), now: GateFixture.now, load: GateFixture.idle)
+        #expect(decision.admission?.route.path == "/", "\(path): \(decision.rejection?.detail ?? "")")
+    }
+
+    @Test func aTokenOpensNoOtherReadingOfItsPaths() {
+        for (path, isOpen) in [
+            ("/chat/a", true), ("/chat/%61", true), ("/chat/a/b", true), ("/chat/a;x", false), ("/chat/a;x/b", false),
+            ("/chat/a/b;x", true), ("/chat/a.", false), ("/chat/A", false), ("/chat/a%3Fb", false),
+            ("/chat/a%2561", false),
+        ] {
+            var request = GateFixture.request(.webSocket, path)
+            request.authorization = ["Bearer " + GateFixture.narrow]
+            let decision = GateFixture.gate.decide(request, now: GateFixture.now, load: GateFixture.idle)
+            #expect((decision.admission != nil) == isOpen, "\(path)")
+        }
+    }
+
+    @Test(arguments: [
+        "/a;b", "/a%3Bb", "/a?b", "/a%3Fb", "/a#b", "/a%23b", "/a.", "/a/b%20", "/%E9", "/a/%2561", "/a%2fb", "/a//b",
+        "a",
+        "/a/../b", "/a%00", "",
+    ])
+    func aPrefixThatNoRequestCanMatchIsNone(_ text: String) {
+        #expect(throws: PathFault.self) { try PathPrefix(text) }
+        #expect(!PathPrefix.covers(text, text))
+    }
+
+    @Test(arguments: [
+        ("/é", "/%C3%A9"), ("/%C3%A9", "/%c3%a9/x"), ("/@ops", "/%40ops"), ("/%40ops", "/@ops"), ("/a%20b", "/a%20b"),
+        ("/100%25", "/100%25"), ("/100%25", "/100%"), ("/a%2Bb", "/a+b"), ("/...", "/..."),
+    ])
+    func prefixesMatchByWhatTheyDecodeTo(_ prefix: String, _ path: String) {
+        #expect(PathPrefix.covers(prefix, path))
+    }
+
+    @Test func prefixesAreOrderedByWhatTheyDecodeTo() {
+        // As they are written the first is the longer one.
+        let table = RouteTable([
+            GateFixture.route("/%61%62", upstream: "short"), GateFixture.route("/ab/cd", upstream: "long"),
+        ])
+        #expect(table.match(host: nil, path: "/ab/cd")?.upstream == "long")
+        #expect(table.match(host: nil, path: "/%61b/%63d/x")?.upstream == "long")
+        #expect(table.match(host: nil, path: "/ab/x")?.upstream == "short")
+    }
+
+    @Test func pathsOfOtherUpstreamsMayDifferByCase() {
+        let table = RouteTable([
+            GateFixture.route("/", upstream: "one"), GateFixture.route("/chat", upstream: "two"),
+            GateFixture.route("/Room", upstream: "three"), GateFixture.route("/room", upstream: "three"),
+        ])
+        #expect(table.match(host: nil, path: "/Chat")?.upstream == "one")
+        #expect(table.match(host: nil, path: "/room")?.path == "/room")
+        #expect(table.match(host: nil, path: "/Room/x")?.path == "/Room")
+    }
+
+    @Test(arguments: [
+        "a.example", "A.EXAMPLE", "a.example.", "a.example:80", "a.example.:443", "[::1]", "[0:0::1]:80", "[::0001]",
+    ])
+    func noSpellingOfAHostTakesTheRouteOfEveryHost(_ host: String) {
+        let table = RouteTable([
+            GateFixture.route("/", host: "a.example", upstream: "own"),
+            GateFixture.route("/", host: "[::1]", upstream: "own"),
+            GateFixture.route("/", upstream: "any"),
+        ])
+        #expect(table.match(host: host, path: "/x")?.upstream == "own")
+    }
+
+    @Test(arguments: [
+        "", "a", "a.example", "A_b-c.example.", "a:", "a:0", "a:65535", "1.2.3.4:80", "[::1]", "[::1]:80",
+        "[2001:db8::7]:",
+    ])
+    func aHostAndPerhapsAPortIsOne(_ text: String) {
+        #expect(HostPort.isValid(text))
+    }
+
+    @Test(arguments: [
+        ":", ":80", "a:b", "a:80:80", "a:65536", "a:+1", "a:1 ", "a b", "a,b", "a\"b", "a\\b", "a;b", "a=b", "a/b",
+        "a@b", "a%41",
+        "*.a", "é", "a\u{301}", "a:\u{600}80", "a:8\u{301}", "a:\u{661}", "[::1", "[::1]x", "[::1]80", "[::1]:x",
+        "[1.2.3.4]", "[]",
+        "[::1%25eth0]", "a\u{301}\", for=6.6.6.6;x=\"\u{301}", "[::1]\u{301}:80",
+    ])
+    func whatElseAHostSaysIsNone(_ text: String) {
+        #expect(!HostPort.isValid(text))
+    }
+
     @Test(arguments: ["https://\u{212A}.example", "https://a..example", "https://[::1", "https://a[b.example"])
     func aMalformedHostIsNoOrigin(_ text: String) {
         #expect(Origin(text) == nil)

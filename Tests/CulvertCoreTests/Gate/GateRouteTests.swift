@@ -58,7 +58,9 @@ import Testing
 
     @Test(arguments: [
         "/", "/chat", "/chat/", "/chat/room", "/a.b", "/.well-known/x", "/..a", "/a..", "/...", "/a..b/c", "/%20",
-        "/caf%C3%A9", "/%2", "/%", "/%zz", "/%252e%252e/x", "/a;b=c", "/~x", "/a:b@c", "/%2e%2e%2e",
+        "/caf%C3%A9", "/%2", "/%", "/%zz", "/a;b=c", "/~x", "/a:b@c", "/%2e%2e%2e", "/%E9", "/a%252Fb", "/a+b",
+        "/a%3Bb",
+        "/a.", "/a%20/b", "/%C3%80", "/%u00", "/100%25", "/;x", "/a/;jsessionid=1",
     ])
     func anOrdinaryPathPasses(_ path: String) {
         #expect(PathPrefix.isSafe(path))
@@ -68,7 +70,13 @@ import Testing
         "", "chat", "*", "http://a/", "?", ".", "..", "/.", "/..", "/./", "/../", "/chat/..", "/chat/.", "/chat/../x",
         "/chat/./x", "/%2e", "/%2E", "/%2e%2e", "/%2E%2e/x", "/.%2e/x", "/%2e./x", "/chat/%2e%2E/x", "/chat/.%2E",
         "/chat%2f..", "/a%2fb", "/a%2Fb", "/%2f", "/..%2fx", "/a%5cb", "/a%5Cb", "/a\\b", "/..\\x", "/a%00", "/a\0b",
-        "/a b", "/a\tb", "/a\r\nb", "/a\u{7F}",
+        "/a b", "/a\tb", "/a\r\nb", "/a\u{7F}", "/a%0Ab", "/a%7F", "/a%0d",
+        // Encoded more than once
+        "/%252e%252e/x", "/%25252e%25252E/x", "/%25%32e", "/a%255c..%255cb", "/a;x%252Fy",
+        // With parameters, with what Windows takes off, and up to a question mark
+        "/..;x/a", "/..%3Bx/a", "/..%253Bx/a", "/;x/a", "/a/%3Bx/b", "/..%20/a", "/.%20", "/..%3Fx", "/..%23",
+        // In UTF-8 that is too long, and in IIS's own encoding
+        "/%c0%ae%c0%ae/a", "/a%c0%afb", "/a%C1%9Cb", "/a%e0%80%afb", "/a%f0%80%80%afb", "/%u002e", "/%U0061dmin",
     ])
     func aPathThatMayLeaveItsPrefixDoesNot(_ path: String) {
         #expect(!PathPrefix.isSafe(path))

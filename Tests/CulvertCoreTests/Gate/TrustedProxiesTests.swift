@@ -51,6 +51,51 @@ struct TrustedProxiesTests {
         Row(testDescription: "Forwarded with a made-up name", forwarded: ["for=_hidden"], client: "10.0.0.1", hops: []),
         Row(testDescription: "Forwarded without for", forwarded: ["proto=https"], client: "10.0.0.1", hops: []),
         Row(
+            testDescription: "a port that is none", forwardedFor: ["198.51.100.1:x"], client: "10.0.0.1", hops: []),
+        Row(testDescription: "an empty port", forwardedFor: ["198.51.100.1:"], client: "10.0.0.1", hops: []),
+        Row(testDescription: "a signed port", forwardedFor: ["198.51.100.1:+80"], client: "10.0.0.1", hops: []),
+        Row(
+            testDescription: "digits of another script", forwardedFor: ["[2001:db9::1]:\u{661}"], client: "10.0.0.1",
+            hops: []),
+        Row(
+            testDescription: "U+0600 in front of a comma", forwardedFor: ["6.6.6.6:\u{600}, 198.51.100.1"],
+            client: "198.51.100.1"),
+        Row(
+            testDescription: "a combining mark behind one", forwardedFor: ["6.6.6.6,\u{301}, 198.51.100.1"],
+            client: "198.51.100.1"),
+        Row(
+            testDescription: "a combining mark behind an address", forwardedFor: ["6.6.6.6, 198.51.100.1\u{301}"],
+            client: "10.0.0.1", hops: []),
+        Row(
+            testDescription: "a zero byte", forwardedFor: ["198.51.100.1\0, 10.1.1.1\0x"], client: "10.0.0.1", hops: []),
+        Row(
+            testDescription: "an open quotation mark in X-Forwarded-For", forwardedFor: ["\"6.6.6.6, 198.51.100.1"],
+            client: "198.51.100.1"),
+        Row(
+            testDescription: "an open quotation mark", forwarded: [#"for="6.6.6.6, for=198.51.100.1"#],
+            client: "198.51.100.1"),
+        Row(
+            testDescription: "an open quotation mark, and proxies that quote",
+            forwarded: [#"for="6.6.6.6, for="[2001:db9::1]:80";by="a,b", for="10.2.2.2""#], client: "2001:db9::1",
+            hops: ["10.2.2.2", "10.0.0.1"]),
+        Row(
+            testDescription: "an escaped quotation mark", forwarded: [#"for="6.6.6.6\", for="198.51.100.1""#],
+            client: "198.51.100.1"),
+        Row(
+            testDescription: "an escape that ends nothing", forwarded: [#"for=6.6.6.6;x="\\", for=198.51.100.1"#],
+            client: "198.51.100.1"),
+        Row(
+            testDescription: "for twice in an element", forwarded: ["for=6.6.6.6;for=198.51.100.1"], client: "10.0.0.1",
+            hops: []),
+        Row(
+            testDescription: "text behind a quoted string", forwarded: [#"for="6.6.6.6"x"#], client: "10.0.0.1",
+            hops: []),
+        Row(testDescription: "an escape in an address", forwarded: [#"for="6.6.6\.6""#], client: "10.0.0.1", hops: []),
+        Row(
+            testDescription: "a combining mark behind a quotation mark",
+            forwarded: ["for=\"\u{301}6.6.6.6, for=198.51.100.1"],
+            client: "198.51.100.1"),
+        Row(
             testDescription: "X-Forwarded-For comes first", forwardedFor: ["198.51.100.1"],
             forwarded: ["for=198.51.100.2"], client: "198.51.100.1"),
     ])

@@ -30,7 +30,9 @@ package struct JWTClaimRules: Equatable, Sendable {
     /// - Parameter fallbackID: what it is called when it has no `jti`.
     package func token(from claims: [String: JSONValue], fallbackID: String) throws(JWTFault) -> Token {
         if !self.issuers.isEmpty {
-            guard case .string(let issuer)? = claims["iss"], self.issuers.contains(issuer) else { throw .issuer }
+            guard case .string(let issuer)? = claims["iss"], self.issuers.contains(bytesEqualTo: issuer) else {
+                throw .issuer
+            }
         }
         try self.checkAudience(claims["aud"])
         guard let expires = try Self.date("exp", in: claims, .down) else { throw .claim("exp") }
@@ -62,10 +64,12 @@ package struct JWTClaimRules: Equatable, Sendable {
     private func checkAudience(_ claim: JSONValue?) throws(JWTFault) {
         switch claim {
         case nil: if self.audiences.isEmpty { return }
-        case .string(let audience)?: if self.audiences.contains(audience) { return }
+        case .string(let audience)?: if self.audiences.contains(bytesEqualTo: audience) { return }
         case .array(let list)?:
             let names = list.compactMap { if case .string(let text) = $0 { text } else { nil } }
-            if names.count == list.count, names.contains(where: self.audiences.contains) { return }
+            if names.count == list.count, names.contains(where: { self.audiences.contains(bytesEqualTo: $0) }) {
+                return
+            }
         default: break
         }
         throw .audience
@@ -90,7 +94,7 @@ package struct JWTClaimRules: Equatable, Sendable {
         switch claims[name] {
         case nil: return nil
         case .string(let text)?:
-            let words = text.split(separator: " ").map(String.init)
+            let words = text.parts(at: UInt8(ascii: " ")).filter { !$0.isEmpty }.map(String.init)
             if words.count <= self.listLimit { return words }
         case .array(let values)? where values.count <= self.listLimit:
             let words = values.compactMap { if case .string(let text) = $0 { text } else { nil } }

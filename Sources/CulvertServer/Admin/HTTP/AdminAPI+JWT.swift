@@ -168,11 +168,10 @@ extension JWTRevocation.Target {
     fileprivate var cursor: String { "\(self.kind) \(self.value)" }
 
     fileprivate init?(cursor: String) {
-        let parts = cursor.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-        guard parts.count == 2 else { return nil }
-        switch parts[0] {
-        case "id": self = .id(parts[1])
-        case "subject": self = .subject(parts[1])
+        guard let (kind, value) = cursor.split(at: UInt8(ascii: " ")) else { return nil }
+        switch kind {
+        case "id": self = .id(String(value))
+        case "subject": self = .subject(String(value))
         default: return nil
         }
     }

@@ -74,7 +74,9 @@ extension AdminAPI {
             throw AdminFailure(400, "bad_parameter", "reason has at most 123 bytes.")
         }
         guard let text = parameters["code"] else { return (.goingAway, reason) }
-        guard let number = UInt16(text), number == 1000 || number == 1001 || (3000...4999).contains(number) else {
+        guard let number = text.decimal(as: UInt16.self),
+            number == 1000 || number == 1001 || (3000...4999).contains(number)
+        else {
             throw AdminFailure(400, "bad_parameter", "code is 1000, 1001, or 3000 to 4999.")
         }
         return (CloseCode(rawValue: number), reason)

@@ -32,7 +32,7 @@ package struct AdminAPI: Sendable {
         self.hosts =
             admin.socket == nil
             ? Set(
-                ["localhost", "127.0.0.1", "[::1]", admin.host.lowercased(), "[\(admin.host.lowercased())]"]
+                ["localhost", "127.0.0.1", "[::1]", admin.host.asciiLowercased, "[\(admin.host.asciiLowercased)]"]
                     + admin.hosts)
             : nil
     }
@@ -103,20 +103,23 @@ package struct AdminAPI: Sendable {
                 throw AdminFailure(403, "host_not_allowed", "The admin API is not called by this name.")
             }
         }
-        guard headers["origin"].isEmpty, headers["sec-fetch-site"].allSatisfy({ $0 == "none" }) else {
+        guard headers["origin"].isEmpty, headers["sec-fetch-site"].allSatisfy({ $0.equals("none") }) else {
             throw AdminFailure(403, "origin_not_allowed", "The admin API is not for web pages.")
         }
     }
 
     private static func bareHost(_ host: String) -> String {
-        let lower = host.lowercased()
-        return lower.first == "[" ? lower.prefix { $0 != "]" } + "]" : String(lower.prefix { $0 != ":" })
+        let lower = host.asciiLowercased
+        let isLiteral = lower.utf8.first == UInt8(ascii: "[")
+        guard let (name, _) = lower.split(at: UInt8(ascii: isLiteral ? "]" : ":")) else { return lower }
+        return isLiteral ? name + "]" : String(name)
     }
 
     private func checkToken(_ request: AdminRequest) throws(AdminFailure) {
         let values = request.head.headers["authorization"]
-        let parts = values.first?.split(maxSplits: 1) { $0 == " " } ?? []
-        guard values.count == 1, parts.count == 2, parts[0].lowercased() == "bearer", self.token.admits(parts[1]) else {
+        guard values.count == 1, let (scheme, secret) = values[0].split(at: UInt8(ascii: " ")),
+            scheme.equalsIgnoringCase("bearer"), self.token.admits(secret)
+        else {
             let error = values.isEmpty ? "" : ", error=\"invalid_token\""
             throw AdminFailure(
                 401, "unauthorized", "The admin token is required.",
@@ -160,7 +163,8 @@ package struct AdminAPI: Sendable {
         try Self.allow(request, [.GET, .HEAD])
         let parameters = try request.parameters(["cursor", "limit"])
         let limit = try request.limit(parameters)
-        let before = try request.cursor(parameters) { text in Int64(text).flatMap { $0 > 0 ? $0 : nil } }
+        let before = try request.cursor(parameters) { text in text.decimal(as: Int64.self).flatMap { $0 > 0 ? $0 : nil }
+        }
         let page = try await self.ask { () async throws(DeskError) in
             try await self.desk.audit(before: before, limit: limit)
         }

@@ -20,28 +20,27 @@ struct AdminRequest: Sendable {
         self.head = head
         self.body = body
         self.address = address
-        let parts = head.uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let target = RequestTarget(head.uri)
         var malformed = false
-        self.path = parts[0].split(separator: "/", omittingEmptySubsequences: false).dropFirst().map { segment in
-            guard let text = segment.removingPercentEncoding else {
+        self.path = target.path.parts(at: UInt8(ascii: "/")).dropFirst().map { segment in
+            guard let text = PercentEncoding.decode(segment) else {
                 malformed = true
                 return ""
             }
             return text
         }
         self.query = [:]
-        for pair in (parts.count == 2 ? parts[1] : "").split(separator: "&") {
-            let sides = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map {
-                $0.replacing("+", with: " ").removingPercentEncoding
-            }
-            guard let name = sides[0], let value = sides.count == 2 ? sides[1] : "",
+        for pair in (target.query ?? "").parts(at: UInt8(ascii: "&")) where !pair.isEmpty {
+            let sides = pair.split(at: UInt8(ascii: "=")) ?? (pair, "")
+            guard let name = PercentEncoding.decode(sides.before, isForm: true),
+                let value = PercentEncoding.decode(sides.after, isForm: true),
                 self.query.updateValue(value, forKey: name) == nil
             else {
                 malformed = true
                 continue
             }
         }
-        if parts[0].first != "/" { malformed = true }
+        if head.uri.utf8.first != UInt8(ascii: "/") { malformed = true }
         self.isMalformed = malformed
     }
 
@@ -87,8 +86,7 @@ extension AdminRequest {
     /// The body's members. An empty body is an empty object where `isOptional`.
     func members(_ known: [String], isOptional: Bool = false) throws(AdminFailure) -> JSONMembers {
         if isOptional, self.body.readableBytes == 0 { return JSONMembers([:]) }
-        let type = self.head.headers.first(name: "content-type")?.lowercased() ?? ""
-        guard type.prefix(while: { $0 != ";" }).trimmingCharacters(in: .whitespaces) == "application/json" else {
+        guard FieldValue.essence(self.head.headers.first(name: "content-type") ?? "").equals("application/json") else {
             throw AdminFailure(415, "unsupported_media_type", "The body must be application/json.")
         }
         let data = Data(self.body.readableBytesView)
@@ -106,7 +104,7 @@ extension AdminRequest {
         for name in self.query.keys.sorted() where !known.contains(name) {
             throw AdminFailure(
                 400, "unknown_parameter",
-                "Unknown parameter \"\(name.prefix(64))\""
+                "Unknown parameter \"\(String(name.unicodeScalars.prefix(64)))\""
                     + (known.isEmpty ? "; none is taken." : ", expected one of \(known.joined(separator: ", "))."))
         }
         return self.query
@@ -114,7 +112,7 @@ extension AdminRequest {
 
     func limit(_ parameters: [String: String]) throws(AdminFailure) -> Int {
         guard let text = parameters["limit"] else { return 100 }
-        guard let limit = Int(text), (1...1000).contains(limit) else {
+        guard let limit = text.decimal(as: Int.self), (1...1000).contains(limit) else {
             throw AdminFailure(400, "bad_parameter", "limit is 1 to 1000.")
         }
         return limit

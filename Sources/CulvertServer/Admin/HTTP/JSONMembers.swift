@@ -26,7 +26,15 @@ struct JSONMembers {
     }
 
     mutating func fail(_ name: String, _ detail: String) {
-        let escaped = name.replacing("~", with: "~0").replacing("/", with: "~1")
+        // RFC 6901 section 3.
+        let escaped = String(
+            decoding: name.utf8.flatMap { byte -> [UInt8] in
+                switch byte {
+                case UInt8(ascii: "~"): Array("~0".utf8)
+                case UInt8(ascii: "/"): Array("~1".utf8)
+                default: [byte]
+                }
+            }, as: UTF8.self)
         self.faults.append(Fault(pointer: "\(self.pointer)/\(escaped)", detail: detail))
     }
 

@@ -87,8 +87,11 @@ enum TokenRules {
         guard (1...self.listLimit).contains(list.count) else {
             throw .invalid(member: "/routes", "1 to \(self.listLimit) paths are allowed")
         }
-        for (index, path) in list.enumerated() where !PathPrefix.isSafe(path) || path.utf8.count > 1024 {
-            throw .invalid(member: "/routes/\(index)", "a path begins with a slash and has no dot segments")
+        for (index, path) in list.enumerated() where path.utf8.count > 1024 || (try? PathPrefix(path)) == nil {
+            throw .invalid(
+                member: "/routes/\(index)",
+                "a path begins with a slash and has no dot segments, parameters or anything else that servers read in"
+                    + " different ways")
         }
         return list
     }

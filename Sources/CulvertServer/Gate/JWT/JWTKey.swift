@@ -54,7 +54,7 @@ package struct JWTKeyDescription: Equatable, Sendable {
         }
         let text = String(decoding: contents, as: UTF8.self)
         // PEM in place of a secret would make everybody's key of what is public.
-        if algorithm == .hs256, !text.contains("-----BEGIN ") {
+        if algorithm == .hs256, !text.contains(bytesOf: "-----BEGIN ") {
             let end = contents.last == UInt8(ascii: "\n") ? contents.dropLast() : contents[...]
             try self.init(secret: Array(end), id: id, algorithm: algorithm)
         } else {

@@ -45,8 +45,8 @@ package enum KeyMaterial: Equatable, Sendable {
 
     /// A public key, or the certificate of one.
     package init(pem: String) throws(Fault) {
-        if pem.contains("PRIVATE KEY-----") { throw .isPrivate }
-        let isCertificate = pem.contains("-----BEGIN CERTIFICATE-----")
+        if pem.contains(bytesOf: "PRIVATE KEY-----") { throw .isPrivate }
+        let isCertificate = pem.contains(bytesOf: "-----BEGIN CERTIFICATE-----")
         if let key = try? isCertificate ? ES256PublicKey(certificate: pem) : ES256PublicKey(pem: pem),
             let parameters = key.parameters, let x = Data(base64Encoded: parameters.x),
             let y = Data(base64Encoded: parameters.y)

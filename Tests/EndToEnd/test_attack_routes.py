@@ -1,0 +1,166 @@
+"""Attacks on the matching of routes: a path or a host is spelt so that the edge finds a broad route that asks for
+nothing, and the upstream serves what a narrow route asks a token for."""
+
+import subprocess
+
+import pytest
+
+from kit.edge import BIN, TOKEN
+from kit.heads import Upstream, ask, upgrade
+
+# `/open` asks for no token and leads to the same upstream as all of these.
+NARROW = """
+  - { path: /open/admin, upstream: echo }
+  - { path: "/open/@ops", upstream: echo }
+  - { path: "/open/a+b:c", upstream: echo }
+  - { path: "/open/é", upstream: echo }
+  - { path: /, host: edge.example, upstream: echo }
+  - { path: /, host: "[2001:db8::1]", upstream: echo }
+"""
+# The last of raw bytes, which HTTP has none of in a target.
+REFUSALS = ("bad_path", "ambiguous_path", "bad_request")
+AUTH = f"Authorization: Bearer {TOKEN}\r\n".encode()
+
+SPELLINGS = {
+    "as it is": ["/open/admin", "/open/admin/x"],
+    "encoded (aiohttp, Node, nginx)": ["/open/%61dmin", "/open/%40ops", "/open/a%2Bb%3Ac", "/open/%C3%A9", "/%6fpen/admin"],
+    "with parameters (Jetty, Tomcat, Spring)": [
+        "/open/admin;x=1", "/open/admin;/ws", "/open/admin;x=1/ws", "/open;x/admin", "/open/;x/admin", "/open/%61dmin;y",
+        "/open/admin%3Bx=1", "/open/x/..;/admin", "/open/x/..%3B/admin"],
+    "encoded twice (behind a gateway that decodes)": [
+        "/open/%2561dmin", "/open/%252561dmin", "/open/admin%252Fx", "/open/x/%252e%252e/admin", "/open%252Fadmin"],
+    "up to a decoded question mark": ["/open/admin%3Fx", "/open/admin%23x"],
+    "as Windows reads names (IIS)": ["/open/admin.", "/open/admin%20", "/open/admin./x", "/open/%u0061dmin"],
+    "in another case (IIS, ASP.NET, Express)": ["/open/Admin", "/open/ADMIN/x", "/open/@OPS", "/open/%C3%89", "/OPEN/../open/admin"],
+    "in another normal form": ["/open/e%CC%81"],
+    "in ISO 8859-1 (Jetty, where it is no UTF-8)": ["/open/%E9"],
+    "in UTF-8 that is too long": ["/open/x/%c0%ae%c0%ae/admin", "/open/x%c0%afadmin"],
+    "with slashes of other kinds": ["/open//admin", "/open/x%2f..%2fadmin", "/open\\admin", "/open/./admin"],
+    "with raw bytes": [b"/open/\xc3\xa9", b"/open/\xe9", b"/open/admin\xcc\x81", b"/open/\xff"],
+}
+
+
+@pytest.fixture(scope="module")
+def upstream():
+    upstream = Upstream()
+    yield upstream
+    upstream.stop()
+
+
+@pytest.fixture(scope="module")
+def edge(upstream, tmp_path_factory):
+    from kit.edge import Edge
+    edge = Edge(tmp_path_factory.mktemp("edge"), upstream.port, extra_routes=NARROW)
+    yield edge
+    edge.stop()
+    assert "Fatal error" not in edge.text
+
+
+def raw(path):
+    return path if isinstance(path, bytes) else path.encode()
+
+
+@pytest.mark.parametrize("kind", SPELLINGS)
+def test_no_spelling_of_a_narrow_path_takes_a_broad_route(edge, upstream, kind):
+    for path in SPELLINGS[kind]:
+        for transport in ("websocket", "long-poll"):
+            before = len(upstream.heads)
+            if transport == "websocket":
+                answer = upgrade(edge.plain_port, raw(path))
+            else:
+                answer = ask(edge.plain_port, "POST", raw(path) + b"/_poll")
+            print(f"{kind}: {path} over {transport} is answered {answer.status} {answer.body[:160]}")
+            assert answer.status in (400, 401, 404) and len(upstream.heads) == before
+            code, detail = answer.problem
+            assert detail and (answer.status != 400 or code in REFUSALS)
+
+
+@pytest.mark.parametrize("path", [
+    "/open", "/open/", "/open/administrator", "/open/x;a=1", "/open/x;a=1/y", "/open/100%25", "/open/a%252Fb", "/open/x.y",
+    "/open/caf%C3%A9", "/open/X", "/open/a%20b", "/open/%E8", "/open/%"])
+def test_what_is_no_spelling_of_it_passes_byte_for_byte(edge, upstream, path):
+    answer = upgrade(edge.plain_port, path + "?q=%2e;1")
+    assert answer.status == 101, answer.body
+    assert upstream.heads[-1].startswith(b"GET " + raw(path) + b"?q=%2e;1 HTTP/1.1\r\n")
+
+
+def test_a_token_opens_no_other_reading_of_its_paths(edge, upstream):
+    from kit.edge import NARROW_TOKEN
+    fields = f"Authorization: Bearer {NARROW_TOKEN}\r\n".encode()
+    for path, status in [("/narrow", 101), ("/narrow/x;y", 101), ("/narrow/%61", 101), ("/narrow;x", 403), ("/narrow.", 403),
+                         ("/narrow%3Fx", 403), ("/NARROW", 403), ("/%256earrow", 403), ("/narrow;/x", 403)]:
+        answer = upgrade(edge.plain_port, path, fields)
+        print(f"{path} with a token for /narrow is answered {answer.status}")
+        assert answer.status == status, answer.body
+
+
+@pytest.mark.parametrize("host", ["edge.example", "EDGE.example", "edge.example:80", "edge.example.", "edge.example.:443",
+                                  "[2001:db8::1]", "[2001:DB8:0::1]:80", "[2001:0db8:0:0:0:0:0:1]"])
+def test_no_spelling_of_a_host_takes_the_route_of_every_host(edge, upstream, host):
+    before = len(upstream.heads)
+    answer = upgrade(edge.plain_port, "/open", host=host.encode())
+    print(f"Host: {host} is answered {answer.status}")
+    assert answer.status == 401 and len(upstream.heads) == before
+    assert upgrade(edge.plain_port, "/open", AUTH, host.encode()).status == 101
+    assert upstream.field(b"host") == [host.encode()]
+
+
+@pytest.mark.parametrize("host", [
+    b'a", for=6.6.6.6;x="', 'a"\u0301, for=6.6.6.6;x="\u0301'.encode(), b'a\\"', b"a,b", b"a;b", b"edge.example@x",
+    b"x@edge.example", b"edge%2eexample", b"edge.example:8o", b"edge.example:+80", b"edge.example:99999", b"[::1", b"[::1]x",
+    b"edge.example/x", b"edge.example\xc2\xa0", "bücher.example".encode(), b"a b", b":80"])
+def test_a_host_that_is_none_is_refused(edge, upstream, host):
+    before = len(upstream.heads)
+    for answer in (upgrade(edge.plain_port, "/open", host=host), ask(edge.plain_port, "POST", "/open/_poll", host=host)):
+        print(f"Host: {host!r} is answered {answer.status} {answer.body[:120]}")
+        assert answer.status == 400 and answer.problem[0] == "bad_host"
+    assert len(upstream.heads) == before
+
+
+@pytest.mark.parametrize("target,host,status,seen", [
+    ("http://localhost/open?x=1", "localhost", 101, ("/open?x=1", "localhost")),
+    ("WS://other.example:8443/open", "localhost", 101, ("/open", "other.example:8443")),
+    ("http://edge.example/open", "localhost", 401, None), ("http://localhost/open", "edge.example", 101, ("/open", "localhost")),
+    ("http://localhost/open/admin", "localhost", 401, None), ("http://localhost/open;x/admin", "localhost", 400, None),
+    ("http://x@edge.example/open", "localhost", 400, None), ("http:///open", "localhost", 400, None),
+    ("ftp://localhost/open", "localhost", 400, None), ("http://edge.example\\/open", "localhost", 400, None),
+    ("*", "localhost", 400, None), ("open", "localhost", 400, None),
+])
+def test_the_host_of_a_target_in_absolute_form_counts(edge, upstream, target, host, status, seen):
+    before = len(upstream.heads)
+    answer = upgrade(edge.plain_port, target, host=host.encode())
+    print(f"GET {target} with Host: {host} is answered {answer.status}")
+    assert answer.status == status
+    if seen:
+        assert upstream.heads[-1].startswith(f"GET {seen[0]} HTTP/1.1\r\n".encode())
+        assert upstream.field(b"host") == [seen[1].encode()] == upstream.field(b"x-forwarded-host")
+    else:
+        assert len(upstream.heads) == before
+
+
+@pytest.mark.parametrize("route,error", [
+    ('path: "/a;b"', "no request can match it"), ('path: "/a%3Bb"', "no request can match it"),
+    ('path: "/a?b"', "no request can match it"), ("path: /a%3Fb", "no request can match it"),
+    ("path: /a.", "no request can match it"), ("path: /a%20", "no request can match it"),
+    ("path: /%E9", "no request can match it"), ("path: /a%2fb", "no request can match it"),
+    ("path: /a//b", "no request can match it"), ('path: "/a#b"', "no request can match it"),
+    ("path: /%2561", "no request can match it"), ("path: /a%00", "no request can match it"),
+    ("path: /%61dmin", "another route has the same host and path"),
+    ('path: /x, host: "*.example.com"', "expected a host name"), ("path: /x, host: bücher.example", "expected a host name"),
+    ('path: /x, host: "[::1]:80"', "expected a host name"), ("path: /admin, host: A.example.", "another route has the same host"),
+])
+def test_a_route_that_can_never_match_is_an_error(tmp_path, route, error):
+    file = tmp_path / "proxy.yaml"
+    file.write_text(f"""
+listen: [ {{ address: "127.0.0.1:8080" }} ]
+routes:
+  - {{ path: /admin, upstream: u }}
+  - {{ path: /admin, host: a.example, upstream: u }}
+  - {{ {route}, upstream: u }}
+upstreams: {{ u: {{ servers: [ {{ url: "ws://127.0.0.1:1" }} ] }} }}
+admin: {{ address: none }}
+state: none
+""")
+    got = subprocess.run([BIN, "check", "--config", str(file)], capture_output=True, text=True, timeout=20)
+    print(f"a route with {route}: {got.stdout}{got.stderr}")
+    assert got.returncode != 0 and "routes[2]" in got.stderr + got.stdout and error in got.stderr + got.stdout
