@@ -57,7 +57,9 @@ package enum Origin: Equatable, Sendable {
             else { return nil }
             port = number
         }
-        guard Self.isName(host) || Self.isIPv6Literal(host) else { return nil }
+        // Pages of files have no host: Chromium and what is built on it send `file://`.
+        let isFile = authority.isEmpty && scheme.equalsIgnoringCase("file")
+        guard isFile || Self.isName(host) || Self.isIPv6Literal(host) else { return nil }
         self = .tuple(scheme: scheme, host: host, port: port)
     }
 
@@ -109,8 +111,9 @@ package enum Origin: Equatable, Sendable {
             && host.utf8.dropFirst().dropLast().allSatisfy { $0.isAddressByte }
     }
 
-    fileprivate var isAddress: Bool {
-        if case .tuple(_, let host, _) = self { host.utf8.first == UInt8(ascii: "[") } else { false }
+    /// The host is an address, or there is none: no label can stand in front of it.
+    fileprivate var hasNoLabels: Bool {
+        if case .tuple(_, let host, _) = self { host.isEmpty || host.utf8.first == UInt8(ascii: "[") } else { false }
     }
 }
 
@@ -140,7 +143,7 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
         let mark = text.split(at: UInt8(ascii: ":"))
         let isWildcard = mark?.after.begins(with: "//*.") ?? false
         let bare = isWildcard ? mark.map { String($0.before) + "://" + String($0.after.dropping(4)) } ?? text : text
-        guard let origin = Origin(bare), !(isWildcard && origin.isAddress) else { return nil }
+        guard let origin = Origin(bare), !(isWildcard && origin.hasNoLabels) else { return nil }
         self.form = Form(text: text, origin: origin, isWildcard: isWildcard)
     }
 

@@ -9,6 +9,8 @@ import Testing
         ("https://a.example:443", "https://a.example", true), ("http://a.example", "http://a.example:80", true),
         ("https://a.example:8443", "https://a.example:8443", true), ("https://[::1]:8443", "https://[::1]:8443", true),
         ("https://[::1]", "https://[::1]:443", true), ("app://bundle", "app://bundle", true),
+        ("file://", "file://", true), ("file://", "file://a", false), ("file://", "file:///", false),
+        ("file://", "null", false),
         ("https://a.example", "http://a.example", false), ("https://a.example", "https://a.example:8443", false),
         ("https://a.example:8443", "https://a.example", false), ("http://a.example", "http://a.example:443", false),
         ("https://a.example", "https://b.a.example", false), ("https://a.example", "https://a.example.evil", false),
@@ -50,7 +52,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "*", "*.a.example", "https://*", "https://*.", "https://*:443", "https://a.*.example", "https://*a.example",
+        "*", "*.a.example", "file://*.", "file://*", "https://*", "https://*.", "https://*:443", "https://a.*.example",
+        "https://*a.example",
         "https://*.*.example", "*://a.example", "https://a.example:*",
     ])
     func aStarStandsForWholeLabelsOnTheLeftOnly(_ pattern: String) {
