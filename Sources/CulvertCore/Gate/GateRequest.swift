@@ -37,6 +37,8 @@ package enum JWTRefusal: Error, Equatable, Sendable {
     case invalid
     /// Its key may be one of a set that could not be read yet.
     case keysUnavailable
+    /// As many are being verified as may be.
+    case busy
 }
 
 /// What passed, and what of it goes upstream.

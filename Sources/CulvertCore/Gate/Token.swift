@@ -74,11 +74,15 @@ package final class TokenEntry: Sendable {
     package let isRevoked: Bool
     /// The key that signed a JWT.
     package let keyID: String?
+    /// What a JWT without `jti` was called by Culvert 0.3, by which it may have been revoked.
+    package let formerID: String?
     package let use: TokenUse
 
     package init(
-        token: Token, secrets: [TokenSecret], isRevoked: Bool = false, keyID: String? = nil, use: TokenUse = TokenUse()
+        token: Token, secrets: [TokenSecret], isRevoked: Bool = false, keyID: String? = nil, formerID: String? = nil,
+        use: TokenUse = TokenUse()
     ) {
+        self.formerID = formerID
         self.token = token
         self.secrets = secrets
         self.isRevoked = isRevoked

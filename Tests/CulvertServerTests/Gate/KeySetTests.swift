@@ -20,7 +20,7 @@ private enum Keys {
     static let secret = #"{"kty":"oct","k":"\#(Base64URL.encode(Array(repeating: 7, count: 32)))","kid":"s"}"#
 
     static func members(_ text: String) throws -> [String: JSONValue] {
-        try JSONDecoder().decode([String: JSONValue].self, from: Data(text.utf8))
+        try JSONValue.members(reading: text.utf8, limits: JWTKeyDescription.limits)
     }
 }
 
@@ -63,6 +63,73 @@ struct KeySetTests {
     ])
     func whatIsOfNoUseSaysWhy(_ text: String, _ fault: KeyMaterial.Fault) {
         #expect(throws: fault) { try KeyMaterial(jwk: Keys.members(text)) }
+    }
+
+    @Test("Attack: a key whose signatures anybody can make is none")
+    func weakKeys() throws {
+        var tried = 0
+        for y in [
+            String(repeating: "00", count: 32), "01" + String(repeating: "00", count: 31),
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "ec" + String(repeating: "ff", count: 30) + "7f", "ed" + String(repeating: "ff", count: 30) + "7f",
+            "ee" + String(repeating: "ff", count: 30) + "7f",
+        ] {
+            var bytes = stride(from: 0, to: 64, by: 2).map { index in
+                UInt8(y.dropFirst(index).prefix(2), radix: 16) ?? 0
+            }
+            for sign in [UInt8(0), 0x80] {
+                bytes[31] = bytes[31] & 0x7F | sign
+                let jwk: [String: JSONValue] = [
+                    "kty": .string("OKP"), "crv": .string("Ed25519"), "x": .string(Base64URL.encode(bytes)),
+                ]
+                print("tried the Ed25519 key \(bytes)")
+                #expect(throws: KeyMaterial.Fault.weak) { try KeyMaterial(jwk: jwk) }
+                tried += 1
+            }
+        }
+        #expect(tried == 14)
+        var rsa = try Keys.members(Keys.rsa)
+        for exponent in [[1], [0, 0, 1], [2], [1, 0, 0]] as [[UInt8]] {
+            rsa["e"] = .string(Base64URL.encode(exponent))
+            print("tried the RSA exponent \(exponent)")
+            #expect(throws: KeyMaterial.Fault.weak) { try KeyMaterial(jwk: rsa) }
+        }
+        rsa["e"] = .string(Base64URL.encode([1, 0, 0, 0, 1]))
+        #expect(throws: KeyMaterial.Fault.unsupported) { try KeyMaterial(jwk: rsa) }
+        rsa["e"] = .string("AQAB")
+        rsa["n"] = .string(Base64URL.encode(Array(repeating: 0xFF, count: 1025)))
+        #expect(throws: KeyMaterial.Fault.unsupported) { try KeyMaterial(jwk: rsa) }
+        rsa["n"] = .string(Base64URL.encode(Array(repeating: 0xFE, count: 256)))
+        #expect(throws: KeyMaterial.Fault.weak) { try KeyMaterial(jwk: rsa) }
+    }
+
+    @Test("A key's secret is not shown by whatever prints what it is part of")
+    func notShown() throws {
+        let key = try JWTKeyDescription(secret: Array(repeating: 0x53, count: 40), id: "k", algorithm: .hs256)
+        let configured = ConfiguredJWTKey(place: .inline(key))
+        var text = "\(configured) \(String(reflecting: configured))"
+        dump(configured, to: &text)
+        #expect(!text.contains("83, 83") && !text.contains("SSSS"))
+    }
+
+    @Test("Attack: a set of a mebibyte that is made to cost time is refused in no more than that")
+    func costlySets() {
+        let marks = String(repeating: "\u{301}\u{316}", count: 100_000)
+        for (name, text) in [
+            ("deep", #"{"keys":"# + String(repeating: "[", count: 1_000_000)),
+            ("wide", #"{"keys":["# + Array(repeating: "{}", count: 330_000).joined(separator: ",") + "]}"),
+            ("kinds of marks", "{\"keys\":[{\"kty\":\"\(marks)\"},{\"kty\":\"oct\",\"use\":\"\(marks)\"}]}"),
+            ("ids of marks", "{\"keys\":[{\"kid\":\"\(marks)\",\"alg\":\"\(marks)\"}]}"),
+            ("long names", "{\"" + String(repeating: "\u{301}\u{316}", count: 200_000) + "\":1}"),
+        ] {
+            let data = Data(text.utf8)
+            let spent = ContinuousClock().measure {
+                #expect(throws: KeySetFault.self) { try KeySet.parse(data, takesSecrets: true) }
+            }
+            print("tried a \(name) set of \(data.count) bytes: \(spent)")
+            #expect(spent < .seconds(2))
+        }
     }
 
     @Test("A public JWK reads back as the same key")

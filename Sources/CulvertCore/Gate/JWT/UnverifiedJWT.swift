@@ -1,5 +1,3 @@
-import Foundation
-
 /// Signature algorithms of JSON Web Tokens (RFC 7518 3.1, RFC 8037 3.1). `none` is not among them.
 package enum SignatureAlgorithm: String, Sendable, CaseIterable {
     case hs256 = "HS256"
@@ -44,33 +42,87 @@ package struct UnverifiedJWT: Sendable {
     package let signature: [UInt8]
     private let payload: [UInt8]
 
+    /// Bytes of the header, decoded. Those of issuers have some 100, or 400 with a `jku`.
+    package static let headerLimit = 1024
+    private static let headerLimits = JSONLimits(bytes: headerLimit, depth: 8, values: 128)
+    private static let claimLimits = JSONLimits(bytes: 64 * 1024, depth: 32, values: 4096)
+
+    /// Reads the header alone, and nothing before its length is known to be small: anybody may send one, and no
+    /// signature has been looked at.
     package init(_ text: String) throws(JWTFault) {
-        let parts = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        guard parts.count == 3, let head = Base64URL.decode(parts[0]), let payload = Base64URL.decode(parts[1]),
-            let signature = Base64URL.decode(parts[2]), !signature.isEmpty
+        let bytes = text.utf8
+        guard let first = bytes.firstIndex(of: UInt8(ascii: ".")),
+            bytes.distance(from: bytes.startIndex, to: first) <= (Self.headerLimit * 4 + 2) / 3
         else { throw .malformed }
-        guard let header = try? JSONDecoder().decode(JSONValue.self, from: Data(head)),
-            case .object(let header) = header
+        let rest = bytes[bytes.index(after: first)...]
+        guard let second = rest.firstIndex(of: UInt8(ascii: ".")) else { throw .malformed }
+        let tail = rest[rest.index(after: second)...]
+        guard let head = Base64URL.decode(bytes[..<first]) else { throw .malformed }
+        let header = try Header(head)
+        // No second dot is in either: it is no character of base64url.
+        guard let payload = Base64URL.decode(rest[..<second]), let signature = Base64URL.decode(tail),
+            !signature.isEmpty
         else { throw .malformed }
-        if header["crit"] != nil { throw .critical }
-        guard case .string(let name)? = header["alg"] else { throw .malformed }
-        guard let algorithm = SignatureAlgorithm(rawValue: name) else { throw .algorithm }
-        switch header["kid"] {
-        case .string(let keyID)?: self.keyID = keyID
-        case nil: self.keyID = nil
-        default: throw .malformed
-        }
-        self.algorithm = algorithm
+        self.algorithm = header.algorithm
+        self.keyID = header.keyID
         self.payload = payload
         self.signature = signature
-        self.signedBytes = Array(text.utf8.prefix(parts[0].count + 1 + parts[1].count))
+        self.signedBytes = Array(bytes[..<second])
+    }
+
+    /// What of a JOSE header (RFC 7515 section 4) matters here.
+    private struct Header {
+        let algorithm: SignatureAlgorithm
+        let keyID: String?
+
+        init(_ bytes: [UInt8]) throws(JWTFault) {
+            let result: Result<(String?, String?), JWTFault> = bytes.withUnsafeBytes { bytes in
+                Result { () throws(JWTFault) in try Self.read(bytes) }
+            }
+            let (name, keyID) = try result.get()
+            guard let name else { throw .malformed }
+            guard let algorithm = SignatureAlgorithm(rawValue: name) else { throw .algorithm }
+            self.algorithm = algorithm
+            self.keyID = keyID
+        }
+
+        private static func read(_ bytes: UnsafeRawBufferPointer) throws(JWTFault) -> (String?, String?) {
+            var seen: Set<String> = []
+            var algorithm: String?
+            var keyID: String?
+            do throws(JSONFault) {
+                var cursor = try JSONCursor(bytes, limits: UnverifiedJWT.headerLimits)
+                try cursor.beginObject()
+                while let name = try cursor.nextMember() {
+                    // RFC 7515 section 4: names are unique, or the header is refused.
+                    guard seen.insert(name).inserted else { throw .duplicate }
+                    switch name {
+                    case "alg": algorithm = try cursor.string()
+                    case "kid": keyID = try cursor.string()
+                    default: try cursor.skip()
+                    }
+                }
+                try cursor.finish()
+            } catch {
+                throw .malformed
+            }
+            if seen.contains("crit") { throw .critical }
+            return (algorithm, keyID)
+        }
+    }
+
+    /// What it is called when it has no `jti`: by what is signed. Of the signature there may be several that are good:
+    /// whoever holds an ES256 token can make its other one without the key.
+    package var name: String {
+        "jwt_" + Base64URL.encode(TokenDigest(of: String(decoding: self.signedBytes, as: UTF8.self)).bytes.prefix(12))
     }
 
     /// To be asked for when the signature has been verified.
     package func claims() throws(JWTFault) -> [String: JSONValue] {
-        guard let value = try? JSONDecoder().decode(JSONValue.self, from: Data(self.payload)),
-            case .object(let claims) = value
-        else { throw .malformed }
-        return claims
+        do {
+            return try JSONValue.members(reading: self.payload, limits: Self.claimLimits)
+        } catch {
+            throw .malformed
+        }
     }
 }

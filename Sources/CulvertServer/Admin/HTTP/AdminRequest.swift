@@ -83,16 +83,28 @@ struct AdminFailure: Error {
 }
 
 extension AdminRequest {
+    /// Of a body. A key with a chain of certificates is the largest thing that is asked for.
+    private static let limits = JSONLimits(bytes: 64 * 1024, depth: 16, values: 4096)
+
+    private static func explain(_ fault: JSONFault) -> String {
+        switch fault {
+        case .duplicate: "A member of the body's JSON stands there twice."
+        case .tooDeep, .tooMany, .tooLong: "The body's JSON is nested too deep, or has too many values."
+        case .syntax, .type: "The body is not a JSON object."
+        }
+    }
+
     /// The body's members. An empty body is an empty object where `isOptional`.
     func members(_ known: [String], isOptional: Bool = false) throws(AdminFailure) -> JSONMembers {
         if isOptional, self.body.readableBytes == 0 { return JSONMembers([:]) }
         guard FieldValue.essence(self.head.headers.first(name: "content-type") ?? "").equals("application/json") else {
             throw AdminFailure(415, "unsupported_media_type", "The body must be application/json.")
         }
-        let data = Data(self.body.readableBytesView)
-        guard let value = try? JSONDecoder().decode(JSONValue.self, from: data), case .object(let members) = value
-        else {
-            throw AdminFailure(400, "bad_json", "The body is not a JSON object.")
+        let members: [String: JSONValue]
+        do throws(JSONFault) {
+            members = try JSONValue.members(reading: self.body.readableBytesView, limits: Self.limits)
+        } catch {
+            throw AdminFailure(400, "bad_json", Self.explain(error))
         }
         var read = JSONMembers(members)
         read.check(known: known)

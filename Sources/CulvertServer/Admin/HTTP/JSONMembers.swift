@@ -113,7 +113,7 @@ struct JSONWriter {
     private(set) var text = "{"
 
     mutating func add(_ name: String, raw: String) {
-        self.text += (self.text.count > 1 ? "," : "") + Problem.quote(name) + ":" + raw
+        self.text += (self.text.utf8.count > 1 ? "," : "") + Problem.quote(name) + ":" + raw
     }
 
     mutating func add(_ name: String, _ value: String?) { self.add(name, raw: value.map(Problem.quote) ?? "null") }

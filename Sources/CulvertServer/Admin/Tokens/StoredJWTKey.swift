@@ -1,5 +1,4 @@
 import CulvertCore
-import Foundation
 import GRDB
 
 /// A key for JSON Web Tokens that was added while the proxy ran. Public, since the database is to be worth nothing to a
@@ -19,7 +18,8 @@ extension TokenStore {
         try self.read { database in
             let sql = "SELECT id, algorithm, jwk, note, created, until FROM jwt_key ORDER BY id"
             return try Row.fetchAll(database, sql: sql).map { row in
-                let members = try JSONDecoder().decode([String: JSONValue].self, from: Data((row[2] as String).utf8))
+                let members = try JSONValue.members(
+                    reading: (row[2] as String).utf8, limits: JWTKeyDescription.limits)
                 let id: String = row[0]
                 return StoredJWTKey(
                     id: id,

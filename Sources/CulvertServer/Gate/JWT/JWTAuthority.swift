@@ -9,6 +9,7 @@ package actor JWTAuthority {
     package typealias Publish = @Sendable ([TokenChange]) -> @Sendable () async -> Void
 
     nonisolated private let logger: Logger
+    nonisolated private let queue = VerificationQueue()
     /// What tokens are verified with now.
     nonisolated private let table: Mutex<Table>
     private var configured: [JWTKey] = []
@@ -57,7 +58,10 @@ package actor JWTAuthority {
     package func prepare(_ config: JWTConfig) async throws -> Prepared {
         var configured: [JWTKey] = []
         for key in config.keys {
-            configured.append(try await JWTKey(try key.load(), source: .config, until: key.until))
+            let result = await KeySet.queue.run {
+                Result { () throws(ConfiguredJWTKey.Unusable) in try key.load() }
+            }
+            configured.append(try await JWTKey(try result.get(), source: .config, until: key.until))
         }
         let present = self.table.withLock(\.sources)
         let sources = config.sets.map { set in
@@ -122,6 +126,9 @@ package actor JWTAuthority {
         self.schedule?.cancel()
     }
 
+    /// Seconds by which an issuer's clock may be ahead of ours.
+    nonisolated var leeway: Int64 { self.table.withLock(\.rules.leeway) }
+
     // MARK: - keys
 
     /// Of all there are, wherever they stand.
@@ -177,39 +184,67 @@ package actor JWTAuthority {
 
     private static func change(_ keys: [JWTKey]) -> TokenChange { .jwtKeys(self.ends(keys)) }
 
-    /// A key that stands in two places counts as long as the longer of them says.
+    /// A key that stands in two places is retired when one of them says so: whoever has retired it by the API is not
+    /// contradicted by a set of keys that says nothing of its end.
     private static func ends(_ keys: [JWTKey]) -> [String: Int64] {
-        Dictionary(keys.map { ($0.identity, $0.until ?? .max) }, uniquingKeysWith: max)
+        Dictionary(keys.map { ($0.identity, $0.until ?? .max) }, uniquingKeysWith: min)
     }
 
     // MARK: - verification
 
     /// Verifies everything but the time and revocation, which the keyring of each loop knows.
     package nonisolated func verify(_ text: String) async -> Result<Credential, JWTRefusal> {
-        do throws(JWTFault) {
-            let jwt = try UnverifiedJWT(text)
-            var table = self.table.withLock(\.self)
-            if !table.knows(jwt), jwt.keyID != nil || !table.isComplete, !table.sources.isEmpty {
-                await self.refreshIfDue()
-                table = self.table.withLock(\.self)
-                if !table.knows(jwt), !table.isComplete { return .failure(.keysUnavailable) }
-            }
-            return .success(try self.credential(jwt, text, table))
-        } catch {
-            self.logger.debug("jwt refused", metadata: ["reason": "\(error)"])
-            return .failure(.invalid)
+        guard var verdict = await self.queue.run({ self.judge(text) }) else { return .failure(.busy) }
+        if case .unknownKey(mayBeRead: true) = verdict {
+            // A key that has come since the sets were read.
+            guard await self.queue.wait(for: { await self.refreshIfDue() }) else { return .failure(.keysUnavailable) }
+            guard let again = await self.queue.run({ self.judge(text) }) else { return .failure(.busy) }
+            verdict = again
+            if case .unknownKey = verdict, !self.table.withLock(\.isComplete) { return .failure(.keysUnavailable) }
+        }
+        switch verdict {
+        case .good(let credential): return .success(credential)
+        case .unknownKey: return .failure(self.refuse(.unknownKey))
+        case .bad(let fault): return .failure(self.refuse(fault))
         }
     }
 
-    private nonisolated func credential(
-        _ jwt: UnverifiedJWT, _ text: String, _ table: Table
-    ) throws(JWTFault) -> Credential {
-        let candidates = table.candidates(for: jwt)
-        guard !candidates.isEmpty else { throw .unknownKey }
-        guard let key = candidates.first(where: { $0.verifies(jwt) }) else { throw .signature }
-        let name = "jwt_" + Base64URL.encode(TokenDigest(of: text).bytes.prefix(12))
-        let token = try table.rules.token(from: try jwt.claims(), fallbackID: name)
-        return Credential(entry: TokenEntry(token: token, secrets: [], keyID: key.identity), generation: 0)
+    private enum Verdict: Sendable {
+        case good(Credential)
+        /// - Parameter mayBeRead: the key may be in a set, of which there is a later state or none yet.
+        case unknownKey(mayBeRead: Bool)
+        case bad(JWTFault)
+    }
+
+    private nonisolated func refuse(_ fault: JWTFault) -> JWTRefusal {
+        self.logger.debug("jwt refused", metadata: ["reason": "\(fault)"])
+        return .invalid
+    }
+
+    /// On a thread of ``VerificationQueue``.
+    private nonisolated func judge(_ text: String) -> Verdict {
+        let table = self.table.withLock(\.self)
+        do throws(JWTFault) {
+            let jwt = try UnverifiedJWT(text)
+            let candidates = table.candidates(for: jwt)
+            guard !candidates.isEmpty else {
+                return .unknownKey(mayBeRead: !table.sources.isEmpty && (jwt.keyID != nil || !table.isComplete))
+            }
+            guard let key = candidates.first(where: { $0.verifies(jwt) }) else { throw .signature }
+            let token = try table.rules.token(from: try jwt.claims(), fallbackID: jwt.name)
+            let former = token.id == jwt.name ? Self.formerName(text) : nil
+            return .good(
+                Credential(
+                    entry: TokenEntry(token: token, secrets: [], keyID: key.identity, formerID: former), generation: 0))
+        } catch {
+            return .bad(error)
+        }
+    }
+
+    /// What Culvert 0.3 called a token without `jti`: by all of it, its signature too, of which ES256 has two.
+    /// Revocations by that name are in databases and hold on.
+    private static func formerName(_ text: String) -> String {
+        "jwt_" + Base64URL.encode(TokenDigest(of: text).bytes.prefix(12))
     }
 
     private func refreshIfDue() async {
@@ -227,10 +262,10 @@ package actor JWTAuthority {
 extension JWTAuthority.Table {
     /// The keys of the token's `kid`, or all there are when it has none; of its algorithm alone.
     fileprivate func candidates(for jwt: UnverifiedJWT) -> [JWTKey] {
-        self.keys.filter {
-            $0.description.algorithm == jwt.algorithm && (jwt.keyID == nil || jwt.keyID == $0.description.id)
+        self.keys.filter { key in
+            guard key.description.algorithm == jwt.algorithm else { return false }
+            guard let wanted = jwt.keyID else { return true }
+            return key.description.id?.equals(wanted) ?? false
         }
     }
-
-    fileprivate func knows(_ jwt: UnverifiedJWT) -> Bool { !self.candidates(for: jwt).isEmpty }
 }

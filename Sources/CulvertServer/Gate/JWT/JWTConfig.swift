@@ -43,7 +43,10 @@ package struct ConfiguredJWTKey: Sendable, Equatable {
         switch self.place {
         case .inline(let key): return key
         case .file(let path, let id, let algorithm):
-            guard let data = FileManager.default.contents(atPath: path), data.count <= 64 * 1024 else {
+            let limit = 64 * 1024
+            guard let file = FileHandle(forReadingAtPath: path),
+                let data = try? file.read(upToCount: limit + 1) ?? Data(), data.count <= limit
+            else {
                 throw Unusable(file: path, message: "cannot be read, or has more than 64KiB")
             }
             let key: JWTKeyDescription

@@ -1,5 +1,4 @@
 package import CulvertCore
-import Foundation
 import JWTKit
 
 /// A key description, before anything is made of it: what a configuration, a request or a set of keys says.
@@ -33,22 +32,30 @@ package struct JWTKeyDescription: Equatable, Sendable {
     package init(jwk: [String: JSONValue], id: String? = nil, algorithm: SignatureAlgorithm? = nil) throws(Fault) {
         var algorithm = algorithm
         if let member = jwk["alg"] {
-            guard case .string(let name) = member, let own = SignatureAlgorithm(rawValue: name) else {
+            guard case .string(let name) = member, name.utf8.count <= 64, let own = SignatureAlgorithm(rawValue: name)
+            else {
                 throw .key(.unsupported)
             }
             guard algorithm ?? own == own else { throw .algorithm }
             algorithm = own
         }
         var ownID: String?
-        if case .string(let name)? = jwk["kid"] { ownID = name }
+        if case .string(let name)? = jwk["kid"] {
+            // No token's header has room for it.
+            guard name.utf8.count <= UnverifiedJWT.headerLimit else { throw .key(.unsupported) }
+            ownID = name
+        }
         let material: KeyMaterial
         do { material = try KeyMaterial(jwk: jwk) } catch { throw .key(error) }
         try self.init(id: id ?? ownID, algorithm: algorithm, material: material)
     }
 
+    /// Of a JWK that stands by itself.
+    package static let limits = JSONLimits(bytes: 64 * 1024, depth: 16, values: 1024)
+
     /// A file with PEM, a JWK, or the secret of HS256.
     package init(file contents: [UInt8], id: String?, algorithm: SignatureAlgorithm?) throws(Fault) {
-        if let value = try? JSONDecoder().decode(JSONValue.self, from: Data(contents)), case .object(let jwk) = value {
+        if let jwk = try? JSONValue.members(reading: contents, limits: Self.limits) {
             try self.init(jwk: jwk, id: id, algorithm: algorithm)
             return
         }

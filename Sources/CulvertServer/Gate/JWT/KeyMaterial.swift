@@ -17,6 +17,8 @@ package enum KeyMaterial: Equatable, Sendable {
         case notForSignatures
         case unsupported
         case tooShort
+        /// Signatures can be made without the private key.
+        case weak
 
         package var message: String {
             switch self {
@@ -24,6 +26,7 @@ package enum KeyMaterial: Equatable, Sendable {
             case .isPrivate: "this is a private key; only its public half is wanted"
             case .notForSignatures: "the key is not for signatures"
             case .unsupported: "expected a key for HS256, RS256, PS256, ES256 or EdDSA (Ed25519)"
+            case .weak: "anybody can make signatures that this key verifies"
             case .tooShort: "too short: RSA keys have at least 2048 bits, secrets of HS256 at least 32 bytes"
             }
         }
@@ -52,10 +55,12 @@ package enum KeyMaterial: Equatable, Sendable {
             let y = Data(base64Encoded: parameters.y)
         {
             self = .p256(x: Array(x), y: Array(y))
+            try self.check()
             return
         }
         if !isCertificate, let key = try? EdDSA.PublicKey(pem: pem) {
             self = .ed25519(x: Array(key.rawRepresentation))
+            try self.check()
             return
         }
         do {
@@ -67,22 +72,31 @@ package enum KeyMaterial: Equatable, Sendable {
         } catch {
             throw .notAKey
         }
+        try self.check()
     }
 
     // MARK: - JWK
 
     /// - Parameter jwk: the members of a JSON Web Key (RFC 7517).
     package init(jwk: [String: JSONValue]) throws(Fault) {
-        func text(_ name: String) -> String? { if case .string(let text)? = jwk[name] { text } else { nil } }
+        // What is compared is short: to compare texts takes a time that is quadratic in a run of combining marks.
+        func text(_ name: String) -> String? {
+            if case .string(let text)? = jwk[name], text.utf8.count <= 64 { text } else { nil }
+        }
         func bytes(_ name: String) throws(Fault) -> [UInt8] {
-            guard let value = text(name).flatMap({ Base64URL.decode($0.utf8) }), !value.isEmpty else { throw .notAKey }
+            guard case .string(let text)? = jwk[name], let value = Base64URL.decode(text.utf8), !value.isEmpty else {
+                throw .notAKey
+            }
             return value
         }
         guard let type = text("kty") else { throw .notAKey }
         if jwk["d"] != nil { throw .isPrivate }
         if jwk["use"] != nil, text("use") != "sig" { throw .notForSignatures }
-        if case .array(let operations)? = jwk["key_ops"], !operations.contains(.string("verify")) {
-            throw .notForSignatures
+        if case .array(let operations)? = jwk["key_ops"] {
+            let verifies = operations.contains { operation in
+                if case .string(let name) = operation { name.equals("verify") } else { false }
+            }
+            if !verifies { throw .notForSignatures }
         }
         switch (type, text("crv")) {
         case ("RSA", _): self = .rsa(modulus: try bytes("n"), exponent: try bytes("e"))
@@ -106,7 +120,11 @@ package enum KeyMaterial: Equatable, Sendable {
             if bytes.count < 32 { throw .tooShort }
             return
         }
-        if case .rsa(let modulus, _) = self, modulus.drop(while: { $0 == 0 }).count < 256 { throw .tooShort }
+        switch self {
+        case .rsa(let modulus, let exponent): try Self.check(modulus: modulus, exponent: exponent)
+        case .ed25519(let x): if Self.isOfSmallOrder(x) { throw .weak }
+        case .p256, .secret: break
+        }
         do {
             switch self {
             case .rsa(let modulus, let exponent): _ = try Self.rsaKey(modulus, exponent)
@@ -117,6 +135,36 @@ package enum KeyMaterial: Equatable, Sendable {
         } catch {
             throw .notAKey
         }
+    }
+
+    /// RFC 8017 3.1: both are odd, and the exponent is 3 at least. With an exponent of 1 every signature is its own
+    /// message. More than 8192 bits take milliseconds to verify with.
+    private static func check(modulus: [UInt8], exponent: [UInt8]) throws(Fault) {
+        let modulus = modulus.drop { $0 == 0 }
+        let exponent = exponent.drop { $0 == 0 }
+        if modulus.count < 256 { throw .tooShort }
+        guard modulus.count <= 1024, exponent.count <= 4 else { throw .unsupported }
+        guard let last = exponent.last, last & 1 == 1, exponent.count > 1 || last >= 3, (modulus.last ?? 0) & 1 == 1
+        else { throw .weak }
+    }
+
+    /// The points of Ed25519 whose order divides 8, in every encoding, without the sign of x: of such a key one
+    /// signature is good for many messages (RFC 8032 does not refuse them, nor does BoringSSL).
+    private static let smallOrder: [String] = [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    ]
+
+    private static func isOfSmallOrder(_ x: [UInt8]) -> Bool {
+        guard x.count == 32 else { return false }
+        var y = x
+        y[31] &= 0x7F
+        return self.smallOrder.contains(y.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined())
     }
 
     // MARK: - use
@@ -169,4 +217,11 @@ package enum KeyMaterial: Equatable, Sendable {
     private static func ed25519Key(_ x: [UInt8]) throws -> EdDSA.PublicKey {
         try EdDSA.PublicKey(x: Base64URL.encode(x), curve: .ed25519)
     }
+}
+
+/// A secret is not shown by whatever prints what it is part of.
+extension KeyMaterial: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    package var description: String { self.publicJWK ?? "a secret" }
+    package var debugDescription: String { self.description }
+    package var customMirror: Mirror { Mirror(self, children: EmptyCollection()) }
 }

@@ -20,12 +20,16 @@ struct KeySetFault: Error, Equatable, CustomStringConvertible {
 enum KeySet {
     private static let sizeLimit = 1 << 20
     private static let keyLimit = 100
+    /// Keys have some ten members, and certificates in lists.
+    private static let limits = JSONLimits(bytes: sizeLimit, depth: 16, values: 32_768)
+    /// Where files are read and sets parsed, and keys made: none of it is done in no time.
+    static let queue = BlockingQueue("keys")
 
     /// Keys that are of no use here are passed over: a set is made for all who verify with it.
     ///
     /// - Parameter takesSecrets: count `oct` keys too.
     static func parse(_ data: Data, takesSecrets: Bool) throws(KeySetFault) -> [JWTKeyDescription] {
-        guard let value = try? JSONDecoder().decode(JSONValue.self, from: data), case .object(let members) = value,
+        guard let members = try? JSONValue.members(reading: data, limits: Self.limits),
             case .array(let entries)? = members["keys"]
         else { throw .noSet }
         var keys: [JWTKeyDescription] = []
@@ -41,14 +45,26 @@ enum KeySet {
     static func read(_ config: KeySetConfig) async throws -> [JWTKeyDescription] {
         switch config.place {
         case .file(let path):
-            guard let data = FileManager.default.contents(atPath: path) else {
-                throw KeySetFault(description: "cannot be read")
-            }
-            guard data.count <= self.sizeLimit else { throw KeySetFault.tooLarge }
-            return try self.parse(data, takesSecrets: true)
+            return try await self.queue.run {
+                Result { () throws(KeySetFault) in
+                    try self.parse(try self.contents(of: path), takesSecrets: true)
+                }
+            }.get()
         case .url(let url, let ca):
-            return try self.parse(try await self.fetch(url, ca: ca, within: config.timeout), takesSecrets: false)
+            let data = try await self.fetch(url, ca: ca, within: config.timeout)
+            return try await self.queue.run {
+                Result { () throws(KeySetFault) in try self.parse(data, takesSecrets: false) }
+            }.get()
         }
+    }
+
+    /// What stands in a file, if it is no more than may.
+    static func contents(of path: String) throws(KeySetFault) -> Data {
+        guard let file = FileHandle(forReadingAtPath: path),
+            let data = try? file.read(upToCount: self.sizeLimit + 1) ?? Data()
+        else { throw KeySetFault(description: "cannot be read") }
+        guard data.count <= self.sizeLimit else { throw .tooLarge }
+        return data
     }
 
     /// A client for each time: it is once in minutes, and a connection of minutes ago is not to be trusted to work.

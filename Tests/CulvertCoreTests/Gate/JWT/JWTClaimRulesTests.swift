@@ -65,6 +65,7 @@ struct JWTClaimRulesTests {
             ([], nil, true), ([], JSONValue.string("a"), false), (["a"], nil, false), (["a"], .string("a"), true),
             (["a", "b"], .string("b"), true), (["a"], .array([.string("x"), .string("a")]), true),
             (["a"], .array([.string("a"), .integer(1)]), false), (["a"], .string("A"), false),
+            (["K"], .string("\u{212A}"), false), (["K"], .array([.string("\u{212A}")]), false),
             (["a"], .object([:]), false),
         ] as [([String], JSONValue?, Bool)])
     func anAudienceIsTheOneItIsMeantFor(_ audiences: [String], _ claim: JSONValue?, _ passes: Bool) {
@@ -76,7 +77,10 @@ struct JWTClaimRulesTests {
     }
 
     @Test(
-        arguments: [(nil, false), (.string("i"), true), (.string("j"), true), (.string("k"), false), (.null, false)]
+        arguments: [
+            (nil, false), (.string("i"), true), (.string("j"), true), (.string("k"), false), (.null, false),
+            (.string("j\u{301}"), false),
+        ]
             as [(JSONValue?, Bool)])
     func anIssuerIsOneOfThose(_ claim: JSONValue?, _ passes: Bool) {
         var claims = Self.good

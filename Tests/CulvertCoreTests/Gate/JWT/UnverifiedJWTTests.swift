@@ -25,13 +25,30 @@ struct UnverifiedJWTTests {
         (token("{"), .malformed), (token("{}"), .malformed), (token(#"{"alg":1}"#), .malformed),
         (token(#"{"alg":"HS256","kid":7}"#), .malformed), (token(#"{"alg":"none"}"#), .algorithm),
         (token(#"{"alg":"NONE"}"#), .algorithm), (token(#"{"alg":"RS512"}"#), .algorithm),
+        (token(#"{"alg":"HS256","alg":"HS256"}"#), .malformed),
+        (token(#"{"alg":"HS256","kid":"a","kid":"b"}"#), .malformed),
+        (token(#"{"alg":"HS256","x":1,"\u0078":1}"#), .malformed), (token(#"{"alg":"HS256"}{}"#), .malformed),
+        (token(#"{"alg":"HS256","a":[[[[[[[[[1]]]]]]]]]}"#), .malformed),
+        (token(#"{"alg":"HS256","a":"\#(String(repeating: "a", count: 1024))"}"#), .malformed),
         (token(#"{"alg":"HS256","crit":["exp"]}"#), .critical), (token(#"{"alg":"HS256","crit":[]}"#), .critical),
     ])
     func whatIsNoneIsRefused(_ text: String, _ fault: JWTFault) {
         #expect(throws: fault) { try UnverifiedJWT(text) }
     }
 
-    @Test(arguments: ["", "[]", "null", "{", #"{"exp":1e400}"#, "\u{0}", String(repeating: #"{"a":"#, count: 2000)])
+    @Test("A token without jti is called by what is signed, whichever signature it shows")
+    func names() throws {
+        let names = try ["c2ln", "b3RoZXI"].map {
+            try UnverifiedJWT(Self.token(#"{"alg":"ES256"}"#, #"{"sub":"s"}"#, signature: $0)).name
+        }
+        #expect(names[0] == names[1] && names[0].hasPrefix("jwt_"))
+        #expect(try UnverifiedJWT(Self.token(#"{"alg":"ES256"}"#, #"{"sub":"t"}"#)).name != names[0])
+    }
+
+    @Test(arguments: [
+        "", "[]", "null", "{", #"{"exp":1,"sub":"a","sub":"b"}"#, #"{"exp":1e400}"#, "\u{0}",
+        String(repeating: #"{"a":"#, count: 2000),
+    ])
     func aPayloadThatIsNoObjectHasNoClaims(_ payload: String) throws {
         #expect(throws: JWTFault.malformed) {
             try UnverifiedJWT(Self.token(#"{"alg":"EdDSA"}"#, payload)).claims()
