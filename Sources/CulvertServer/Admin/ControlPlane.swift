@@ -107,7 +107,7 @@ package struct RetiredControlPlane: Sendable {
             var revocations = revocations
             repeat {
                 do {
-                    let now = try store.dataVersion()
+                    let now = try await desk.dataVersion()
                     if now == version { continue }
                     revocations = try await desk.readAgain(revocations: revocations)
                     version = now

@@ -29,6 +29,10 @@ package enum ReloadFailure: Error, Sendable, CustomStringConvertible {
 
 /// Reads the configuration and all that it names anew, and puts it into effect, for everybody or for nobody.
 package actor Reloader {
+    /// Files are read, certificates loaded and sockets opened without a thread of the cooperative pool.
+    nonisolated private let queue = BlockingQueue("reload")
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { self.queue.asUnownedSerialExecutor() }
+
     private let path: String
     private let environment: [String: String]
     private let edge: EdgeServer

@@ -16,6 +16,11 @@ extension TokenDesk {
         self.setConfigured(tokens, authority: authority)
     }
 
+    /// Changes when another process has written to the database.
+    package func dataVersion() throws(DeskError) -> Int {
+        try self.reading { () throws(StoreError) in try self.store.dataVersion() }
+    }
+
     /// What another process has written is made to hold here.
     ///
     /// - Parameter revocations: those of JWTs that hold now.

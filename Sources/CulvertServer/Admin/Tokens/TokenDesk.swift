@@ -16,6 +16,10 @@ package actor TokenDesk {
         package var secret: String
     }
 
+    /// The store blocks its thread for as long as the disk takes, or a lock of another process.
+    nonisolated private let queue = BlockingQueue("tokens")
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { self.queue.asUnownedSerialExecutor() }
+
     nonisolated let store: TokenStore
     /// Nil when no JWT is taken.
     private(set) var authority: JWTAuthority?
