@@ -6,6 +6,8 @@ package enum TokenFault: String, Error, Equatable, Sendable {
     case revoked
     /// Its secret, or the key that signed it, has been replaced and the overlap is over.
     case rotated
+    /// It opens less than it did, and not any more what it was used for.
+    case narrowed
 
     /// For people; says nothing that the token's holder should not know.
     package var reason: String {
@@ -15,6 +17,7 @@ package enum TokenFault: String, Error, Equatable, Sendable {
         case .notYetValid: "token not valid yet"
         case .revoked: "token revoked"
         case .rotated: "token rotated"
+        case .narrowed: "token narrowed"
         }
     }
 }
@@ -48,6 +51,14 @@ package struct JWTRevocation: Equatable, Sendable {
         self.target = target
         self.before = before
         self.until = until
+    }
+
+    /// What holds when this one is said beside `other` of the same target: what either of them refuses stays refused,
+    /// for as long as either says.
+    package func joined(with other: JWTRevocation?) -> JWTRevocation {
+        guard let other else { return self }
+        return JWTRevocation(
+            target: self.target, before: max(self.before, other.before), until: max(self.until, other.until))
     }
 }
 
@@ -88,7 +99,7 @@ package struct TokenKeyring: Sendable {
         case .put(let entry): self.put(entry)
         case .remove(let id): self.remove(id)
         case .revokeJWT(let revocation):
-            self.revocations[revocation.target] = revocation
+            self.revocations[revocation.target] = revocation.joined(with: self.revocations[revocation.target])
         case .removeJWTRevocation(let target):
             self.revocations[target] = nil
         case .jwtKeys(let keys): self.jwtKeys = keys
@@ -192,7 +203,7 @@ package struct TokenKeyring: Sendable {
         if entry.isRevoked { return .failure(.revoked) }
         var end = entry.token.expires.map { End(at: $0, fault: .expired) }
         if entry.token.source == .jwt {
-            if self.isRevoked(entry.token) { return .failure(.revoked) }
+            if self.isRevoked(entry) { return .failure(.revoked) }
             guard let key = entry.keyID, let until = self.jwtKeys?[key] else { return .failure(.rotated) }
             if until < end?.at ?? .max { end = End(at: until, fault: .rotated) }
         } else {
@@ -204,14 +215,22 @@ package struct TokenKeyring: Sendable {
         return .success(end)
     }
 
-    /// What is known now of a credential's token; nil when that is no more.
+    /// What is known now of a credential's token; nil when that is no more. A token that has been given to another
+    /// subject, or made anew under an id that was free, is another token.
     package func current(_ credential: Credential) -> TokenEntry? {
-        credential.token.source == .jwt ? credential.entry : self.byID[credential.token.id]
+        let token = credential.token
+        if token.source == .jwt { return credential.entry }
+        guard let entry = self.byID[token.id], entry.token.source == token.source,
+            entry.token.subject == token.subject, entry.token.issued == token.issued
+        else { return nil }
+        return entry
     }
 
-    private func isRevoked(_ token: Token) -> Bool {
+    private func isRevoked(_ entry: TokenEntry) -> Bool {
         if self.revocations.isEmpty { return false }
+        let token = entry.token
         if self.revocations[.id(token.id)] != nil { return true }
+        if let former = entry.formerID, self.revocations[.id(former)] != nil { return true }
         return self.revocations[.subject(token.subject)].map { token.issued < $0.before } ?? false
     }
 }

@@ -197,4 +197,56 @@ struct TokenKeyringTests {
         use.take(20, rate: 10, now: start + .hours(1))
         #expect(use.wait(now: start + .hours(1)) == .seconds(1))
     }
+
+    @Test("A second revocation gives back nothing that the first has taken, whichever of them comes first")
+    func revocationsAdd() {
+        let weak = JWTRevocation(target: .subject("s"), before: 40, until: Self.now + 900)
+        let strong = JWTRevocation(target: .subject("s"), before: 60, until: Self.now + 10)
+        for order in [[weak, strong], [strong, weak]] {
+            var keyring = TokenKeyring()
+            keyring.apply(.jwtKeys(["k": .max]))
+            for revocation in order { keyring.apply(.revokeJWT(revocation)) }
+            #expect(keyring.fault(of: Self.jwt("j", issued: 50), now: Self.now) == .revoked)
+            #expect(keyring.fault(of: Self.jwt("j", issued: 60), now: Self.now) == nil)
+        }
+        #expect(strong.joined(with: weak).until == Self.now + 900)
+    }
+
+    @Test("A revocation by the name of an earlier version holds")
+    func formerNames() {
+        var keyring = TokenKeyring()
+        keyring.apply(.jwtKeys(["k": .max]))
+        let token = Token(id: "jwt_new", source: .jwt, subject: "s", routes: ["/"], expires: Self.now + 60)
+        let entry = TokenEntry(token: token, secrets: [], keyID: "k", formerID: "jwt_old")
+        let credential = Credential(entry: entry, generation: 0)
+        #expect(keyring.fault(of: credential, now: Self.now) == nil)
+        keyring.apply(.revokeJWT(JWTRevocation(target: .id("jwt_old"), before: 0, until: Self.now)))
+        #expect(keyring.fault(of: credential, now: Self.now) == .revoked)
+    }
+
+    @Test("A token that is given to another subject, or made anew, is another token")
+    func anotherOfTheSameName() throws {
+        for change in [("t", Int64(0), Token.Source.store), ("s", 1, .store), ("s", 0, .config)] {
+            var keyring = TokenKeyring([Self.entry()])
+            let found = keyring.credential(for: "one")
+            let credential = try #require(found)
+            let token = Token(id: "a", source: change.2, subject: change.0, routes: ["/"], issued: change.1)
+            let secrets = [TokenSecret(digest: TokenDigest(of: "one"), generation: 1)]
+            keyring.apply(.put(TokenEntry(token: token, secrets: secrets)))
+            #expect(keyring.standing(of: credential) == .failure(.revoked), "\(change)")
+            let again = keyring.credential(for: "one")
+            #expect(keyring.fault(of: try #require(again), now: Self.now) == nil)
+        }
+    }
+
+    @Test("A digest is not shown by whatever prints what it is part of")
+    func notShown() {
+        let entry = Self.entry()
+        var text = "\(entry.secrets) \(entry.secrets[0].digest) \(String(reflecting: entry.secrets))"
+        dump(entry, to: &text)
+        let words = TokenDigest(of: "one").bytes.withUnsafeBytes { bytes in
+            stride(from: 0, to: 32, by: 8).map { bytes.loadUnaligned(fromByteOffset: $0, as: UInt64.self) }
+        }
+        for word in words { #expect(!text.contains("\(word)")) }
+    }
 }

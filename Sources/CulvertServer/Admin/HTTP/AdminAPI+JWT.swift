@@ -106,11 +106,11 @@ extension AdminAPI {
         switch request.head.method {
         case .POST:
             _ = try request.parameters([])
-            let revocation = try Self.revocation(request)
-            try await self.ask { () async throws(DeskError) in
+            let revocation = try Self.revocation(request, before: await self.desk.latestIssue() + 1)
+            let joined = try await self.ask { () async throws(DeskError) in
                 try await self.desk.revokeJWT(revocation, by: request.caller)
             }
-            return Self.json(.created, Self.text(revocation))
+            return Self.json(.created, Self.text(joined))
         case .DELETE:
             let parameters = try request.parameters(["jti", "subject"])
             let target = try Self.target(jti: parameters["jti"], subject: parameters["subject"])
@@ -129,7 +129,10 @@ extension AdminAPI {
         }
     }
 
-    private static func revocation(_ request: AdminRequest) throws(AdminFailure) -> JWTRevocation {
+    /// - Parameter before: unless said.
+    private static func revocation(
+        _ request: AdminRequest, before unlessSaid: Int64
+    ) throws(AdminFailure) -> JWTRevocation {
         var members = try request.members(["jti", "subject", "before", "until"])
         let jti = members.string("jti")
         let subject = members.string("subject")
@@ -138,8 +141,7 @@ extension AdminAPI {
         if until == nil, members.faults.isEmpty { members.fail("until", "missing") }
         guard members.faults.isEmpty, let until else { throw AdminFailure(faults: members.faults) }
         return JWTRevocation(
-            target: try self.target(jti: jti, subject: subject), before: before ?? Clock.unixSeconds() + 1, until: until
-        )
+            target: try self.target(jti: jti, subject: subject), before: before ?? unlessSaid, until: until)
     }
 
     private static func target(jti: String?, subject: String?) throws(AdminFailure) -> JWTRevocation.Target {

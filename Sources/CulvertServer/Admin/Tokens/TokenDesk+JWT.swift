@@ -125,19 +125,30 @@ extension TokenDesk {
 
     // MARK: - JWT revocations
 
-    /// - Parameter target: a `jti`, or a `sub` whose JWTs issued before `before` are refused.
-    package func revokeJWT(_ revocation: JWTRevocation, by caller: AdminCaller) async throws(DeskError) {
+    /// Refuses tokens, beside those that an earlier revocation of the same `jti` or subject refuses: a later one gives
+    /// nothing back.
+    ///
+    /// - Returns: what holds now.
+    @discardableResult
+    package func revokeJWT(
+        _ revocation: JWTRevocation, by caller: AdminCaller
+    ) async throws(DeskError) -> JWTRevocation {
         guard revocation.until > self.now() else { throw .invalid(member: "/until", "must be in the future") }
         // What no token can have would be refused for nothing.
         let member = if case .id = revocation.target { "/jti" } else { "/subject" }
         _ = try TokenRules.subject(revocation.target.value, member: member)
         let line = self.line("jwt.revoke", "\(revocation.target.kind) \(revocation.target.value)", by: caller)
+        var joined = revocation
         try self.write { database in
-            try TokenStore.put(revocation, database)
+            joined = try TokenStore.put(revocation, database)
             try TokenStore.append(line, database)
         }
-        await self.publish([.revokeJWT(revocation)])()
+        await self.publish([.revokeJWT(joined)])()
+        return joined
     }
+
+    /// Up to when an `iat` counts as past now: the clock of an issuer may be ahead by the leeway.
+    package func latestIssue() -> Int64 { self.now() + (self.authority?.leeway ?? 0) }
 
     package func removeJWTRevocation(_ target: JWTRevocation.Target, by caller: AdminCaller) async throws(DeskError) {
         let line = self.line("jwt.unrevoke", "\(target.kind) \(target.value)", by: caller)

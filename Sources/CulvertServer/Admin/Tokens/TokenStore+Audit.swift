@@ -53,10 +53,21 @@ extension TokenStore {
         }
     }
 
-    static func put(_ revocation: JWTRevocation, _ database: Database) throws {
-        try database.execute(
-            sql: "INSERT OR REPLACE INTO jwt_revocation (kind, value, before, until) VALUES (?, ?, ?, ?)",
+    /// Beside what an earlier revocation of the same target says: neither end of it moves back.
+    ///
+    /// - Returns: what holds then.
+    static func put(_ revocation: JWTRevocation, _ database: Database) throws -> JWTRevocation {
+        let row = try Row.fetchOne(
+            database,
+            sql: """
+                INSERT INTO jwt_revocation (kind, value, before, until) VALUES (?, ?, ?, ?)
+                ON CONFLICT (kind, value) DO UPDATE SET
+                    before = max(before, excluded.before), until = max(until, excluded.until)
+                RETURNING before, until
+                """,
             arguments: [revocation.target.kind, revocation.target.value, revocation.before, revocation.until])
+        guard let row else { return revocation }
+        return JWTRevocation(target: revocation.target, before: row[0], until: row[1])
     }
 
     /// - Returns: whether there was one.
@@ -79,7 +90,11 @@ extension TokenStore {
 
     static func put(_ record: IdempotencyRecord, _ database: Database) throws {
         try database.execute(
-            sql: "INSERT OR REPLACE INTO idempotency (key, request, token, generation, at) VALUES (?, ?, ?, ?, ?)",
+            sql: """
+                INSERT INTO idempotency (key, request, token, generation, at) VALUES (?, ?, ?, ?, ?)
+                ON CONFLICT (key) DO UPDATE SET request = excluded.request, token = excluded.token,
+                    generation = excluded.generation, at = excluded.at
+                """,
             arguments: [record.key, Data(record.request), record.tokenID, record.generation, record.at])
         try database.execute(
             sql: "DELETE FROM idempotency WHERE at < ?", arguments: [record.at - IdempotencyRecord.lifetime])
