@@ -104,6 +104,9 @@ package struct Gate: Sendable {
         }
     }
 
+    /// Of the route that a request for `path` on `host` has.
+    package func routeName(host: String?, path: String) -> String? { (try? self.route(host: host, path: path))?.1.name }
+
     /// Whether a session that is open could be opened as it was, by all but its token's times.
     package func stillAdmits(
         host: String?, path: String, origins: [String], transport: Transport, token: Token?
@@ -161,6 +164,10 @@ package struct Gate: Sendable {
             throw Rejection(
                 503, "jwt_keys_unavailable", "The keys that tokens are verified with cannot be had.",
                 headers: [("Retry-After", "5")])
+        }
+        if credential == nil, request.jwtRefusal == .busy {
+            throw Rejection(
+                503, "verification_busy", "Too many tokens are being verified.", headers: [("Retry-After", "1")])
         }
         let fault = credential.map { keyring.fault(of: $0, now: now, isOpening: isOpening) } ?? .unknown
         if let fault {

@@ -6,11 +6,16 @@ import NIOCore
 struct Tombstone {
     var subject: String?
     var basePath: String
+    /// Of the request that opened it.
+    var host: String?
     var frame: CloseFrame
     var until: NIODeadline
 
     /// Bytes, by and large.
-    var cost: Int { 300 + (self.subject?.utf8.count ?? 0) + self.basePath.utf8.count + self.frame.reason.utf8.count }
+    var cost: Int {
+        let texts = [self.subject, self.basePath, self.host, self.frame.reason]
+        return 300 + texts.reduce(0) { $0 + ($1?.utf8.count ?? 0) }
+    }
 }
 
 /// The sessions of one event loop; touched on that loop alone, hence without locks.
@@ -74,7 +79,7 @@ final class LoopState {
         guard self.byID.removeValue(forKey: session.id) != nil else { return }
         if session.isGone { self.forget(session) }
         let tombstone = Tombstone(
-            subject: session.subject, basePath: session.basePath, frame: frame, until: until)
+            subject: session.subject, basePath: session.basePath, host: session.facts.host, frame: frame, until: until)
         self.tombstones[session.id] = tombstone
         self.burials.append(session.id)
         self.buriedBytes += tombstone.cost
@@ -105,6 +110,13 @@ final class LoopState {
 
     /// The sessions obey in the same turn of the loop in which the tables change.
     func apply(_ changes: [TokenChange]) {
+        for session in self.take(changes) { session.reviewEntitlement() }
+    }
+
+    /// Changes the tables alone.
+    ///
+    /// - Returns: the sessions whose tokens the changes are about.
+    func take(_ changes: [TokenChange]) -> [Session] {
         var ids: Set<String> = []
         var revoked: Set<JWTRevocation.Target> = []
         var keys: Set<String> = []
@@ -121,14 +133,13 @@ final class LoopState {
             }
             self.keyring.apply(change)
         }
-        let concerned = self.sessions.values.filter { session in
+        return self.sessions.values.filter { session in
             guard let entry = session.credential?.entry else { return false }
             let token = entry.token
             guard token.source == .jwt else { return ids.contains(token.id) }
             return revoked.contains(.id(token.id)) || revoked.contains(.subject(token.subject))
                 || entry.keyID.map(keys.contains) ?? false
         }
-        for session in concerned { session.reviewCredential() }
     }
 
     // MARK: - stopping

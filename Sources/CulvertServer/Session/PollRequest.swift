@@ -18,6 +18,18 @@ struct PollRequest: Sendable {
     var ticket: UInt64
     var credential: Credential?
     var basePath: String
+    /// Name of the route that admitted it.
+    var route: String
+    /// The route asks for no token, and so the request has no subject whatever it carries.
+    var isAnonymous: Bool
+}
+
+extension PollRequest {
+    init(kind: Kind, ticket: UInt64, admission: Admission, basePath: String) {
+        self.init(
+            kind: kind, ticket: ticket, credential: admission.credential, basePath: basePath,
+            route: admission.route.name, isAnonymous: !admission.route.authenticationRequired)
+    }
 }
 
 enum PollAnswer: Sendable {

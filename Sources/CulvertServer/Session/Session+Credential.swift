@@ -14,6 +14,8 @@ extension Session {
         switch self.state.keyring.standing(of: credential) {
         case .failure(let fault):
             self.expel(fault)
+        case .success where self.isPremature(credential):
+            self.expel(.notYetValid)
         case .success(nil):
             self.credentialDeadline = nil
         case .success(let end?):
@@ -26,6 +28,23 @@ extension Session {
             self.credentialDeadline = .now() + left
             self.arm()
         }
+    }
+
+    /// The token's beginning was moved ahead. That of a JWT cannot be, and the issuer's clock may differ.
+    private func isPremature(_ credential: Credential) -> Bool {
+        guard credential.token.source != .jwt, let entry = self.state.keyring.current(credential),
+            let start = entry.token.notBefore
+        else { return false }
+        return start > Clock.unixSeconds()
+    }
+
+    /// The token has changed: the session goes on if it could be opened with it now, as after a reload.
+    func reviewEntitlement() {
+        self.reviewCredential()
+        guard self.isOpen, let credential = self.credential, credential.token.source != .jwt,
+            self.route(under: self.state.rules, keyring: self.state.keyring, haveJWTRulesChanged: false) == nil
+        else { return }
+        self.expel(.narrowed)
     }
 
     func credentialTimerFired(now: NIODeadline) {

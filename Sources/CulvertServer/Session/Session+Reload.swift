@@ -23,7 +23,10 @@ extension Session {
             let route = rules.gate.stillAdmits(
                 host: self.facts.host, path: self.facts.basePath, origins: self.facts.origins,
                 transport: self.transport, token: token),
-            route.upstream == self.facts.route.upstream
+            route.upstream == self.facts.route.upstream,
+            // Opened without a token it would have no subject, and anybody who knows its identifier would speak for the
+            // one that the upstream was told.
+            route.authenticationRequired || self.credential == nil
         else { return nil }
         let servers = rules.connectors[route.upstream]?.pool.servers ?? []
         return servers.contains { $0.config.url == self.lease.server.config.url } ? route : nil
@@ -64,7 +67,7 @@ extension LoopState {
         self.keyring.expiryGrace = rules.expiryGrace
         if haveJWTRulesChanged { self.keyring.forgetVerified() }
         let open = self.sessions.values.filter(\.isOpen)
-        self.apply(changes)
+        for session in self.take(changes) { session.reviewCredential() }
         for session in open { session.adopt(rules, haveJWTRulesChanged: haveJWTRulesChanged) }
         let kept = open.count(where: \.isOpen)
         return Judgement(kept: kept, closed: open.count - kept)

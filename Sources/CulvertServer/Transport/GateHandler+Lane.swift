@@ -67,8 +67,7 @@ extension GateHandler {
             self.context?.close(promise: nil)
             return
         }
-        let request = PollRequest(
-            kind: .join(lane.link), ticket: 0, credential: admission.credential, basePath: base)
+        let request = PollRequest(kind: .join(lane.link), ticket: 0, admission: admission, basePath: base)
         let back = lane.link
         let edge = self.edge
         ready.assumeIsolated().whenComplete { _ in

@@ -178,7 +178,7 @@ extension GateHandler {
         _ kind: PollRequest.Kind, base: String, id text: String, head: HTTPRequestHead, admission: Admission
     ) {
         let ticket = UInt64.random(in: .min ... .max)
-        let request = PollRequest(kind: kind, ticket: ticket, credential: admission.credential, basePath: base)
+        let request = PollRequest(kind: kind, ticket: ticket, admission: admission, basePath: base)
         let codec = Self.codec(accepted: head.headers)
         let back = NIOLoopBound(self, eventLoop: self.state.loop)
         let loop = self.state.loop
@@ -301,7 +301,7 @@ extension LoopState {
         return self.tombstone(id).map { $0.subject == subject && $0.basePath == basePath } ?? false
     }
 
-    /// Finds the session; one of another subject or path is answered as one that never was.
+    /// Finds the session; one of another subject, path or route is answered as one that never was.
     ///
     /// A request with a newer token of the same subject moves the session to it. One with an older token that is still
     /// good is served: it may have been under way when the newer one came. One whose token has died since another
@@ -314,7 +314,16 @@ extension LoopState {
             return
         }
         let subject = request.credential?.token.subject
-        if let session = self.session(id), session.subject == subject, session.basePath == request.basePath {
+        if let session = self.session(id),
+            self.isFor(request, session.facts.route, host: session.facts.host, basePath: session.basePath)
+        {
+            guard session.subject == subject else {
+                // A reload that takes the token from a route ends the sessions that were opened with one. Their clients
+                // come without a subject from then on, and are told of the end alone.
+                let isTold = request.isAnonymous && session.isPolled && !session.isOpen
+                respond(.problem(isTold ? .gone(session.endFrame) : .unknownSession))
+                return
+            }
             if case .refresh = request.kind {
                 respond(
                     session.adopt(request.credential)
@@ -325,10 +334,21 @@ extension LoopState {
             } else {
                 respond(.problem(.unknownSession))
             }
-        } else if let grave = self.tombstone(id), grave.subject == subject, grave.basePath == request.basePath {
+        } else if let grave = self.tombstone(id), self.isFor(request, nil, host: grave.host, basePath: grave.basePath),
+            grave.subject == subject || request.isAnonymous
+        {
             respond(.problem(.gone(grave.frame)))
         } else {
             respond(.problem(.unknownSession))
         }
+    }
+
+    /// Whether a request came to the path of a session, and by the route that a session opened there has. Another route
+    /// for the same path, that of another host, may be less strict.
+    ///
+    /// - Parameter route: of the session. One that a reload ended has the route of before.
+    private func isFor(_ request: PollRequest, _ route: Route?, host: String?, basePath: String) -> Bool {
+        guard request.basePath == basePath else { return false }
+        return route?.name == request.route || self.rules.gate.routeName(host: host, path: basePath) == request.route
     }
 }

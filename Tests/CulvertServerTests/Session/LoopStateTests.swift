@@ -43,7 +43,8 @@ struct LoopStateTests {
             loop: EmbeddedEventLoop(), index: 0, rules: try Self.rules(),
             keyring: TokenKeyring([Self.entry(isRevoked: false)]))
         let credential = Credential(entry: Self.entry(isRevoked: false), generation: 1)
-        let request = PollRequest(kind: .receive(ack: 0), ticket: 1, credential: credential, basePath: "/")
+        let request = PollRequest(
+            kind: .receive(ack: 0), ticket: 1, credential: credential, basePath: "/", route: "/", isAnonymous: false)
         #expect(Self.answer(to: request, in: state) == "no_session")
         state.apply([.put(Self.entry(isRevoked: true))])
         #expect(Self.answer(to: request, in: state) == "revoked")
