@@ -88,3 +88,8 @@ struct EdgeService: Service {
         }
     }
 }
+
+/// The service group logs its services, with all that is in them unless they say how they are called.
+extension EdgeService: CustomStringConvertible {
+    var description: String { "edge" }
+}

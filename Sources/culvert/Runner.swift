@@ -68,7 +68,9 @@ struct Runner {
         do {
             let other = try self.otherProcess()
             let door = try self.openDoor(other?.admin)
-            let store = try self.config.state.map { path throws(StoreError) in try TokenStore(path: path) }
+            let store = try self.config.state.map { path throws(StoreError) in
+                try TokenStore(path: path, logger: self.logger)
+            }
             let minted = try store?.entries() ?? []
             let configured = ConfiguredTokens(self.config.authentication.tokens.map(\.entry))
             let authority = try await self.startAuthority(store)
@@ -161,7 +163,7 @@ struct Runner {
         if let inherited, inherited.name != config.address { inherited.close() }
         do {
             return try AdminDoor.open(
-                config, adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], inherited: inherited)
+                config, adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], inherited: inherited, logger: self.logger)
         } catch {
             throw StartFailure(description: "admin listener \(config.address): \(error)")
         }

@@ -51,3 +51,10 @@ package struct TokenDigest: Hashable, Sendable {
         hasher.combine(self.words.1)
     }
 }
+
+/// A digest in a log would let its readers try secrets against it without asking.
+extension TokenDigest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    package var description: String { "SHA-256 of a secret" }
+    package var debugDescription: String { self.description }
+    package var customMirror: Mirror { Mirror(self, children: EmptyCollection()) }
+}

@@ -148,6 +148,28 @@ struct TokenDeskTests {
         #expect(try await desk.audit(before: nil, limit: 10).items.map(\.action) == ["token.mint"])
     }
 
+    @Test("A later revocation of the same gives nothing back, in the database or on the loops")
+    func weakerRevocations() async throws {
+        let fixture = try DeskFixture()
+        let desk = try fixture.desk()
+        let now = fixture.clock.withLock { $0 }
+        for target in [JWTRevocation.Target.subject("s"), .id("j")] {
+            let strong = JWTRevocation(target: target, before: now, until: now + 900)
+            let weak = JWTRevocation(target: target, before: now - 100, until: now + 5)
+            #expect(try await desk.revokeJWT(strong, by: Self.caller) == strong)
+            #expect(try await desk.revokeJWT(weak, by: Self.caller) == strong)
+        }
+        #expect(try await desk.jwtRevocations().allSatisfy { $0.before == now && $0.until == now + 900 })
+        let published = fixture.published.withLock { $0 }
+        for case .revokeJWT(let revocation) in published {
+            #expect(revocation.before == now && revocation.until == now + 900)
+        }
+        // Once it is taken back, and said so, a new one begins anew.
+        try await desk.removeJWTRevocation(.id("j"), by: Self.caller)
+        let again = JWTRevocation(target: .id("j"), before: 0, until: now + 5)
+        #expect(try await desk.revokeJWT(again, by: Self.caller) == again)
+    }
+
     @Test("A revocation of JWTs is forgotten when what it is about has expired")
     func forgetting() async throws {
         let fixture = try DeskFixture()
@@ -165,10 +187,21 @@ struct TokenDeskTests {
         let fixture = try DeskFixture()
         let desk = try fixture.desk()
         _ = try await desk.mint(DeskFixture.request, idempotencyKey: nil, by: Self.caller)
-        for sql in ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"] {
-            #expect(throws: StoreError.self) { try desk.store.write { try $0.execute(sql: sql) } }
+        let row = "(id, at, actor, address, action, target, detail)"
+        for sql in [
+            "UPDATE audit SET actor = 'x'", "DELETE FROM audit", "UPDATE OR REPLACE audit SET id = 7",
+            "REPLACE INTO audit \(row) VALUES (1, 0, 'x', '', '', '', '')",
+            "INSERT OR REPLACE INTO audit \(row) SELECT id, at, 'x', address, action, target, detail FROM audit",
+            "INSERT INTO audit \(row) VALUES (1, 0, 'x', '', '', '', '') ON CONFLICT (id) DO UPDATE SET actor = 'x'",
+            "INSERT INTO audit \(row) VALUES (0, 0, 'x', '', '', '', '')",
+            "INSERT INTO audit \(row) VALUES (-1, 0, 'x', '', '', '', '')",
+        ] {
+            print("tried \(sql)")
+            #expect(throws: StoreError.self, "\(sql)") { try desk.store.write { try $0.execute(sql: sql) } }
         }
-        #expect(try await desk.audit(before: nil, limit: 10).items.count == 1)
+        _ = try await desk.mint(DeskFixture.request, idempotencyKey: nil, by: Self.caller)
+        let items = try await desk.audit(before: nil, limit: 10).items
+        #expect(items.map(\.id) == [2, 1] && items.allSatisfy { $0.caller == Self.caller })
     }
 
     @Test("Only the secret's digest is in the files, and they are their owner's")

@@ -1,3 +1,4 @@
+package import Logging
 package import NIOCore
 import NIOHTTP1
 package import NIOPosix
@@ -104,9 +105,9 @@ package struct AdminDoor: Sendable {
     ///   - adminToken: in place of the one in the file.
     ///   - inherited: a socket that listens already, and the address that it has in the configuration that it is from.
     package static func open(
-        _ config: AdminConfig, adminToken: String?, inherited: InheritedSockets.Socket?
+        _ config: AdminConfig, adminToken: String?, inherited: InheritedSockets.Socket?, logger: Logger? = nil
     ) throws -> AdminDoor {
-        let token = try AdminToken.load(file: config.tokenFile, environment: adminToken)
+        let token = try AdminToken.load(file: config.tokenFile, environment: adminToken, logger: logger)
         let tls = CurrentTLS(try config.tls.map { try TLSContexts.make($0, clientCA: config.clientCA) })
         let descriptor: CInt
         if let inherited, inherited.name == config.address {

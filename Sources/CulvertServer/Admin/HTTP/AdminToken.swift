@@ -1,5 +1,6 @@
 import CulvertCore
 import Foundation
+package import Logging
 
 /// The bearer token of the admin API; kept as its SHA-256.
 package struct AdminToken: Sendable {
@@ -14,30 +15,33 @@ package struct AdminToken: Sendable {
         self.digest = TokenDigest(of: secret)
     }
 
-    /// From `environment`, else from the file; made there, with mode 0600, when there is none.
-    package static func load(file: String, environment: String?) throws -> AdminToken {
+    /// From `environment`, else from the file; made there, for its owner alone, when there is none.
+    package static func load(file: String, environment: String?, logger: Logger? = nil) throws -> AdminToken {
         if let environment {
             guard environment.utf8.count >= 16 else {
                 throw Unusable(description: "CULVERT_ADMIN_TOKEN: expected at least 16 characters")
             }
             return AdminToken(environment)
         }
-        if !FileManager.default.fileExists(atPath: file) {
+        do throws(SecretFile.Failure) {
             let secret = "cva_" + Base64URL.encode(TokenSecrets.random(32))
-            let attributes: [FileAttributeKey: Any] = [.posixPermissions: 0o600]
-            guard
-                FileManager.default.createFile(
-                    atPath: file, contents: Data((secret + "\n").utf8), attributes: attributes)
-            else { throw Unusable(description: "\(file): the admin token cannot be written") }
+            try SecretFile.makeIfMissing(file, Array((secret + "\n").utf8))
+            try SecretFile.protect(file, logger: logger)
+            guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+                throw SecretFile.Failure(description: "\(file): cannot be read as text")
+            }
+            return try self.init(text: text)
+        } catch {
+            throw Unusable(description: "the admin token's file: \(error)")
         }
-        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
-            throw Unusable(description: "\(file): the admin token cannot be read")
-        }
+    }
+
+    private init(text: String) throws(SecretFile.Failure) {
         let secret = text.trimmingCharacters(in: .whitespacesAndNewlines)
         guard secret.utf8.count >= 16 else {
-            throw Unusable(description: "\(file): expected a token of at least 16 characters")
+            throw SecretFile.Failure(description: "expected a token of at least 16 characters")
         }
-        return AdminToken(secret)
+        self.init(secret)
     }
 
     /// In a time that depends on neither token: digests are compared, and as words.

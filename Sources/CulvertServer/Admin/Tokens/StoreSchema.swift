@@ -7,6 +7,7 @@ enum StoreSchema {
         migrator.registerMigration("1-tokens") { try $0.execute(sql: self.tokens) }
         migrator.registerMigration("1-audit") { try $0.execute(sql: self.audit) }
         migrator.registerMigration("2-jwt-keys") { try $0.execute(sql: self.jwtKeys) }
+        migrator.registerMigration("3-audit-replace") { try $0.execute(sql: self.auditReplace) }
         return migrator
     }
 
@@ -78,6 +79,17 @@ enum StoreSchema {
         BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 
         CREATE TRIGGER audit_is_not_shortened BEFORE DELETE ON audit
+        BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+        """
+
+    /// `REPLACE` deletes the row that is in its way without its `DELETE` trigger (SQLite, "REPLACE" of ON CONFLICT). The
+    /// number of a row whose statement leaves it to SQLite is -1 before it is inserted.
+    private static let auditReplace = """
+        CREATE TRIGGER audit_is_not_replaced BEFORE INSERT ON audit
+        WHEN NEW.id IS NOT -1 AND NEW.id <= (SELECT max(id) FROM audit)
+        BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+
+        CREATE TRIGGER audit_counts_up AFTER INSERT ON audit WHEN NEW.id < 1
         BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
         """
 }

@@ -1,6 +1,7 @@
 package import CulvertCore
 import Foundation
 import GRDB
+package import Logging
 
 /// Why the database could not be used. Says nothing of what is in it.
 package struct StoreError: Error, Equatable, CustomStringConvertible {
@@ -23,15 +24,18 @@ package final class TokenStore: Sendable {
     let pool: DatabasePool
     private let path: String
 
-    /// Opens the database, made with mode 0600 if it is not there, and brings its tables up to date.
-    package init(path: String) throws(StoreError) {
+    /// Opens the database, made for its owner alone if it is not there, and brings its tables up to date.
+    package init(path: String, logger: Logger? = nil) throws(StoreError) {
         self.path = path
         do {
-            if !FileManager.default.fileExists(atPath: path) {
-                // SQLite gives its other files the mode of this one.
-                guard
-                    FileManager.default.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600])
-                else { throw StoreError(kind: .unusable, description: "\(path): cannot be made") }
+            do throws(SecretFile.Failure) {
+                // SQLite gives its other files the mode of this one when it makes them; some may be there already.
+                try SecretFile.makeIfMissing(path)
+                for suffix in ["", "-wal", "-shm", "-journal"] {
+                    try SecretFile.protect(path + suffix, logger: logger)
+                }
+            } catch {
+                throw StoreError(kind: .unusable, description: error.description)
             }
             try Self.check(path)
             var configuration = Configuration()
@@ -216,7 +220,12 @@ private struct JSONLists {
 
     mutating func read(_ text: String) throws -> [String] {
         if let list = self.known[text] { return list }
-        let list = try JSONDecoder().decode([String].self, from: Data(text.utf8))
+        let limits = JSONLimits(bytes: 1 << 20, depth: 1, values: 4096)
+        guard case .array(let values) = try JSONValue(reading: text.utf8, limits: limits) else { throw JSONFault.type }
+        let list = try values.map { value in
+            guard case .string(let text) = value else { throw JSONFault.type }
+            return text
+        }
         if self.known.count < 1000 { self.known[text] = list }
         return list
     }
