@@ -39,7 +39,11 @@ final class ConfigErrorCollector {
         self.file = file
     }
 
+    /// Errors that are kept. A file of one wrong list would otherwise make more text than there is memory for.
+    private static let limit = 200
+
     func add(line: Int, column: Int, keyPath: String, _ message: String) {
+        guard self.errors.count < Self.limit else { return }
         self.errors.append(
             ConfigError(file: self.file, line: line, column: column, keyPath: keyPath, message: message))
     }

@@ -7,14 +7,15 @@ package enum ConfigLoader {
     ///   - path: the file; paths in it are relative to its folder.
     ///   - environment: for `${NAME}`.
     package static func load(path: String, environment: [String: String]) throws(ConfigErrors) -> ProxyConfig {
-        let text: String
-        do {
-            text = try String(contentsOfFile: path, encoding: .utf8)
-        } catch {
-            throw ConfigErrors(errors: [
-                ConfigError(file: path, line: 1, column: 1, keyPath: "", message: "cannot be read as UTF-8 text")
-            ])
+        func fault(_ message: String) -> ConfigErrors {
+            ConfigErrors(errors: [ConfigError(file: path, line: 1, column: 1, keyPath: "", message: message)])
         }
+        // Not all of a device, or of another file without end.
+        guard let file = FileHandle(forReadingAtPath: path),
+            let data = try? file.read(upToCount: YAMLBounds.sizeLimit + 1) ?? Data()
+        else { throw fault("cannot be read as UTF-8 text") }
+        guard data.count <= YAMLBounds.sizeLimit else { throw fault("more than \(YAMLBounds.sizeLimit >> 20) MiB") }
+        guard let text = String(data: data, encoding: .utf8) else { throw fault("cannot be read as UTF-8 text") }
         let directory = path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) : ""
         return try self.parse(
             text, file: path, directory: path.hasPrefix("/") && directory.isEmpty ? "/" : directory,
@@ -26,6 +27,12 @@ package enum ConfigLoader {
         _ yaml: String, file: String, directory: String, environment: [String: String]
     ) throws(ConfigErrors) -> ProxyConfig {
         let errors = ConfigErrorCollector(file: file)
+        do throws(YAMLBounds.Fault) {
+            try YAMLBounds.check(yaml)
+        } catch {
+            errors.add(line: error.line, column: error.column, keyPath: "", error.message)
+            throw ConfigErrors(errors: errors.sorted)
+        }
         do {
             if let node = try Yams.compose(yaml: yaml) {
                 let root = ConfigNode(node: node, path: "", errors: errors, environment: environment)
@@ -52,54 +59,5 @@ package enum ConfigLoader {
         default:
             errors.add(line: 1, column: 1, keyPath: "", "not YAML")
         }
-    }
-}
-
-extension ProxyConfig {
-    /// Files the configuration names that cannot be read.
-    package func checkFiles() -> [ConfigError] {
-        func check(_ path: String, _ keyPath: String) -> ConfigError? {
-            guard !FileManager.default.isReadableFile(atPath: path) else { return nil }
-            return ConfigError(file: path, line: 1, column: 1, keyPath: keyPath, message: "cannot be read")
-        }
-        var errors: [ConfigError?] = []
-        func check(_ tls: TLSConfig?, _ keyPath: String) {
-            for (number, pair) in (tls?.certificates ?? []).enumerated() {
-                let path = "\(keyPath).tls.certificates[\(number)]"
-                errors.append(check(pair.certificate, path + ".certificate"))
-                errors.append(check(pair.key, path + ".key"))
-            }
-        }
-        for (index, listen) in self.listen.enumerated() {
-            check(listen.tls, "listen[\(index)]")
-        }
-        check(self.admin?.tls, "admin")
-        if let ca = self.admin?.clientCA { errors.append(check(ca, "admin.client_ca")) }
-        for (index, key) in (self.authentication.jwt?.keys ?? []).enumerated() {
-            do throws(ConfiguredJWTKey.Unusable) {
-                _ = try key.load()
-            } catch {
-                errors.append(
-                    ConfigError(
-                        file: error.file, line: 1, column: 1, keyPath: "authentication.jwt.keys[\(index)].file",
-                        message: error.message))
-            }
-        }
-        for (index, set) in (self.authentication.jwt?.sets ?? []).enumerated() {
-            let path = "authentication.jwt.jwks[\(index)]"
-            switch set.place {
-            case .file(let file): errors.append(check(file, path + ".file"))
-            case .url(_, let ca): if let ca { errors.append(check(ca, path + ".ca")) }
-            }
-        }
-        for (name, upstream) in self.upstreams.sorted(by: { $0.key < $1.key }) {
-            if let ca = upstream.ca { errors.append(check(ca, "upstreams.\(name).ca")) }
-            if let pair = upstream.clientCertificate {
-                let path = "upstreams.\(name).client_certificate"
-                errors.append(check(pair.certificate, path + ".certificate"))
-                errors.append(check(pair.key, path + ".key"))
-            }
-        }
-        return errors.compactMap(\.self)
     }
 }

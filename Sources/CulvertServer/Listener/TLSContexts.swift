@@ -48,6 +48,13 @@ enum TLSContexts {
         return try NIOSSLContext(configuration: tls)
     }
 
+    /// - Throws: when a PEM file of authorities cannot be used.
+    static func checkAuthorities(_ file: String) throws {
+        var tls = TLSConfiguration.makeClientConfiguration()
+        tls.trustRoots = .file(file)
+        _ = try NIOSSLContext(configuration: tls)
+    }
+
     /// What ``make(_:clientCA:)`` has loaded.
     static func infos(_ config: TLSConfig, listener: String) throws -> [CertificateInfo] {
         try config.certificates.compactMap { pair in
