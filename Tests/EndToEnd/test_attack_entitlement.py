@@ -94,7 +94,7 @@ def test_a_session_of_a_route_that_asks_for_no_token_any_more_is_told_its_end(ba
 def test_a_session_of_a_strict_host_is_not_had_through_another(backend, make_edge):
     edge = make_edge(backend.port, extra_routes=(
         f'  - {{ path: /chat, host: strict.example, upstream: echo, origins: {{ allow: ["{ORIGIN}"], missing: reject }} }}\n'
-        '  - { path: /chat, host: native.example, upstream: echo, transports: [websocket] }\n'))
+        f'  - {{ path: /chat, host: native.example, upstream: echo, transports: [websocket], origins: {{ allow: ["{ORIGIN}"] }} }}\n'))
     batch = {"first": 1, "messages": [{"text": "x"}]}
     with httpx.Client(base_url=edge.https, verify=edge.ssl, headers=bearer(TOKEN)) as http:
         strict = {"Host": "strict.example", "Origin": ORIGIN}
@@ -105,7 +105,6 @@ def test_a_session_of_a_strict_host_is_not_had_through_another(backend, make_edg
             for method, where, body in (("POST", at, batch), ("GET", at, None), ("DELETE", at, None), ("PUT", at + "/token", None)):
                 answer = http.request(method, where, headers=headers, json=body)
                 print(f"tried {method} by {host} from {origin}: {answer.status_code}")
-                # To hand over a newer token no transport is asked for.
                 assert answer.status_code == status, answer.text
         # Case and port make no other host.
         assert http.post(at, headers={**strict, "Host": "STRICT.example:443"}, json=batch).status_code == 200

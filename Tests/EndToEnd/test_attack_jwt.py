@@ -84,7 +84,7 @@ def test_claims_made_to_cost_time_are_refused_although_they_are_signed(edge):
     rest = b'"aud":"edge","sub":"s","exp":%d' % (now + 600)
     for name, payload in {
             "deep": b'{"a":' + b"[" * 2000 + b"]" * 2000 + b"," + rest + b"}",
-            "wide": b'{"a":[' + b",".join([b"{}"] * 4200) + b"]," + rest + b"}",
+            "wide": b'{"a":[' + b",".join([b"0"] * 4200) + b"]," + rest + b"}",
     }.items():
         before = cpu(edge)
         assert statuses(edge, raw(b'{"alg":"HS256"}', payload)) == {401}, name
@@ -99,17 +99,19 @@ def test_others_are_let_in_while_bad_tokens_come(edge, admin):
 
     async def run():
         waits = []
-        async with httpx.AsyncClient(base_url=edge.https, verify=edge.ssl, timeout=30) as attacker, \
-                httpx.AsyncClient(verify=edge.ssl, timeout=30) as friend:
+        at = f"http://127.0.0.1:{edge.plain_port}/_poll"
+        async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=30)) as attacker, \
+                httpx.AsyncClient(timeout=30) as friend:
             async def attack(text):
-                answer = await attacker.post("/_poll", headers={"Authorization": "Bearer " + text})
+                answer = await attacker.post(at, headers={"Authorization": "Bearer " + text})
                 assert answer.status_code in (401, 503), answer.text
 
             attacks = [asyncio.create_task(attack(text)) for text in 8 * [bad] + flood]
             for n in range(10):
                 start = time.monotonic()
                 health = await friend.get(f"http://127.0.0.1:{edge.admin_port}/healthz")
-                good = await friend.post(edge.https + "/_poll", headers={"Authorization": f"Bearer {token(sub=f'good {n}', jti=f'good {n}')}"})
+                login = token(sub=f"good {n}", jti=f"good {n}")
+                good = await friend.post(at, headers={"Authorization": "Bearer " + login})
                 waits.append(time.monotonic() - start)
                 assert (health.status_code, good.status_code) == (200, 201)
             await asyncio.gather(*attacks)
