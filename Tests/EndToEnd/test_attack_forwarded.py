@@ -1,5 +1,7 @@
 """Attacks on what the edge believes and says of a client: its address, its host, its identity."""
 
+import json
+
 import pytest
 
 from kit.edge import TOKEN, Edge
@@ -112,14 +114,15 @@ def test_a_host_is_told_in_quotation_marks(edge, upstream, host):
 
 def test_an_upstream_cannot_hide_what_concerns_its_connection(tmp_path_factory):
     hostile = Upstream("Connection: X-Hop\u0301, x-named\r\nX-Named: 1\r\nKeep_Alive: 5\r\nTransfer.Encoding: chunked\r\n"
-                       "Set-Cookie: a=b\r\n".encode())
+                       "Set-Cookie: a=b\r\nCulvert-Session: forged\r\nContent-Encoding: br\r\n".encode())
     edge = Edge(tmp_path_factory.mktemp("edge"), hostile.port)
     try:
         for answer in (upgrade(edge.plain_port, "/open"), ask(edge.plain_port, "POST", "/open/_poll")):
             print(answer.head)
             assert answer.status in (101, 201) and b"Set-Cookie: a=b" in answer.head
-            for name in (b"x-named", b"keep_alive", b"transfer.encoding"):
+            for name in (b"x-named", b"keep_alive", b"transfer.encoding", b"forged"):
                 assert name not in answer.head.lower()
+        assert b"content-encoding" not in answer.head.lower() and json.loads(answer.body)["session"]
     finally:
         edge.stop()
         hostile.stop()

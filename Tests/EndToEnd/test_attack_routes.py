@@ -1,9 +1,13 @@
 """Attacks on the matching of routes: a path or a host is spelt so that the edge finds a broad route that asks for
 nothing, and the upstream serves what a narrow route asks a token for."""
 
+import asyncio
+import random
 import subprocess
+import threading
 
 import pytest
+from aiohttp import web
 
 from kit.edge import BIN, TOKEN
 from kit.heads import Upstream, ask, upgrade
@@ -164,3 +168,84 @@ state: none
     got = subprocess.run([BIN, "check", "--config", str(file)], capture_output=True, text=True, timeout=20)
     print(f"a route with {route}: {got.stdout}{got.stderr}")
     assert got.returncode != 0 and "routes[2]" in got.stderr + got.stdout and error in got.stderr + got.stdout
+
+
+class RealServer:
+    """aiohttp, which decodes paths before it looks for a handler. Answers 403, and says for what it took a path."""
+
+    def __init__(self):
+        ready = threading.Event()
+        threading.Thread(target=self._run, args=(ready,), daemon=True).start()
+        assert ready.wait(10)
+
+    def _run(self, ready):
+        self.loop = asyncio.new_event_loop()
+
+        async def main():
+            self.finish = asyncio.Event()
+            app = web.Application()
+            for name in ("admin", "@ops", "a+b:c", "é"):
+                for path in (f"/open/{name}", f"/open/{name}/{{tail:.*}}"):
+                    app.router.add_get(path, self._narrow)
+            app.router.add_get("/{tail:.*}", self._broad)
+            runner = web.AppRunner(app)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            self.port = site._server.sockets[0].getsockname()[1]
+            ready.set()
+            await self.finish.wait()
+            await runner.cleanup()
+
+        self.loop.run_until_complete(main())
+
+    async def _narrow(self, request):
+        return web.Response(status=403, text="narrow")
+
+    async def _broad(self, request):
+        return web.Response(status=403, text="broad")
+
+    def stop(self):
+        self.loop.call_soon_threadsafe(self.finish.set)
+
+
+def spellings(seed, count):
+    """Paths beside and below the narrow ones, each byte written in some way."""
+    draw = random.Random(seed)
+    for _ in range(count):
+        name = draw.choice(["admin", "@ops", "a+b:c", "é"])
+        path = draw.choice([f"/open/{name}", f"/open/{name}/x", f"/open/x/../{name}", f"/open/./{name}", f"/open//{name}"])
+        out = ""
+        for byte in path.encode():
+            kind = draw.random()
+            if kind < 0.68 and 0x20 < byte < 0x7F:
+                out += chr(byte)
+            elif kind < 0.96:
+                out += f"%{byte:02{draw.choice('xX')}}"
+            elif kind < 0.97:
+                out += f"%25{byte:02x}"
+            elif kind < 0.985:
+                out += (chr(byte) if 0x20 < byte < 0x7F else f"%{byte:02X}") + draw.choice([";", ";a=b", "%3B", ".", "%20", "?", "%3F", "#", "%00"])
+            else:
+                out += f"%{byte:02x}".upper() if draw.random() < 0.5 else chr(byte & 0x7F).swapcase() if 0x20 < byte < 0x7F else f"%{byte:02x}"
+        yield "/open" + out[len("/open"):] if draw.random() < 0.2 else "/" + out.lstrip("/")
+
+
+def test_whatever_a_real_server_takes_for_a_narrow_path_asks_for_a_token(make_edge):
+    server = RealServer()
+    edge = make_edge(server.port, extra_routes=NARROW)
+    seed, tried, served = 13, 0, 0
+    try:
+        for path in spellings(seed, 200):
+            target = path.encode("latin-1", "replace")
+            tried += 1
+            if upgrade(server.port, target).body == b"narrow":
+                served += 1
+                answer = upgrade(edge.plain_port, target)
+                assert answer.status in (400, 401, 404), f"seed {seed}: {path} is answered {answer.status} {answer.body!r}"
+            else:
+                assert upgrade(edge.plain_port, target).body != b"narrow", f"seed {seed}: {path}"
+        print(f"of {tried} spellings the server takes {served} for a narrow path; the edge lets none through (seed {seed})")
+        assert served > 10
+    finally:
+        server.stop()

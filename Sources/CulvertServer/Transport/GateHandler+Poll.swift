@@ -152,7 +152,8 @@ extension GateHandler {
         var response = ForwardedHeaders.response(headers)
         response.replaceOrAdd(name: "Location", value: location)
         response.replaceOrAdd(name: "Content-Type", value: "application/json")
-        response.remove(name: "Cache-Control")
+        // Of an answer without a body, while this one has its own.
+        for name in ["Cache-Control", "Content-Encoding", "Content-Range"] { response.remove(name: name) }
         let body = ByteBuffer(string: self.description(of: session, headers: headers) + "\n")
         self.answer(HTTPAnswer(status: .created, headers: response, body: body), admission)
     }

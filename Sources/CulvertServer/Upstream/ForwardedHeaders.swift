@@ -99,6 +99,8 @@ enum ForwardedHeaders {
     private static let ofConnection: Set<FieldName> = [
         "connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding",
         "upgrade", "content-length", "sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions",
+        // What the edge alone says.
+        "culvert-session",
     ]
 }
 
