@@ -214,9 +214,9 @@ def test_a_key_that_is_retired_counts_for_its_overlap_and_never_longer(edge, adm
 
     async def run():
         async with live(edge, key.token()) as session, live(edge, ES.token()) as bystander:
-            end = time.time() + 2
-            sooner = retire(admin, key, overlap="2s")
-            assert abs(seconds(sooner["until"]) - end) <= 1
+            end = time.time() + 4
+            sooner = retire(admin, key, overlap="4s")
+            assert abs(seconds(sooner["until"]) - end) <= within(1)
             assert retire(admin, key, overlap="1h")["until"] == retire(admin, key)["until"] == sooner["until"]
             await session.talk()
             async with dial(edge, key.token()) as late:
@@ -292,7 +292,7 @@ def test_a_subjects_tokens_issued_before_a_time_are_revoked(edge, admin):
 
 def test_revocations_survive_a_restart_and_outlast_the_token(backend, make_edge):
     edge = make_edge(backend.port, authentication=section(keys=KEYS, leeway="1m"))
-    expires = int(time.time()) + 3
+    expires = int(time.time()) + 5
     token, other = ES.token(jti="gone", exp=expires), ES.token(jti="stays", sub="ivan")
     with Admin(edge) as admin:
         async def run():

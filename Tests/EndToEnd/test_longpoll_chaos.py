@@ -26,7 +26,7 @@ def test_nothing_is_lost_or_doubled_on_a_bad_network(fresh_backend, make_edge):
                 at = (await calm.post("/chaos/_poll")).headers["location"]
                 messages = [f"{session}:{n}" for n in range(MESSAGES)]
                 talks.append(Conversation(http, at, messages, session))
-            await asyncio.wait_for(asyncio.gather(*(t.run() for t in talks)), 240)
+            await asyncio.wait_for(asyncio.gather(*(t.run() for t in talks)), 600)
             for talk in talks:
                 assert talk.got == talk.messages
                 assert (await calm.delete(talk.at, params={"code": 4000})).status_code == 204

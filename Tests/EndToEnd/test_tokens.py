@@ -115,8 +115,8 @@ def test_a_rotated_secret_ends_with_its_overlap_unless_the_new_one_was_shown(liv
 
     async def run():
         async with dial(edge, old) as stays, dial(edge, old) as leaves:
-            new = admin.rotate(old, "2s")
-            end = time.time() + 2
+            new = admin.rotate(old, "4s")
+            end = time.time() + 4
             assert new["id"] == old["id"] and new["secret"] != old["secret"]
             assert [s["generation"] for s in new["secrets"]] == [1, 2]
             async with dial(edge, old) as late, dial(edge, new) as newcomer:
