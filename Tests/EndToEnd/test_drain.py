@@ -204,7 +204,8 @@ def test_two_thousand_sessions_are_sent_away_evenly(backend, make_edge):
     """Half of them WebSockets, half polled. The spread is measured: no tenth of it has more than twice its share."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20000), hard))
-    edge = make_edge(backend.port)
+    # A thousand clients shake hands at once: on a busy machine the last of them takes long.
+    edge = make_edge(backend.port, limits="handshake: 120s")
     spread = 10.0
 
     async def run():
@@ -221,7 +222,7 @@ def test_two_thousand_sessions_are_sent_away_evenly(backend, make_edge):
         trace.on_request_headers_sent.append(note)
         async with contextlib.AsyncExitStack() as stack:
             http = await stack.enter_async_context(aiohttp.ClientSession(
-                connector=connector, headers=edge.auth, trace_configs=[trace], timeout=aiohttp.ClientTimeout(total=60)))
+                connector=connector, headers=edge.auth, trace_configs=[trace], timeout=aiohttp.ClientTimeout(total=240)))
 
             async def native():
                 async with gate:
@@ -255,7 +256,7 @@ def test_two_thousand_sessions_are_sent_away_evenly(backend, make_edge):
             waiting += [asyncio.ensure_future(end_of_poll(at)) for at in polls]
             with Admin(edge) as admin:
                 assert (await asyncio.to_thread(admin.get, "/readyz")).json()["sessions"] == 2000
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 while len(asked) < 1000:
                     await asyncio.sleep(0.02)
             await asyncio.to_thread(drain, edge, spread=f"{spread:.0f}s", deadline="60s", code=1012)

@@ -65,7 +65,8 @@ def hung_server():
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 def test_a_server_that_dies_is_passed_over_and_used_again_when_it_is_back(make_edge, check):
     dying, other = EchoProcess(free_port()), EchoProcess(free_port())
-    edge = make_edge(0, upstream=checked(dying.port, other.port, check=check))
+    # A dead one refuses at once; one that lives may take its time on a busy machine.
+    edge = make_edge(0, upstream=checked(dying.port, other.port, check={**check, "timeout": "3s"}))
     try:
         with Admin(edge) as admin:
             expect(admin, {dying.port: True, other.port: True})
@@ -179,7 +180,8 @@ def test_a_websocket_is_more_than_a_port(make_edge, script, ping, reason):
     try:
         with Admin(edge) as admin:
             expect(admin, {server.port: reason is None})
-            assert reason is None or reason in last_reason(admin)
+            # A check that a busy machine was late for says that instead; the next is soon.
+            wait_for(lambda: reason is None or reason in (last_reason(admin) or ""), what=f"the reason {reason}")
     finally:
         server.stop()
 
