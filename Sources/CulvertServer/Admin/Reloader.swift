@@ -28,6 +28,8 @@ package enum ReloadFailure: Error, Sendable, CustomStringConvertible {
 }
 
 /// Reads the configuration and all that it names anew, and puts it into effect, for everybody or for nobody.
+///
+/// Files are read, names looked up and sockets opened on a thread that may wait, while the actor stays free to answer.
 package actor Reloader {
     /// Files are read, certificates loaded and sockets opened without a thread of the cooperative pool.
     nonisolated private let queue = BlockingQueue("reload")
@@ -38,6 +40,7 @@ package actor Reloader {
     private let edge: EdgeServer
     private let store: TokenStore?
     private let logger: Logger
+    private let files = BlockingExecutor(label: "culvert.reload")
     private var desk: TokenDesk?
     private var authority: JWTAuthority?
     private var tokens: ConfiguredTokens
@@ -95,17 +98,13 @@ package actor Reloader {
         do throws(ReloadFailure) {
             guard self.edge.isReady else { throw .unusable("the server is going") }
             let old = self.edge.rules.config
-            var config = try self.read()
+            var config = try await self.read()
             let changed = config.sections(differingFrom: old)
             let needsRestart = config.keepFixed(from: old)
             let authority = try await self.prepareAuthority(config)
             let prepared: EdgeServer.Prepared
             do {
-                // What could not be swapped in later is said now.
-                if let admin = config.admin, let tls = admin.tls {
-                    _ = try TLSContexts.make(tls, clientCA: admin.clientCA)
-                }
-                prepared = try self.edge.prepare(config, verifyJWT: authority.verify)
+                prepared = try await self.prepare(config, verifyJWT: authority.verify)
             } catch {
                 throw .unusable("\(error)")
             }
@@ -143,16 +142,33 @@ package actor Reloader {
         }
     }
 
-    private func read() throws(ReloadFailure) -> ProxyConfig {
-        let config: ProxyConfig
-        do throws(ConfigErrors) {
-            config = try ConfigLoader.load(path: self.path, environment: self.environment)
-        } catch {
-            throw .invalid(error.errors)
+    private func prepare(
+        _ config: ProxyConfig, verifyJWT: JWTVerification?
+    ) async throws -> EdgeServer.Prepared {
+        let edge = self.edge
+        return try await self.files.run {
+            // What could not be swapped in later is said now.
+            if let admin = config.admin, let tls = admin.tls {
+                _ = try TLSContexts.make(tls, clientCA: admin.clientCA)
+            }
+            return try edge.prepare(config, verifyJWT: verifyJWT)
         }
-        let problems = config.checkFiles()
-        guard problems.isEmpty else { throw .invalid(problems) }
-        return config
+    }
+
+    private func read() async throws(ReloadFailure) -> ProxyConfig {
+        let (path, environment) = (self.path, self.environment)
+        do {
+            return try await self.files.run {
+                let config = try ConfigLoader.load(path: path, environment: environment)
+                let problems = config.checkFiles()
+                guard problems.isEmpty else { throw ConfigErrors(errors: problems) }
+                return config
+            }
+        } catch let errors as ConfigErrors {
+            throw .invalid(errors.errors)
+        } catch {
+            throw .unusable("\(error)")
+        }
     }
 
     // MARK: - JSON Web Tokens

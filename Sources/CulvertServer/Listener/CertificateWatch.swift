@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import NIOCore
 import NIOSSL
+import Synchronization
 
 /// One certificate that is served, for operators.
 package struct CertificateInfo: Sendable, Equatable {
@@ -29,18 +30,29 @@ struct WatchedTLS: Sendable {
 
 /// Looks at the files of certificates, and swaps what is served when they have changed. Connections that are open keep
 /// what they began with.
+///
+/// Runs on a thread of its own: a file system that does not answer holds up neither tasks nor who asks what is served.
 package actor CertificateWatch {
     /// From this long before its end on an operator is reminded of a certificate, once a day.
     private static let warningTime: Int64 = 14 * 86_400
 
+    private let executor = BlockingExecutor(label: "culvert.certificates")
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { self.executor.asUnownedSerialExecutor() }
+
     private let logger: Logger
     private var listeners: [WatchedTLS] = []
     private var admin: WatchedTLS?
-    private var infos: [CertificateInfo] = []
     private var period: TimeAmount?
     private var seen: [String: FileState] = [:]
     private var failed: [String: FileState]?
-    private var task: Task<Void, Never>?
+    /// What others may ask for while a file is being read.
+    private let shared = Mutex(Shared())
+
+    private struct Shared {
+        var infos: [CertificateInfo] = []
+        var task: Task<Void, Never>?
+        var isStopped = false
+    }
     private var warned: [String: Int64] = [:]
 
     /// Changes when a file is written, replaced, or a link to it is set elsewhere.
@@ -75,24 +87,34 @@ package actor CertificateWatch {
         self.load()
     }
 
-    package func stop() {
-        self.task?.cancel()
-        self.task = nil
+    /// Looks no more. Does not wait for a look that is under way.
+    package nonisolated func stop() {
+        let task = self.shared.withLock { shared -> Task<Void, Never>? in
+            shared.isStopped = true
+            return shared.task.take()
+        }
+        task?.cancel()
     }
 
-    package var certificates: [CertificateInfo] { self.infos }
+    /// Those that are served.
+    package nonisolated var certificates: [CertificateInfo] { self.shared.withLock(\.infos) }
 
     private var all: [WatchedTLS] { self.listeners + (self.admin.map { [$0] } ?? []) }
 
     private func schedule() {
-        self.task?.cancel()
-        guard let period = self.period else { return }
-        self.task = Task { [weak self] in
-            while (try? await Task.sleep(for: .nanoseconds(period.nanoseconds))) != nil {
-                guard let self else { return }
-                await self.look()
+        let period = self.period
+        let old = self.shared.withLock { shared -> Task<Void, Never>? in
+            let old = shared.task.take()
+            guard let period, !shared.isStopped else { return old }
+            shared.task = Task { [weak self] in
+                while (try? await Task.sleep(for: .nanoseconds(period.nanoseconds))) != nil {
+                    guard let self else { return }
+                    await self.look()
+                }
             }
+            return old
         }
+        old?.cancel()
     }
 
     private func look() {
@@ -113,10 +135,10 @@ package actor CertificateWatch {
             let contexts = try self.all.map { try TLSContexts.make($0.config, clientCA: $0.clientCA) }
             let infos = try self.all.flatMap { try TLSContexts.infos($0.config, listener: $0.listener) }
             for (watched, context) in zip(self.all, contexts) { watched.install(context) }
-            if !isFirst, infos != self.infos {
+            if !isFirst, infos != self.certificates {
                 self.logger.info("certificates changed", metadata: ["certificates": "\(infos.count)"])
             }
-            self.infos = infos
+            self.shared.withLock { $0.infos = infos }
             self.seen = states
             self.failed = nil
         } catch {
@@ -130,7 +152,7 @@ package actor CertificateWatch {
 
     private func warn() {
         let now = Clock.unixSeconds()
-        for info in self.infos where info.notAfter - now < Self.warningTime {
+        for info in self.certificates where info.notAfter - now < Self.warningTime {
             guard self.warned[info.file] ?? .min < now - 86_400 || self.warned[info.file] == nil else { continue }
             self.warned[info.file] = now
             self.logger.warning(

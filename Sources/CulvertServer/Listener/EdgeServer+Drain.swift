@@ -51,7 +51,7 @@ extension EdgeServer {
     package func drain(_ plan: DrainPlan, handedOver: (@Sendable () -> Void)? = nil) async {
         guard self.begin(plan) else { return }
         self.edge.enter(.unready)
-        await self.certificates.stop()
+        self.certificates.stop()
         self.edge.logger.info(
             "draining",
             metadata: [

@@ -69,7 +69,7 @@ extension AdminAPI {
     func certificates(_ request: AdminRequest) async throws(AdminFailure) -> HTTPAnswer {
         try Self.allow(request, [.GET, .HEAD])
         _ = try request.parameters([])
-        let items = await self.operations.edge.certificates.certificates.map { info in
+        let items = self.operations.edge.certificates.certificates.map { info in
             JSONWriter.object {
                 $0.add("listener", info.listener)
                 $0.add("file", info.file)
