@@ -12,6 +12,7 @@ struct Culvert: AsyncParsableCommand {
         defaultSubcommand: Serve.self)
 
     static func main() async {
+        StandardStreams.prepare()
         EventLoops.fitToProcess()
         await self.main(nil)
     }

@@ -25,7 +25,7 @@ struct Demo: AsyncParsableCommand {
         let config = Self.config(
             port: self.port, backend: backend.port, token: token, certificate: certificate.certificate,
             key: certificate.key)
-        let logger = Logging.make(config.log)
+        let (logger, sink) = Logging.start(config.log)
         let page = StaticFile.page(DemoPage.html(token: token))
         let certificatePath = certificate.certificate
         let runner = Runner(
@@ -40,7 +40,8 @@ struct Demo: AsyncParsableCommand {
         do {
             try await runner.run()
         } catch let error as StartFailure {
-            throw Check.fail([error.description])
+            sink.print(error.description + "\n")
+            throw ExitCode.failure
         }
     }
 

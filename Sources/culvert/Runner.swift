@@ -17,15 +17,12 @@ enum Environment {
 }
 
 enum Logging {
-    static func make(_ config: LogConfig) -> Logger {
-        var logger = Logger(label: "culvert") { label in
-            switch config.format {
-            case .json: JSONLogHandler(label: label, level: config.level, sink: .standardError)
-            case .text: TextLogHandler(label: label, level: config.level, sink: .standardError)
-            }
-        }
+    /// - Returns: the logger, and what it writes to, for text that is to stand behind the log's lines.
+    static func start(_ config: LogConfig) -> (logger: Logger, sink: LogSink) {
+        let sink = LogSink.standardError(config.format)
+        var logger = Logger(label: "culvert") { LineLogHandler(label: $0, level: config.level, sink: sink) }
         logger.logLevel = config.level
-        return logger
+        return (logger, sink)
     }
 }
 

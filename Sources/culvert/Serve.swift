@@ -17,11 +17,13 @@ struct Serve: AsyncParsableCommand {
         let config = try Check.load(self.config)
         let problems = config.checkFiles()
         guard problems.isEmpty else { throw Check.fail(problems.map(\.description)) }
-        let logger = Logging.make(config.log)
+        let (logger, sink) = Logging.start(config.log)
         do {
             try await Runner(config: config, logger: logger, path: self.config, takesOver: self.takeover).run()
         } catch let error as StartFailure {
-            throw Check.fail([error.description])
+            // Not beside the log: whoever reads neither must not keep the process from its end.
+            sink.print(error.description + "\n")
+            throw ExitCode.failure
         }
     }
 }

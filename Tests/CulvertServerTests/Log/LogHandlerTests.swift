@@ -123,17 +123,16 @@ struct LogHandlerTests {
         #expect(line == #"1970-01-01T00:00:00.000Z info culvert: hello there a=1 b="[\"x\",2]""#)
     }
 
-    @Test("Both handlers write one line for an event, with metadata of logger, provider and event merged in this order")
+    @Test("Both formats write one line for an event, with metadata of logger, provider and event merged in this order")
     func handlers() {
         let lines = NIOLockedValueBox<[String]>([])
-        let sink = LogSink(now: { 1 }, write: { line in lines.withLockedValue { $0.append(line) } })
         let provider = Logger.MetadataProvider { ["b": "provider", "c": "provider"] }
-        for isJSON in [true, false] {
+        for format in [LogConfig.Format.json, .text] {
+            let sink = LogSink(format: format, now: { 1 }) { line in
+                lines.withLockedValue { $0.append(String(decoding: line, as: UTF8.self)) }
+            }
             var logger = Logger(label: "edge") { label in
-                isJSON
-                    ? JSONLogHandler(label: label, level: .debug, metadataProvider: provider, sink: sink)
-                        as any LogHandler
-                    : TextLogHandler(label: label, level: .debug, metadataProvider: provider, sink: sink)
+                LineLogHandler(label: label, level: .debug, metadataProvider: provider, sink: sink)
             }
             logger[metadataKey: "a"] = "own"
             logger[metadataKey: "b"] = "own"
@@ -143,9 +142,44 @@ struct LogHandlerTests {
         #expect(
             lines.withLockedValue { $0 } == [
                 #"{"time":"1970-01-01T00:00:00.001Z","level":"debug","logger":"edge","message":"said","#
-                    + #""a":"own","b":"provider","c":"event"}"#,
-                "1970-01-01T00:00:00.001Z debug edge: said a=own b=provider c=event",
+                    + #""a":"own","b":"provider","c":"event"}"# + "\n",
+                "1970-01-01T00:00:00.001Z debug edge: said a=own b=provider c=event\n",
             ]
         )
+    }
+
+    // MARK: - bounds
+
+    /// Texts of a peer that cost most: plain, escaped to six bytes each, and of several bytes a character.
+    static let long = ["x", "\u{1}", "\"", "ü", "\u{202E}", "👩‍👩‍👧"].map { String(repeating: $0, count: 20_000) }
+
+    @Test("A field of any length is cut at its bound, and says so", arguments: long)
+    func fieldsAreCut(value: String) throws {
+        for text in [json("m", ["key": .string(value)]), text("m", ["key": .string(value)])] {
+            #expect(text.utf8.count < LogLine.fieldLimit + 200, "\(text.utf8.count) bytes of \(value.utf8.count)")
+            #expect(text.contains(" bytes more]"))
+        }
+        let line = json("m", ["key": .string(value), "other": "here"])
+        let object = try #require(JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: String])
+        #expect(object["other"] == "here")
+        // The cut does not fall within a character's bytes.
+        #expect(object["key"]?.contains("\u{FFFD}") == false)
+    }
+
+    @Test("A line of any number of fields, or of one nested without end, is bounded, and JSON is still JSON")
+    func linesAreCut() throws {
+        let many = (0..<3000).map { ("key\($0)", Logger.MetadataValue.string(String(repeating: "v", count: 900))) }
+        let list = Logger.MetadataValue.array(many.map(\.1))
+        let cases: [Logger.Metadata] = [
+            Dictionary(uniqueKeysWithValues: many), ["list": list], ["map": .dictionary(["a": list, "b": list])],
+        ]
+        for metadata in cases {
+            let line = json("m", metadata)
+            #expect(line.utf8.count < LogLine.lineLimit + 2 * LogLine.fieldLimit, "\(line.utf8.count) bytes")
+            #expect(throws: Never.self) { try JSONSerialization.jsonObject(with: Data(line.utf8)) }
+            #expect(text("m", metadata).utf8.count < LogLine.lineLimit + 2 * LogLine.fieldLimit)
+        }
+        let object = try JSONSerialization.jsonObject(with: Data(json("m", cases[0]).utf8)) as? [String: Any]
+        #expect((object?["field.omitted"] as? Int ?? 0) > 2900)
     }
 }
