@@ -46,6 +46,11 @@ struct Runner {
         let trapped: [UnixSignal] = [.sigterm, .sigint] + (self.path == nil ? [] : [.sighup])
         let signals = await UnixSignalsSequence(trapping: trapped)
         let manager = ServiceManager(environment: Environment.all, isSuccessor: self.takesOver)
+        if !manager.others.isEmpty {
+            self.logger.warning(
+                "LISTEN_FDS names descriptors that are no sockets",
+                metadata: ["descriptors": "\(manager.others.map(String.init).joined(separator: " "))"])
+        }
         let service = try await self.start(manager)
         let services = ServiceGroup(
             configuration: .init(
@@ -134,7 +139,7 @@ struct Runner {
         _ edge: EdgeServer, _ control: ControlPlane?, _ stop: StopRequest, isNeeded: Bool
     ) throws -> TakeoverServer? {
         guard let path = self.config.takeover else { return nil }
-        let handlers = TakeoverServer.Handlers(listeners: { edge.sockets }, admin: control?.socket) { done in
+        let handlers = TakeoverServer.Handlers(listeners: { try edge.copySockets() }, admin: control?.socket) { done in
             // One that stops already has nothing to hand over, and will be gone soon.
             stop.make(.handedOver(done: done))
         }

@@ -9,6 +9,9 @@ struct ServiceManager: Sendable {
     /// Half of how long the process may be silent; nil when nobody listens for it.
     let watchdogPeriod: Duration?
     let sockets: InheritedSockets
+    /// Descriptors that were given and are no sockets. They are left alone: were the count wrong, they could be this
+    /// process's own.
+    let others: [CInt]
 
     /// - Parameter isSuccessor: of the process that the manager has started, in whose environment it may live.
     init(environment: [String: String], pid: Int32 = getpid(), isSuccessor: Bool = false) {
@@ -20,14 +23,16 @@ struct ServiceManager: Sendable {
         } else {
             self.watchdogPeriod = nil
         }
-        var sockets: [InheritedSockets.Socket] = []
+        var given: [CInt] = []
         if environment["LISTEN_PID"].flatMap(Int32.init) == pid,
             let count = environment["LISTEN_FDS"].flatMap(Int32.init), (1...1024).contains(count)
         {
             // The first is 3: SD_LISTEN_FDS_START.
-            sockets = (3..<3 + count).map { .init(name: nil, descriptor: $0) }
+            given = Array(3..<3 + count)
         }
-        self.sockets = InheritedSockets(sockets)
+        self.sockets = InheritedSockets(
+            given.filter(ListeningSocket.isSocket).map { .init(name: nil, descriptor: $0) })
+        self.others = given.filter { !ListeningSocket.isSocket($0) }
     }
 
     /// - Parameter isMain: this process takes the place of the one that was started.

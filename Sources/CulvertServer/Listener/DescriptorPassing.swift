@@ -6,6 +6,13 @@ enum DescriptorPassing {
     struct Message {
         var text: String
         var descriptors: [CInt] = []
+
+        func close() { for descriptor in self.descriptors { Glibc.close(descriptor) } }
+    }
+
+    /// What a message cannot be, from a process that speaks as this one does.
+    struct Malformed: Error, CustomStringConvertible {
+        var description: String
     }
 
     /// Of one message; the kernel takes 253.
@@ -46,6 +53,8 @@ enum DescriptorPassing {
     }
 
     /// - Returns: nil when the other end is closed.
+    /// - Throws: ``Malformed`` for a message that came in part: the kernel cuts off text, and descriptors that this process
+    ///   has no room for.
     static func receive(from socket: CInt) throws -> Message? {
         var text = [UInt8](repeating: 0, count: self.textLimit)
         let size = self.headerSize + self.mostDescriptors * MemoryLayout<CInt>.size
@@ -53,6 +62,7 @@ enum DescriptorPassing {
         defer { control.deallocate() }
         control.initializeMemory(as: UInt8.self, repeating: 0)
         var controlLength = 0
+        var flags: CInt = 0
         let count = text.withUnsafeMutableBytes { bytes in
             var vector = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
             return withUnsafeMutablePointer(to: &vector) { vector in
@@ -63,12 +73,28 @@ enum DescriptorPassing {
                 header.msg_controllen = control.count
                 let count = recvmsg(socket, &header, CInt(MSG_CMSG_CLOEXEC))
                 controlLength = header.msg_controllen
+                flags = header.msg_flags
                 return count
             }
         }
         guard count >= 0 else { throw IOError(errnoCode: errno, reason: "recvmsg") }
         if count == 0 { return nil }
-        var message = Message(text: String(decoding: text[..<count], as: UTF8.self))
+        let message = self.message(String(decoding: text[..<count], as: UTF8.self), control, controlLength)
+        if flags & (CInt(MSG_TRUNC) | CInt(MSG_CTRUNC)) != 0 {
+            message.close()
+            let isShort = flags & CInt(MSG_CTRUNC) != 0
+            throw Malformed(
+                description: isShort
+                    ? "not all of its descriptors could be received\(FileDescriptors.note)"
+                    : "a message of more than \(self.textLimit) bytes")
+        }
+        return message
+    }
+
+    private static func message(
+        _ text: String, _ control: UnsafeMutableRawBufferPointer, _ controlLength: Int
+    ) -> Message {
+        var message = Message(text: text)
         guard controlLength >= self.headerSize else { return message }
         let length = control.load(as: Int.self)
         let level = control.load(fromByteOffset: MemoryLayout<Int>.size, as: CInt.self)

@@ -28,7 +28,7 @@ struct EdgeListener: Sendable {
     ) throws -> [CInt] {
         do {
             let address = try SocketAddress.makeAddressResolvingHost(config.host, port: config.port)
-            let given = inherited.take(name: config.address, address: address.host)
+            let given = try inherited.take(name: config.address, address: address)
             if !given.isEmpty { return try ListeningSocket.adopt(given) }
             return try ListeningSocket.open(address, count: loops, isOurs: ports.contains(config.port))
         } catch {
@@ -72,6 +72,11 @@ struct EdgeListener: Sendable {
     ) async throws -> any Channel {
         let high = max(64 * 1024, min(edge.rules.settings.buffer, 512 * 1024))
         return try await ServerBootstrap(group: loop, childGroup: children)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptGate(.clients, watch: edge.accepts))
+                }
+            }
             .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: high / 4, high: high))
             .childChannelOption(
@@ -79,6 +84,7 @@ struct EdgeListener: Sendable {
             )
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    try edge.accepts.accepted(channel)
                     // None is known of a listener that a reload is closing.
                     guard let state = edge.state(of: channel.eventLoop), let mode = state.listeners[id] else {
                         throw ChannelError.inappropriateOperationForState

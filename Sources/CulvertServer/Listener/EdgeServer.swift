@@ -43,6 +43,7 @@ package final class EdgeServer: Sendable {
                 "too few file descriptors for limits.connections",
                 metadata: ["limit": .stringConvertible(limit), "needed": .stringConvertible(needed)])
         }
+        DescriptorBudget.process.update()
         let rules = try EdgeRules(config: config, verifyJWT: verifyJWT, previous: nil, logger: logger)
         let modes = try Self.modes(config.listen.enumerated().map { (id: $0, config: $1) })
         let loops = Array(group.makeIterator())
@@ -130,12 +131,25 @@ package final class EdgeServer: Sendable {
 
     /// Copies of the listening sockets' descriptors, for another process; the caller closes them. A listener may be
     /// closed meanwhile, and its descriptors be something else's.
-    package var sockets: [(name: String, descriptors: [CInt])] {
-        self.listeners.withLock { listeners in
-            listeners.map { listener in
-                let copies = listener.descriptors.map { fcntl($0, F_DUPFD_CLOEXEC, 0) }
-                return (name: listener.config.address, descriptors: copies.filter { $0 >= 0 })
+    ///
+    /// - Throws: an `IOError` when there are too few descriptors for all of them: half of them would be half a listener.
+    package func copySockets() throws -> [(name: String, descriptors: [CInt])] {
+        try self.listeners.withLock { listeners in
+            var copies: [(name: String, descriptors: [CInt])] = []
+            do {
+                for listener in listeners {
+                    copies.append((name: listener.config.address, descriptors: []))
+                    for descriptor in listener.descriptors {
+                        let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+                        guard copy >= 0 else { throw IOError(errnoCode: errno, reason: "fcntl F_DUPFD_CLOEXEC") }
+                        copies[copies.count - 1].descriptors.append(copy)
+                    }
+                }
+            } catch {
+                for copy in copies.flatMap(\.descriptors) { close(copy) }
+                throw error
             }
+            return copies
         }
     }
 

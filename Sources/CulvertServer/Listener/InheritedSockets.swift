@@ -1,7 +1,8 @@
 import Glibc
-import NIOCore
+package import NIOCore
 
-/// Listening sockets that this process did not open: from systemd, or from the process that it takes over from.
+/// Listening sockets that this process did not open: from systemd, or from the process that it takes over from. Neither is
+/// believed: a socket is used for a listener only if it listens at the listener's address.
 package struct InheritedSockets: Sendable {
     package struct Socket: Sendable, Equatable {
         /// The listener's address as the other process has it in its configuration; nil when it has none.
@@ -25,10 +26,13 @@ package struct InheritedSockets: Sendable {
     /// - Parameters:
     ///   - name: as the configuration has it.
     ///   - address: what that resolves to.
-    package mutating func take(name: String, address: String?) -> [CInt] {
+    /// - Throws: ``ListeningSocket/Misfit`` when one of them is not what its name says.
+    package mutating func take(name: String, address: SocketAddress) throws -> [CInt] {
         let found = self.sockets.filter { socket in
-            socket.name == name || (address != nil && ListeningSocket.name(of: socket.descriptor) == address)
+            socket.name == name
+                || address.host.map { $0 == ListeningSocket.address(of: socket.descriptor)?.host } ?? false
         }
+        for socket in found { try ListeningSocket.check(socket.descriptor, listensAt: address) }
         self.sockets.removeAll { found.contains($0) }
         return found.map(\.descriptor)
     }
@@ -40,7 +44,8 @@ package struct InheritedSockets: Sendable {
         let rest = self.sockets
         self.sockets = []
         return rest.map { socket in
-            let name = socket.name ?? ListeningSocket.name(of: socket.descriptor) ?? "unknown"
+            let name =
+                socket.name ?? ListeningSocket.address(of: socket.descriptor)?.host ?? "descriptor \(socket.descriptor)"
             socket.close()
             return name
         }

@@ -2,7 +2,7 @@ import Glibc
 import NIOCore
 
 /// Listening sockets of TCP, made here rather than by NIO since their descriptors are handed to the next process.
-enum ListeningSocket {
+package enum ListeningSocket {
     private static let backlog: CInt = 4096
 
     /// Opens `count` sockets on one address; the kernel spreads connections over them (SO_REUSEPORT).
@@ -70,32 +70,8 @@ enum ListeningSocket {
         return descriptor
     }
 
-    /// Where a socket listens, as `address:port`; nil for one that is of neither IPv4 nor IPv6.
-    static func name(of descriptor: CInt) -> String? {
-        var storage = sockaddr_storage()
-        var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        let result = withUnsafeMutableBytes(of: &storage) { bytes in
-            bytes.withMemoryRebound(to: sockaddr.self) { getsockname(descriptor, $0.baseAddress, &size) }
-        }
-        guard result == 0 else { return nil }
-        let family = CInt(storage.ss_family)
-        return withUnsafeBytes(of: storage) { bytes -> String? in
-            switch family {
-            case AF_INET:
-                let address = bytes.loadUnaligned(as: sockaddr_in.self)
-                return SocketAddress(address).host
-            case AF_INET6:
-                let address = bytes.loadUnaligned(as: sockaddr_in6.self)
-                return SocketAddress(address).host
-            default: return nil
-            }
-        }
-    }
-
     private static func port(of descriptor: CInt) throws -> Int {
-        guard let name = self.name(of: descriptor), let colon = name.lastIndex(of: ":"),
-            let port = Int(name[name.index(after: colon)...])
-        else { throw self.failure("getsockname") }
+        guard let port = self.address(of: descriptor)?.port else { throw self.failure("getsockname") }
         return port
     }
 

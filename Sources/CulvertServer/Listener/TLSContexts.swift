@@ -65,7 +65,7 @@ enum TLSContexts {
                         notBefore: Int64(certificate.notValidBefore), notAfter: Int64(certificate.notValidAfter))
                 }
             } catch {
-                throw Unusable(description: "certificate \(pair.certificate): \(error)")
+                throw Unusable(description: "certificate \(pair.certificate): \(error)\(FileDescriptors.note)")
             }
         }
     }
@@ -77,7 +77,8 @@ enum TLSContexts {
             let names = certificates.first.map(Self.names) ?? []
             return Identity(chain: certificates.map { .certificate($0) }, key: .privateKey(key), names: names)
         } catch {
-            throw Unusable(description: "certificate \(pair.certificate) with key \(pair.key): \(error)")
+            throw Unusable(
+                description: "certificate \(pair.certificate) with key \(pair.key): \(error)\(FileDescriptors.note)")
         }
     }
 

@@ -11,6 +11,7 @@ import Synchronization
 ///     old: listener NAME   with descriptors, for each listener, in more than one message if there are many
 ///     old: admin NAME      with a descriptor, if it has the admin API
 ///     old: end
+///     old: failed REASON   in place of the rest
 ///     new: ready           all that may fail is done
 ///     old: done            it accepts no longer, and has let go of the admin API
 ///     old: refused         or it stops already, and goes on with that
@@ -18,16 +19,22 @@ import Synchronization
 /// In between connections wait in the sockets, for there is never a moment in which both accept.
 ///
 /// If the new process goes before it is ready, nothing has happened.
+///
+/// Each looks at whose process the other is before it says a word (SO_PEERCRED), since the path may lie where others can
+/// write; and the new one looks at what each socket is (``ListeningSocket/check(_:listensAt:)``).
 enum Takeover {
     static let hello = "takeover 1"
     static let listener = "listener "
     static let admin = "admin "
     static let end = "end"
+    static let failed = "failed "
     static let ready = "ready"
     static let done = "done"
     static let refused = "refused"
     /// For the other process to start, and for it to let go.
     static let patience = 60
+    /// Descriptors that the new process takes; a process that sends more is none of ours.
+    static let mostDescriptors = 65_536
 
     static func setDeadline(_ socket: CInt, seconds: Int) {
         var time = timeval(tv_sec: seconds, tv_usec: 0)
@@ -56,29 +63,57 @@ package final class TakeoverClient: Sendable {
 
     /// - Returns: nil when no process listens at `path`.
     package static func begin(path: String) throws -> TakeoverClient? {
-        guard let socket = try UnixSocket.connect(path, isPacket: true) else { return nil }
-        Takeover.setDeadline(socket, seconds: Takeover.patience)
-        var sockets: [InheritedSockets.Socket] = []
-        var admin: InheritedSockets.Socket?
+        var received = Received()
         do {
+            guard let socket = try UnixSocket.connect(path, isPacket: true) else { return nil }
+            received.socket = socket
+            try UnixSocket.checkPeer(of: socket)
+            Takeover.setDeadline(socket, seconds: Takeover.patience)
             try DescriptorPassing.send(.init(text: Takeover.hello), on: socket)
             while let message = try DescriptorPassing.receive(from: socket), message.text != Takeover.end {
-                if message.text.hasPrefix(Takeover.listener) {
-                    let name = String(message.text.dropFirst(Takeover.listener.count))
-                    sockets += message.descriptors.map { .init(name: name, descriptor: $0) }
-                } else if message.text.hasPrefix(Takeover.admin), let descriptor = message.descriptors.first {
-                    admin = .init(name: String(message.text.dropFirst(Takeover.admin.count)), descriptor: descriptor)
-                }
+                try received.take(message)
             }
+            guard !received.listeners.isEmpty else { throw Refusal(description: "the other process gave no listener") }
         } catch {
-            close(socket)
+            received.close()
             throw TakeoverFailure(description: "takeover at \(path): \(error)")
         }
-        guard !sockets.isEmpty else {
-            close(socket)
-            throw TakeoverFailure(description: "takeover at \(path): the other process gave no listener")
+        return TakeoverClient(
+            socket: received.socket, listeners: InheritedSockets(received.listeners), admin: received.admin)
+    }
+
+    private struct Refusal: Error, CustomStringConvertible {
+        var description: String
+    }
+
+    /// What the other process has said so far.
+    private struct Received {
+        var socket: CInt = -1
+        var listeners: [InheritedSockets.Socket] = []
+        var admin: InheritedSockets.Socket?
+
+        mutating func take(_ message: DescriptorPassing.Message) throws {
+            if let name = message.text.after(Takeover.listener) {
+                self.listeners += message.descriptors.map { .init(name: name, descriptor: $0) }
+                guard self.listeners.count <= Takeover.mostDescriptors else {
+                    throw Refusal(description: "the other process gave more than \(Takeover.mostDescriptors) sockets")
+                }
+            } else if let name = message.text.after(Takeover.admin), self.admin == nil,
+                message.descriptors.count == 1
+            {
+                self.admin = .init(name: name, descriptor: message.descriptors[0])
+            } else {
+                message.close()
+                let reason = message.text.after(Takeover.failed) ?? "the other process said what this one does not know"
+                throw Refusal(description: reason)
+            }
         }
-        return TakeoverClient(socket: socket, listeners: InheritedSockets(sockets), admin: admin)
+
+        func close() {
+            for socket in self.listeners { socket.close() }
+            self.admin?.close()
+            if self.socket >= 0 { Glibc.close(self.socket) }
+        }
     }
 
     /// We are ready to accept; returns when the other process does so no longer.
@@ -110,14 +145,14 @@ package final class TakeoverClient: Sendable {
 /// The side of the process that goes.
 package final class TakeoverServer: Sendable {
     package struct Handlers: Sendable {
-        package var listeners: @Sendable () -> [(name: String, descriptors: [CInt])]
+        package var listeners: @Sendable () throws -> [(name: String, descriptors: [CInt])]
         package var admin: InheritedSockets.Socket?
         /// The other process is ready: called once. It calls back when this one does no longer.
         /// False when it does not, since it stops already.
         package var handOver: @Sendable (_ done: @escaping @Sendable () -> Void) -> Bool
 
         package init(
-            listeners: @escaping @Sendable () -> [(name: String, descriptors: [CInt])],
+            listeners: @escaping @Sendable () throws -> [(name: String, descriptors: [CInt])],
             admin: InheritedSockets.Socket?,
             handOver: @escaping @Sendable (_ done: @escaping @Sendable () -> Void) -> Bool
         ) {
@@ -133,7 +168,7 @@ package final class TakeoverServer: Sendable {
     private let logger: Logger
     private let isStopped = Atomic<Bool>(false)
 
-    /// Listens; who may connect is the owner of the process alone.
+    /// Listens; only the owner of the process and root may connect.
     package init(path: String, handlers: Handlers, logger: Logger) throws {
         self.path = path
         self.socket = try UnixSocket.listen(path, isPacket: true)
@@ -169,8 +204,9 @@ package final class TakeoverServer: Sendable {
     private func serve(_ peer: CInt) -> Bool {
         Takeover.setDeadline(peer, seconds: Takeover.patience)
         do {
+            try UnixSocket.checkPeer(of: peer)
             guard try DescriptorPassing.receive(from: peer)?.text == Takeover.hello else { return false }
-            let listeners = self.handlers.listeners()
+            let listeners = try self.handlers.listeners()
             defer { for descriptor in listeners.flatMap(\.descriptors) { close(descriptor) } }
             for listener in listeners {
                 var rest = listener.descriptors[...]
@@ -192,6 +228,10 @@ package final class TakeoverServer: Sendable {
             }
         } catch {
             self.logger.warning("takeover failed; nothing has changed", metadata: ["reason": "\(error)"])
+            // A process of another user is told nothing.
+            guard !(error is UnixSocket.Stranger) else { return false }
+            let reason = Takeover.failed + "the other process cannot hand over: \(error)"
+            try? DescriptorPassing.send(.init(text: String(decoding: reason.utf8.prefix(400), as: UTF8.self)), on: peer)
             return false
         }
         let done = DispatchSemaphore(value: 0)
@@ -205,5 +245,13 @@ package final class TakeoverServer: Sendable {
         UnixSocket.remove(self.path)
         try? DescriptorPassing.send(.init(text: Takeover.done), on: peer)
         return true
+    }
+}
+
+extension String {
+    /// What is behind `prefix`, compared byte by byte; nil for a text that does not begin with it.
+    fileprivate func after(_ prefix: String) -> String? {
+        guard self.utf8.starts(with: prefix.utf8) else { return nil }
+        return String(decoding: self.utf8.dropFirst(prefix.utf8.count), as: UTF8.self)
     }
 }

@@ -8,6 +8,16 @@ enum UnixSocket {
         var description: String
     }
 
+    /// The process at the other end is of another user.
+    struct Stranger: Error, CustomStringConvertible {
+        var uid: uid_t
+        var pid: pid_t
+
+        var description: String {
+            "the process at the other end (\(self.pid)) runs as uid \(self.uid), not as uid \(geteuid()) or root"
+        }
+    }
+
     /// Takes the place of a socket that a process left behind when it died; not of one that is listened to, nor of
     /// anything that is no socket.
     static func listen(_ path: String, isPacket: Bool = false) throws -> CInt {
@@ -18,13 +28,19 @@ enum UnixSocket {
             if try self.answers(path, isPacket: isPacket) {
                 throw InUse(description: "another process listens on \(path)")
             }
-            unlink(path)
+            guard unlink(path) == 0 || errno == ENOENT else {
+                throw InUse(
+                    description: "\(path) was left behind by a process that is gone, and cannot be removed: "
+                        + String(cString: strerror(errno)))
+            }
         }
         let address = try SocketAddress(unixDomainSocketPath: path)
         let descriptor = try self.make(isPacket: isPacket)
-        // Nobody can connect before it listens, and by then it is its owner's alone.
-        guard address.withSockAddr({ pointer, size in Glibc.bind(descriptor, pointer, socklen_t(size)) }) == 0,
-            chmod(path, 0o600) == 0, Glibc.listen(descriptor, 64) == 0
+        // The file gets the socket's own mode when it is made (Linux): it is its owner's alone from the first moment,
+        // whatever the umask, and nothing is changed by its name, which may be another file's by then.
+        guard fchmod(descriptor, 0o600) == 0,
+            address.withSockAddr({ pointer, size in Glibc.bind(descriptor, pointer, socklen_t(size)) }) == 0,
+            Glibc.listen(descriptor, 64) == 0
         else {
             let failure = IOError(errnoCode: errno, reason: "bind")
             close(descriptor)
@@ -49,7 +65,7 @@ enum UnixSocket {
         return true
     }
 
-    /// Nil when nobody listens there.
+    /// Nil when no process listens there.
     static func connect(_ path: String, isPacket: Bool) throws -> CInt? {
         let address = try SocketAddress(unixDomainSocketPath: path)
         let descriptor = try self.make(isPacket: isPacket)
@@ -60,8 +76,24 @@ enum UnixSocket {
         if result == 0 { return descriptor }
         let failure = IOError(errnoCode: errno, reason: "connect")
         close(descriptor)
-        // One that may not be asked is no nobody.
+        // A socket that this process may not connect to has a listener all the same.
         guard failure.errnoCode == ECONNREFUSED || failure.errnoCode == ENOENT else { throw failure }
         return nil
+    }
+
+    /// Looks at who is at the other end, as the kernel knows it: who called listen(2) for the end that connected, who
+    /// called connect(2) for the end that accepted (unix(7), SO_PEERCRED).
+    ///
+    /// - Throws: ``Stranger`` unless it is this process's user or root, who could as well replace the binary.
+    static func checkPeer(of descriptor: CInt) throws {
+        // struct ucred: pid_t, uid_t, gid_t.
+        var credentials: (pid: pid_t, uid: uid_t, gid: gid_t) = (0, .max, .max)
+        var size = socklen_t(MemoryLayout.size(ofValue: credentials))
+        guard getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 else {
+            throw IOError(errnoCode: errno, reason: "getsockopt SO_PEERCRED")
+        }
+        guard credentials.uid == geteuid() || credentials.uid == 0 else {
+            throw Stranger(uid: credentials.uid, pid: credentials.pid)
+        }
     }
 }

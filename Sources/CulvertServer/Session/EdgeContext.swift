@@ -21,6 +21,7 @@ final class EdgeContext: Sendable {
     let node: UInt16
     let admissions = Admissions()
     let memory = SessionMemory()
+    let accepts: AcceptWatch
     private let stage = Atomic<Int>(0)
     private let handedOver = Atomic<Bool>(false)
     private let current: Mutex<EdgeRules>
@@ -43,6 +44,7 @@ final class EdgeContext: Sendable {
         self.pages = pages
         self.logger = logger
         self.log = SessionLog(logger: logger)
+        self.accepts = AcceptWatch(logger: logger)
         self.node = .random(in: .min ... .max)
     }
 

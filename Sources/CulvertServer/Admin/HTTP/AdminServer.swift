@@ -29,7 +29,13 @@ package struct AdminServer: Sendable {
         limits.maxHeaderListSize = Self.headerLimit
         limits.maxHeaderFieldSize = Self.headerLimit
         let limited = limits
+        let accepts = api.operations.edge.edge.accepts
         let bootstrap = ServerBootstrap(group: group)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptGate(.control, watch: accepts))
+                }
+            }
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
@@ -110,12 +116,15 @@ package struct AdminDoor: Sendable {
         let token = try AdminToken.load(file: config.tokenFile, environment: adminToken, logger: logger)
         let tls = CurrentTLS(try config.tls.map { try TLSContexts.make($0, clientCA: config.clientCA) })
         let descriptor: CInt
+        let address =
+            try config.socket.map { try SocketAddress(unixDomainSocketPath: $0) }
+            ?? .makeAddressResolvingHost(config.host, port: config.port)
         if let inherited, inherited.name == config.address {
+            try ListeningSocket.check(inherited.descriptor, listensAt: address)
             descriptor = try ListeningSocket.adopt([inherited.descriptor])[0]
         } else if let socket = config.socket {
             descriptor = try UnixSocket.listen(socket)
         } else {
-            let address = try SocketAddress.makeAddressResolvingHost(config.host, port: config.port)
             descriptor = try ListeningSocket.open(address, count: 1, isOurs: false)[0]
         }
         return AdminDoor(config: config, token: token, tls: tls, descriptor: descriptor)

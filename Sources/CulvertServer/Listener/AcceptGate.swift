@@ -1,0 +1,103 @@
+import Glibc
+import NIOCore
+
+/// Stops a listening socket from accepting while descriptors are short. A client that waits keeps the socket readable, so
+/// that a loop which asks accept(2) again and again, and is refused, spins. Clients wait in the kernel's queue meanwhile;
+/// a timer looks for room.
+///
+/// Not by withholding `read`: NIO does not ask again after an accept(2) that failed, for the read before is still
+/// pending. Only `autoRead` takes the socket out of the selector.
+final class AcceptGate: ChannelInboundHandler {
+    typealias InboundIn = any Channel
+    typealias InboundOut = any Channel
+
+    enum Event: Sendable {
+        /// A connection of this listener has a number that is kept for others.
+        case reserveReached
+    }
+
+    enum Share: Sendable {
+        /// Leaves the reserve of ``DescriptorBudget`` to others.
+        case clients
+        /// May use the reserve, but not all of it: past a number of connections the oldest is closed for the newest. A
+        /// request takes moments; who holds many connections, holds them from others.
+        case control
+    }
+
+    /// Between two looks for room.
+    private static let pause = TimeAmount.milliseconds(100)
+
+    private let share: Share
+    private let watch: AcceptWatch
+    /// The oldest first; only where their number is bounded.
+    private var connections: [any Channel] = []
+    private var timer: Scheduled<Void>?
+
+    init(_ share: Share, watch: AcceptWatch) {
+        self.share = share
+        self.watch = watch
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if case .control = self.share { self.add(self.unwrapInboundIn(data), context) }
+        context.fireChannelRead(data)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is Event {
+            self.pause(context, nil)
+        } else {
+            context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // Those for which NIO does not close the listener.
+        if let error = error as? IOError, [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(error.errnoCode) {
+            self.pause(context, error)
+        } else {
+            self.watch.failed(error, address: context.localAddress)
+            context.fireErrorCaught(error)
+        }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.timer?.cancel()
+        self.timer = nil
+    }
+
+    private func add(_ connection: any Channel, _ context: ChannelHandlerContext) {
+        self.connections.append(connection)
+        if self.connections.count > self.watch.bounds.control { self.connections.removeFirst().close(promise: nil) }
+        let gate = NIOLoopBound(self, eventLoop: context.eventLoop)
+        // It may live on another loop.
+        connection.closeFuture.hop(to: context.eventLoop).whenComplete { _ in
+            gate.value.connections.removeAll { $0 === connection }
+        }
+    }
+
+    private func pause(_ context: ChannelHandlerContext, _ error: IOError?) {
+        guard self.timer == nil, context.channel.isActive else { return }
+        self.watch.paused(by: error, address: context.localAddress, on: context.eventLoop)
+        self.wait(context)
+        self.update(context)
+    }
+
+    private func wait(_ context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        self.timer = context.eventLoop.scheduleTask(in: Self.pause) {
+            let (gate, context) = bound.value
+            if gate.watch.hasRoom(for: gate.share) {
+                gate.timer = nil
+                gate.update(context)
+            } else {
+                gate.wait(context)
+            }
+        }
+    }
+
+    private func update(_ context: ChannelHandlerContext) {
+        guard let options = context.channel.syncOptions, context.channel.isActive else { return }
+        try? options.setOption(.autoRead, value: self.timer == nil)
+    }
+}

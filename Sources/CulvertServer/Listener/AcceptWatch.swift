@@ -1,0 +1,89 @@
+import Glibc
+import Logging
+import NIOCore
+import Synchronization
+
+/// What the listeners of a process know of its descriptors, and the log of it.
+final class AcceptWatch: Sendable {
+    /// An accepted connection that used what is kept for others.
+    struct Reserved: Error {}
+
+    private let budget: DescriptorBudget
+    private let logger: Logger
+    private let reports = Mutex(AcceptReports())
+
+    init(budget: DescriptorBudget = .process, logger: Logger) {
+        self.budget = budget
+        self.logger = logger
+    }
+
+    var bounds: DescriptorBudget.Bounds { self.budget.bounds }
+
+    /// Looks at a client's connection that was just accepted, on its event loop. Its number says how short descriptors are.
+    ///
+    /// - Throws: ``Reserved`` when the connection is to be closed: it came before its listener could pause.
+    func accepted(_ channel: any Channel) throws {
+        let bounds = self.bounds
+        guard let number = DescriptorBudget.number(of: channel), number >= bounds.clients else { return }
+        channel.parent?.pipeline.fireUserInboundEventTriggered(AcceptGate.Event.reserveReached)
+        if number >= bounds.upstreams { throw Reserved() }
+    }
+
+    /// Whether a listener can accept again.
+    func hasRoom(for share: AcceptGate.Share) -> Bool {
+        switch share {
+        case .clients: self.budget.lowestFree() < self.bounds.clients
+        case .control: self.budget.lowestFree() < self.bounds.limit
+        }
+    }
+
+    /// - Parameter error: the system's answer to accept(2); nil when the rest is kept for others.
+    func paused(by error: IOError?, address: SocketAddress?, on loop: any EventLoop) {
+        // An operator may have changed it (prlimit(1)).
+        self.budget.update()
+        self.obey(self.reports.withLock { $0.paused(at: .now()) }, error, address, loop)
+    }
+
+    /// NIO closes a listener for any other error of accept(2).
+    func failed(_ error: any Error, address: SocketAddress?) {
+        self.logger.error(
+            "listener failed, and accepts no more",
+            metadata: ["address": "\(address?.host ?? "admin")", "reason": "\(error)"])
+    }
+
+    private func obey(
+        _ answer: AcceptReports.Answer, _ error: IOError?, _ address: SocketAddress?, _ loop: any EventLoop
+    ) {
+        if let line = answer.line { self.log(line, error, address) }
+        guard let time = answer.lookIn else { return }
+        loop.scheduleTask(in: time) {
+            self.obey(self.reports.withLock { $0.look(at: .now()) }, error, address, loop)
+        }
+    }
+
+    private func log(_ line: AcceptReports.Line, _ error: IOError?, _ address: SocketAddress?) {
+        let bounds = self.bounds
+        switch line {
+        case .paused(let pauses):
+            // What else may be short, by accept(2), is memory.
+            let isDescriptors = error.map { $0.errnoCode == EMFILE || $0.errnoCode == ENFILE } ?? true
+            self.logger.warning(
+                isDescriptors
+                    ? "out of file descriptors: accepting pauses, and clients wait; raise the limit, or lower limits"
+                    : "out of memory: accepting pauses, and clients wait",
+                metadata: [
+                    "address": "\(address?.host ?? "admin")", "limit": .stringConvertible(bounds.limit),
+                    "reserved": .stringConvertible(bounds.limit - bounds.clients),
+                    "in_use": .stringConvertible(self.budget.lowestFree()), "pauses": .stringConvertible(pauses),
+                    "reason": "\(error.map { String(cString: strerror($0.errnoCode)) } ?? "the rest is reserved")",
+                ])
+        case .over(let pauses, let lasted):
+            self.logger.info(
+                "file descriptors suffice again: accepting goes on",
+                metadata: [
+                    "pauses": .stringConvertible(pauses),
+                    "seconds": .stringConvertible(Double(lasted.nanoseconds / 1_000_000) / 1000),
+                ])
+        }
+    }
+}

@@ -1,0 +1,72 @@
+import Glibc
+package import NIOCore
+import Synchronization
+
+/// How the process's descriptors are shared out when they run short. The highest numbers are kept: first for connections
+/// to upstreams, so that clients that were accepted get sessions, and above those for the control plane, so that the
+/// admin listener answers, the database writes and a reload reads its files while a flood holds all others.
+///
+/// The kernel gives the lowest number that is free. A number at or above a bound therefore says that everything below it
+/// is in use, whatever uses it, and costs no system call to know.
+package final class DescriptorBudget: Sendable {
+    /// Of the process: RLIMIT_NOFILE is the process's.
+    package static let process = DescriptorBudget()
+
+    private let limit: Atomic<Int>
+
+    /// - Parameter limit: as for RLIMIT_NOFILE; nil reads it.
+    package init(limit: Int? = nil) {
+        self.limit = Atomic(limit ?? FileDescriptors.limit ?? .max)
+    }
+
+    /// Reads the limit again: it is raised at the start, and an operator may change it with prlimit(1).
+    package func update() {
+        if let limit = FileDescriptors.limit { self.limit.store(limit, ordering: .relaxed) }
+    }
+
+    package struct Bounds: Sendable, Equatable {
+        package var limit: Int
+        /// The first number that is not a client's.
+        package var clients: Int
+        /// The first number that is not an upstream's either.
+        package var upstreams: Int
+        /// Connections of the admin listener. They leave some of the control plane's descriptors to its files.
+        package var control: Int { max(4, self.limit - self.upstreams - 4) }
+
+        /// - Parameter limit: as for RLIMIT_NOFILE.
+        package init(limit: Int) {
+            self.limit = limit
+            // An eighth, but no more than a few hundred: what the control plane opens does not grow with the limit.
+            let reserve = min(256, max(8, limit / 8))
+            self.clients = limit - reserve
+            self.upstreams = limit - reserve / 2
+        }
+    }
+
+    package var bounds: Bounds { Bounds(limit: self.limit.load(ordering: .relaxed)) }
+
+    /// The number that a descriptor would get that is opened now; the limit when there is none.
+    package func lowestFree() -> Int {
+        // Any open descriptor would do; standard error is open for as long as the process is.
+        let descriptor = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)
+        guard descriptor >= 0 else { return self.bounds.limit }
+        close(descriptor)
+        return Int(descriptor)
+    }
+
+    /// The number of a channel's socket; nil for a channel without one. On the channel's event loop.
+    package static func number(of channel: any Channel) -> Int? {
+        let handle = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: CInt.self) { $0 }
+        return handle.map(Int.init)
+    }
+
+    /// Refuses a connection to an upstream that would use what is kept for the control plane. On its event loop, in the
+    /// channel's initializer.
+    ///
+    /// - Throws: an `IOError` as the system throws one when there are no descriptors at all (EMFILE): the fault is this
+    ///   process's, and not the server's.
+    package func checkUpstream(_ channel: any Channel) throws {
+        guard let number = Self.number(of: channel), number >= self.bounds.upstreams else { return }
+        throw IOError(errnoCode: EMFILE, reason: "the last file descriptors are kept for the control plane")
+    }
+}

@@ -1,0 +1,169 @@
+"""Attacks on the process's descriptors: connections that say nothing, at either listener, until there are no more."""
+
+import resource
+import socket
+import time
+
+import httpx
+import pytest
+
+from kit.admin import Admin
+from kit.edge import wait_for
+from kit.stray import (
+    bye, cpu, descriptors, echoes, end, launch, launch_with_pipe, plain, wait_until_healthy)
+
+LIMIT = 160
+
+
+def few(limit=LIMIT):
+    """For a process that may open so many."""
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+
+@pytest.fixture
+def scarce(backend, make_edge):
+    """An edge with few descriptors, and its log. What is held open is closed at the end."""
+    made = []
+
+    def make(**options):
+        edge = make_edge(backend.port, **options)
+        edge.stop()
+        pipe = launch_with_pipe(edge, preexec_fn=few())
+        pipe.drain(lambda text: b"admin listening" in text)
+        wait_until_healthy(edge)
+        made.append(edge)
+        return edge, pipe
+
+    yield make
+    for edge in made:
+        end(edge.process)
+
+
+def idle(port, count):
+    """Connections that say nothing. The kernel takes those that the process does not."""
+    held = []
+    for _ in range(count):
+        s = socket.socket()
+        s.settimeout(2)
+        s.connect(("127.0.0.1", port))
+        held.append(s)
+    return held
+
+
+def let_go(held):
+    for s in held:
+        s.close()
+
+
+def fill(edge, pipe):
+    """Holds all that clients may have."""
+    held = idle(edge.plain_port, LIMIT + 100)
+    wait_for(lambda: b"out of file descriptors" in pipe.text, what="the log to say so")
+    return held
+
+
+def opened(edge):
+    """A session, once the process takes one again."""
+    def attempt():
+        try:
+            s = plain(edge, timeout=5)
+        except OSError:
+            return None
+        return s if not isinstance(s, int) else None
+
+    return wait_for(attempt, what="a session")
+
+
+def test_without_descriptors_it_does_not_spin_and_what_is_open_goes_on(scarce):
+    edge, pipe = scarce(limits="http: { first_byte: 60s }")
+    sessions = [plain(edge) for _ in range(3)]
+    calm = cpu(edge.process)
+    time.sleep(2)  # What is measured is the CPU that it uses meanwhile.
+    calm = cpu(edge.process) - calm
+    held = fill(edge, pipe)
+    before = cpu(edge.process)
+    time.sleep(2)
+    used = cpu(edge.process) - before
+    print(f"{descriptors(edge.process)} of {LIMIT} descriptors; {used:.2f} s of CPU in 2 s, {calm:.2f} s at rest")
+    assert used < 0.6
+    assert all(echoes(s) for s in sessions)
+    [event] = pipe.events("out of file descriptors: accepting pauses, and clients wait; raise the limit, or lower limits")
+    assert event["limit"] == LIMIT and event["reserved"] == LIMIT // 8 and event["level"] == "warning"
+    assert LIMIT - event["reserved"] <= event["in_use"] <= LIMIT
+    assert descriptors(edge.process) < LIMIT - 4
+    let_go(held)
+    late = [opened(edge) for _ in range(5)]
+    assert all(echoes(s) for s in late + sessions)
+    wait_for(lambda: pipe.events("file descriptors suffice again: accepting goes on"), 20, "the log to say so")
+    let_go(late + sessions)
+
+
+def test_without_descriptors_for_clients_operators_are_served(scarce):
+    edge, pipe = scarce(limits="http: { first_byte: 60s }")
+    held = fill(edge, pipe)
+    with Admin(edge) as admin:
+        assert httpx.get(f"http://127.0.0.1:{edge.admin_port}/healthz", timeout=5).status_code == 200
+        token = admin.mint()
+        admin.revoke(token)
+        assert admin.get("/v1/audit").status_code == 200
+        # It reads the file, and those that it names: with the flood going on, its end can be configured.
+        edge.config.write_text(edge.config.read_text().replace("first_byte: 60s", "first_byte: 1s"))
+        answer = admin.post("/v1/reload", json={})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["changed"] == ["limits"]
+    let_go(held)
+    bye(opened(edge))
+
+
+def test_a_flood_of_the_admin_listener_leaves_it_and_the_clients_what_they_need(scarce):
+    edge, pipe = scarce()
+    s = plain(edge)
+    held = idle(edge.admin_port, 100)
+    for other in held:
+        other.settimeout(0.2)
+        try:
+            other.sendall(b"GET / HTTP/1.1\r\nX: ")  # And then a byte now and then.
+        except OSError:
+            pass
+    for _ in range(5):
+        assert httpx.get(f"http://127.0.0.1:{edge.admin_port}/healthz", timeout=5).status_code == 200
+    print(f"100 connections to the admin listener; {descriptors(edge.process)} descriptors")
+    assert descriptors(edge.process) < LIMIT * 2 // 3
+    assert echoes(s)
+    bye(opened(edge))
+    let_go([s, *held])
+
+
+def test_sessions_without_descriptors_for_their_upstream_are_refused_and_the_server_is_not_blamed(scarce):
+    edge, pipe = scarce(limits="http: { first_byte: 60s }")
+    with Admin(edge) as admin:
+        held = [socket.create_connection(("127.0.0.1", edge.plain_port), timeout=5) for _ in range(LIMIT * 3 // 5)]
+        request = (b"GET /open HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                   b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+        statuses = []
+        for s in held:
+            s.settimeout(10)
+            s.sendall(request)
+            statuses.append(int(s.recv(4096).split()[1]))
+        print({status: statuses.count(status) for status in set(statuses)})
+        assert 101 in statuses and set(statuses) - {101}, statuses
+        assert set(statuses) <= {101, 502, 503}
+        servers = admin.get("/v1/upstreams").json()["items"][0]["servers"]
+    let_go(held)
+    assert b"server ejected" not in pipe.text, [server for server in servers]
+    for _ in range(3):
+        bye(opened(edge))
+
+
+def test_another_process_takes_over_amid_the_flood(scarce):
+    edge, pipe = scarce(sections="takeover: culvert.takeover", limits="http: { first_byte: 2s }")
+    held = fill(edge, pipe)
+    old = edge.process
+    pipe = None
+    try:
+        launch(edge, None, arguments=("serve", "--takeover"), preexec_fn=few(1024))
+        assert old.wait(30) == 0
+        bye(opened(edge))
+    finally:
+        let_go(held)
+        end(old)
