@@ -1,6 +1,6 @@
 import CulvertServer
 import Dispatch
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 @Suite("Blocking work")
@@ -35,17 +35,16 @@ struct BlockingExecutorTests {
     @Test("Pieces of work run one after the other, in the order in which they were handed over")
     func order() async throws {
         let executor = BlockingExecutor(label: "test")
-        let seen = Mutex<[Int]>([])
+        let seen = NIOLockedValueBox<[Int]>([])
         let open = DispatchSemaphore(value: 0)
         let first = Task { try await executor.run { open.wait() } }
-        await withTaskGroup(of: Void.self) { tasks in
-            tasks.addTask {
-                for number in 0..<50 { try? await executor.run { seen.withLock { $0.append(number) } } }
-            }
-            tasks.addTask { open.signal() }
+        let rest = Task {
+            for number in 0..<50 { try await executor.run { seen.withLockedValue { $0.append(number) } } }
         }
+        open.signal()
+        try await rest.value
         try await first.value
-        #expect(seen.withLock(\.self) == Array(0..<50))
+        #expect(seen.withLockedValue { $0 } == Array(0..<50))
     }
 
     private struct Failure: Error, Equatable {}
