@@ -40,7 +40,7 @@ package actor Reloader {
     private let edge: EdgeServer
     private let store: TokenStore?
     private let logger: Logger
-    private let files = BlockingExecutor(label: "culvert.reload")
+    private let files = BlockingQueue("reload")
     private var desk: TokenDesk?
     private var authority: JWTAuthority?
     private var tokens: ConfiguredTokens

@@ -36,7 +36,7 @@ package actor CertificateWatch {
     /// From this long before its end on an operator is reminded of a certificate, once a day.
     private static let warningTime: Int64 = 14 * 86_400
 
-    private let executor = BlockingExecutor(label: "culvert.certificates")
+    private let executor = BlockingQueue("certificates")
     package nonisolated var unownedExecutor: UnownedSerialExecutor { self.executor.asUnownedSerialExecutor() }
 
     private let logger: Logger

@@ -4,9 +4,9 @@ import NIOConcurrencyHelpers
 import Testing
 
 @Suite("Blocking work")
-struct BlockingExecutorTests {
+struct BlockingQueueTests {
     private actor Worker {
-        private let executor = BlockingExecutor(label: "test")
+        private let executor = BlockingQueue("test")
         nonisolated var unownedExecutor: UnownedSerialExecutor { self.executor.asUnownedSerialExecutor() }
         private var steps: [Int] = []
 
@@ -34,7 +34,7 @@ struct BlockingExecutorTests {
 
     @Test("Pieces of work run one after the other, in the order in which they were handed over")
     func order() async throws {
-        let executor = BlockingExecutor(label: "test")
+        let executor = BlockingQueue("test")
         let seen = NIOLockedValueBox<[Int]>([])
         let open = DispatchSemaphore(value: 0)
         let first = Task { try await executor.run { open.wait() } }
@@ -51,7 +51,7 @@ struct BlockingExecutorTests {
 
     @Test("A failure reaches who asked")
     func failure() async {
-        let executor = BlockingExecutor(label: "test")
+        let executor = BlockingQueue("test")
         await #expect(throws: Failure()) { try await executor.run { throw Failure() } }
     }
 }

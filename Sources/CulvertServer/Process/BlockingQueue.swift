@@ -21,6 +21,15 @@ package final class BlockingQueue: SerialExecutor, Sendable {
 
     package func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
 
+    package func checkIsolated() { dispatchPrecondition(condition: .onQueue(self.queue)) }
+
+    /// Runs `body` behind whatever the queue has been given before, and passes on what it throws.
+    package func run<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            self.queue.async { continuation.resume(with: Result(catching: body)) }
+        }
+    }
+
     /// Runs `body` behind whatever the queue has been given before.
     package func run<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
         await withCheckedContinuation { continuation in
