@@ -31,7 +31,7 @@ package enum ReloadFailure: Error, Sendable, CustomStringConvertible {
 ///
 /// Files are read, names looked up and sockets opened on a thread that may wait, while the actor stays free to answer.
 package actor Reloader {
-    /// Files are read, certificates loaded and sockets opened without a thread of the cooperative pool.
+    /// Runs the actor, which reads from the database.
     nonisolated private let queue = BlockingQueue("reload")
     package nonisolated var unownedExecutor: UnownedSerialExecutor { self.queue.asUnownedSerialExecutor() }
 
@@ -40,7 +40,7 @@ package actor Reloader {
     private let edge: EdgeServer
     private let store: TokenStore?
     private let logger: Logger
-    private let files = BlockingQueue("reload")
+    private let files = BlockingQueue("reload.files")
     private var desk: TokenDesk?
     private var authority: JWTAuthority?
     private var tokens: ConfiguredTokens
