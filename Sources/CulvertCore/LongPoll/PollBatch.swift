@@ -28,6 +28,15 @@ package struct PollBatch: Equatable, Sendable {
         self.messages = messages
         self.close = close
     }
+
+    /// Bytes of memory that a batch takes which was read from a body: its messages share that.
+    package var heldBytes: Int {
+        let body = self.messages.first?.payload.storageCapacity ?? 0
+        return body + self.messages.capacity * MemoryLayout<PollMessage>.stride + 128
+    }
+
+    /// Bytes of the binary form.
+    package var encodedBytes: Int { PollCodec.binaryLength(self) }
 }
 
 /// A batch that cannot be read; nothing of it is taken.
@@ -61,11 +70,15 @@ package enum PollCodec: Sendable {
         }
     }
 
-    /// - Parameter messageLimit: bytes of one message; a longer one is refused with 413.
-    package func decode(_ body: ByteBuffer, messageLimit: Int) throws(PollProblem) -> PollBatch {
+    /// - Parameters:
+    ///   - messageLimit: bytes of one message; a longer one is refused with 413.
+    ///   - batchLimit: bytes of several messages, each with ``SendWindow/overhead``; more are refused with 413.
+    package func decode(
+        _ body: ByteBuffer, messageLimit: Int, batchLimit: Int = .max
+    ) throws(PollProblem) -> PollBatch {
         switch self {
-        case .binary: try Self.decodeBinary(body, messageLimit: messageLimit)
-        case .json: try Self.decodeJSON(body, messageLimit: messageLimit)
+        case .binary: try Self.decodeBinary(body, messageLimit: messageLimit, batchLimit: batchLimit)
+        case .json: try Self.decodeJSON(body, messageLimit: messageLimit, batchLimit: batchLimit)
         }
     }
 }
