@@ -11,15 +11,18 @@ package struct SendWindow: Sendable {
         case beyond(last: UInt64)
     }
 
-    /// What a message costs beside its payload.
+    /// What the protocol counts a message with beside its payload. Packed, a message costs about that.
     package static let overhead = 16
 
     /// Where ``isFull`` begins.
     package var byteLimit: Int
-    private var messages: Deque<PollMessage> = []
+    private var packs: Deque<MessagePack> = []
     package private(set) var acknowledged: UInt64 = 0
+    package private(set) var lastSequence: UInt64 = 0
     /// Payload and ``overhead`` of what is unacknowledged.
     package private(set) var bytes = 0
+    /// Bytes of memory that what is unacknowledged takes.
+    package private(set) var heldBytes = 0
 
     /// - Parameter byteLimit: where ``isFull`` begins; one more message may be appended beyond it, since whoever
     ///   appends has read it already.
@@ -27,14 +30,24 @@ package struct SendWindow: Sendable {
         self.byteLimit = byteLimit
     }
 
-    package var lastSequence: UInt64 { self.acknowledged &+ UInt64(self.messages.count) }
-    package var isEmpty: Bool { self.messages.isEmpty }
+    package var isEmpty: Bool { self.lastSequence == self.acknowledged }
     package var isFull: Bool { self.bytes >= self.byteLimit }
 
     /// The message's sequence number.
     package mutating func append(_ message: PollMessage) -> UInt64 {
-        self.messages.append(message)
         self.bytes += message.payload.readableBytes + Self.overhead
+        self.lastSequence &+= 1
+        if let last = self.packs.indices.last {
+            let before = self.packs[last].heldBytes
+            if self.packs[last].append(message) {
+                self.heldBytes += self.packs[last].heldBytes - before
+                return self.lastSequence
+            }
+        }
+        // A message that is alone stays in the buffer that it came in: most are acknowledged before the next comes.
+        let pack = self.packs.isEmpty ? MessagePack(alone: message) : MessagePack(message)
+        self.heldBytes += pack.heldBytes
+        self.packs.append(pack)
         return self.lastSequence
     }
 
@@ -42,9 +55,16 @@ package struct SendWindow: Sendable {
     package mutating func acknowledge(_ sequence: UInt64) -> Ack {
         if sequence > self.lastSequence { return .beyond(last: self.lastSequence) }
         if sequence <= self.acknowledged { return .stale }
-        while self.acknowledged < sequence, let message = self.messages.popFirst() {
-            self.bytes -= message.payload.readableBytes + Self.overhead
-            self.acknowledged &+= 1
+        while self.acknowledged < sequence, let pack = self.packs.first {
+            let count = min(pack.count, Int(clamping: sequence - self.acknowledged))
+            if count == pack.count {
+                self.bytes -= pack.payloadBytes + count * Self.overhead
+                self.heldBytes -= pack.heldBytes
+                self.packs.removeFirst()
+            } else {
+                self.bytes -= self.packs[self.packs.startIndex].drop(count) + count * Self.overhead
+            }
+            self.acknowledged &+= UInt64(count)
         }
         return .ok
     }
@@ -52,8 +72,9 @@ package struct SendWindow: Sendable {
     /// Drops everything, acknowledged or not; the numbers stay used.
     package mutating func drop() {
         self.acknowledged = self.lastSequence
-        self.messages = []
+        self.packs = []
         self.bytes = 0
+        self.heldBytes = 0
     }
 
     /// Messages behind `sequence` up to `maxBytes` of payload, but at least one if there is any; `first` is the number
@@ -61,12 +82,20 @@ package struct SendWindow: Sendable {
     package func batch(after sequence: UInt64, maxBytes: Int) -> (first: UInt64, messages: [PollMessage]) {
         let start = max(sequence, self.acknowledged)
         guard start < self.lastSequence else { return (self.lastSequence &+ 1, []) }
+        var skip = Int(clamping: start - self.acknowledged)
         var batch: [PollMessage] = []
         var bytes = 0
-        for message in self.messages.dropFirst(Int(clamping: start - self.acknowledged)) {
-            bytes += message.payload.readableBytes + Self.overhead
-            if !batch.isEmpty, bytes > maxBytes { break }
-            batch.append(message)
+        for pack in self.packs {
+            if skip >= pack.count {
+                skip -= pack.count
+                continue
+            }
+            for index in skip..<pack.count {
+                bytes += pack.length(index) + Self.overhead
+                if !batch.isEmpty, bytes > maxBytes { return (start &+ 1, batch) }
+                batch.append(pack[index])
+            }
+            skip = 0
         }
         return (start &+ 1, batch)
     }

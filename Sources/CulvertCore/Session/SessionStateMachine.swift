@@ -47,8 +47,11 @@ package struct SessionStateMachine: Sendable {
     private var receiveWindow = ReceiveWindow()
     /// The Close that ends the stream of messages to the client; stays until acknowledged with them.
     package private(set) var finalFrame: CloseFrame?
-    /// When the session ends unless a request of its client comes first.
+    /// When the session ends unless a request of its client comes first. Once it has ended: when it is forgotten unless
+    /// its client takes more of it.
     package private(set) var resumeDeadline: NIODeadline
+    /// When the session is forgotten whatever its client takes; nil before its end.
+    package private(set) var lastDeadline: NIODeadline?
     package var sockets = SocketLanes()
     package var clientKeepalive = Keepalive()
     package var upstreamKeepalive = Keepalive()
@@ -76,8 +79,11 @@ package struct SessionStateMachine: Sendable {
     /// upstream still sends is to be read for its Close.
     package var isSendWindowFull: Bool { self.finalFrame == nil && self.sendWindow.isFull }
 
-    /// Bytes that wait to be acknowledged.
+    /// Bytes that wait to be acknowledged, as the protocol counts them.
     package var unacknowledgedBytes: Int { self.sendWindow.bytes }
+
+    /// Bytes of memory that they take.
+    package var heldBytes: Int { self.sendWindow.heldBytes }
 
     // MARK: - closing
 
@@ -98,8 +104,7 @@ package struct SessionStateMachine: Sendable {
 
     /// A GET came. `superseded` is the parked one it replaces, to be answered 204.
     package mutating func poll(ack: UInt64, now: NIODeadline) -> (superseded: Lane?, outcome: OnPoll) {
-        self.touch(now: now)
-        if let last = self.acknowledge(ack) { return (nil, .ackBeyond(last: last)) }
+        if let last = self.hear(ack: ack, now: now) { return (nil, .ackBeyond(last: last)) }
         let superseded = self.parked
         self.parked = nil
         self.generation &+= 1
@@ -119,7 +124,8 @@ package struct SessionStateMachine: Sendable {
     package mutating func finish(_ frame: CloseFrame, now: NIODeadline) {
         guard self.finalFrame == nil else { return }
         self.finalFrame = frame
-        self.touch(now: now)
+        self.resumeDeadline = now + self.settings.resume
+        self.lastDeadline = self.resumeDeadline + self.settings.resume
     }
 
     /// The client is not to have the rest: what waits for it is dropped, and `frame` says why.
@@ -228,8 +234,7 @@ package struct SessionStateMachine: Sendable {
 
     /// A POST came. Nothing is taken unless the answer is `.accept`.
     package mutating func receive(first: UInt64, count: Int, ack: UInt64, now: NIODeadline) -> OnBatch {
-        self.touch(now: now)
-        if let last = self.acknowledge(ack) { return .ackBeyond(last: last) }
+        if let last = self.hear(ack: ack, now: now) { return .ackBeyond(last: last) }
         switch self.receiveWindow.receive(first: first, count: count) {
         case .accept(let skip): return .accept(skip: skip)
         case .duplicate: return .duplicate
@@ -248,8 +253,23 @@ package struct SessionStateMachine: Sendable {
     /// Somebody is there, for whom the session needs no time of its own.
     package var isAttended: Bool { self.parked != nil || (self.sockets.active != nil && !self.closing.isEnded) }
 
-    /// The client was heard of.
+    /// The client was heard of. After the end that extends nothing: what waits for the client costs, and an upstream is
+    /// not there any more.
     package mutating func touch(now: NIODeadline) {
-        self.resumeDeadline = now + self.settings.resume
+        if self.lastDeadline == nil { self.resumeDeadline = now + self.settings.resume }
+    }
+
+    /// The client was heard of, with an acknowledgement. After the end a new one extends the time, up to the last
+    /// deadline: a client that takes what there is, however slowly, is not given up at once.
+    ///
+    /// - Returns: as ``acknowledge(_:)``.
+    package mutating func hear(ack: UInt64, now: NIODeadline) -> UInt64? {
+        self.touch(now: now)
+        let before = self.acknowledged
+        let beyond = self.acknowledge(ack)
+        if let last = self.lastDeadline, self.acknowledged != before {
+            self.resumeDeadline = min(now + self.settings.resume, last)
+        }
+        return beyond
     }
 }

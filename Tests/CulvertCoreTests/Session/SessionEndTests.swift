@@ -110,4 +110,44 @@ struct SessionEndTests {
         #expect(!fixture.machine.isSendWindowFull)
         #expect(fixture.reply(ack: 0)?.messages == [textMessage("a")])
     }
+
+    // MARK: - a client that would keep an ended session
+
+    @Test("After the end a request that takes nothing new extends nothing")
+    func oldAcknowledgements() {
+        var fixture = MachineFixture()
+        for text in ["a", "b", "c"] { fixture.machine.enqueue(textMessage(text)) }
+        _ = fixture.machine.acknowledge(1)
+        fixture.machine.finish(Self.bye, now: fixture.now)
+        let deadline = fixture.now + .seconds(60)
+        for _ in 0..<5 {
+            fixture.now = fixture.now + .seconds(10)
+            #expect(fixture.reply(ack: 1)?.messages.count == 2)
+            #expect(fixture.reply(ack: 0)?.messages.count == 2)
+            _ = fixture.machine.receive(first: 1, count: 1, ack: 0, now: fixture.now)
+            fixture.machine.touch(now: fixture.now)
+            fixture.machine.laneLost(generation: 1, now: fixture.now)
+        }
+        #expect(fixture.machine.resumeDeadline == deadline)
+        #expect(fixture.machine.isAbandoned(now: deadline))
+    }
+
+    @Test("After the end what takes something new extends the time, but not for ever")
+    func slowTaker() {
+        var fixture = MachineFixture(buffer: 100_000)
+        for number in 0..<100 { fixture.machine.enqueue(textMessage("\(number)")) }
+        let end = fixture.now
+        fixture.machine.finish(Self.bye, now: end)
+        for ack in 1...10 {
+            fixture.now = fixture.now + .seconds(5)
+            #expect(fixture.reply(ack: UInt64(ack)) != nil)
+        }
+        #expect(fixture.machine.resumeDeadline == fixture.now + .seconds(60))
+        for ack in 11...30 {
+            fixture.now = fixture.now + .seconds(5)
+            _ = fixture.reply(ack: UInt64(ack))
+        }
+        #expect(fixture.machine.resumeDeadline == end + .seconds(120))
+        #expect(fixture.machine.isAbandoned(now: end + .seconds(120)))
+    }
 }

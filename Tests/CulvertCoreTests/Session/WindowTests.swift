@@ -52,6 +52,8 @@ struct SendWindowTests {
                 }
             }
             #expect(window.bytes == model.bytes)
+            #expect((window.heldBytes == 0) == window.isEmpty)
+            #expect(window.heldBytes >= window.bytes - 16 * Int(window.lastSequence - window.acknowledged))
             #expect(window.isFull == (model.bytes >= 2000))
             #expect(window.isEmpty == (model.acknowledged == model.all.count))
             #expect(window.lastSequence == UInt64(model.all.count))
@@ -75,6 +77,31 @@ struct SendWindowTests {
             #expect(window.append(Self.message(0)) == UInt64(count))
         }
         #expect(window.isFull)
+    }
+
+    @Test("A full window takes about what it counts, however small its messages are", arguments: [0, 1, 16, 100, 1023, 1024])
+    func cost(length: Int) {
+        var window = SendWindow(byteLimit: 1 << 20)
+        while !window.isFull { _ = window.append(Self.message(length)) }
+        #expect(window.heldBytes <= window.bytes * 2 + 10_000, "\(length): \(window.heldBytes) for \(window.bytes)")
+        // A batch that was taken shares the window's memory, and the window goes on behind it.
+        let taken = window.batch(after: 0, maxBytes: 1 << 16).messages
+        _ = window.append(Self.message(length))
+        #expect(taken.allSatisfy { $0.payload.readableBytes == length })
+        #expect(window.acknowledge(window.lastSequence) == .ok)
+        #expect(window.heldBytes == 0 && window.bytes == 0)
+    }
+
+    @Test("Packed messages keep their kinds and bytes in order", arguments: 0..<20 as Range<UInt64>)
+    func kinds(seed: UInt64) {
+        var random = PollRandom(seed: seed)
+        var window = SendWindow(byteLimit: .max)
+        let all = (0..<300).map { _ in random.message() }
+        for message in all { _ = window.append(message) }
+        for dropped in [0, 1, 150, 299] {
+            _ = window.acknowledge(UInt64(dropped))
+            #expect(window.batch(after: 0, maxBytes: .max).messages == Array(all[dropped...]))
+        }
     }
 
     @Test(
