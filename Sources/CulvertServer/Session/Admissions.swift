@@ -81,19 +81,6 @@ final class Admissions: Sendable {
         return place
     }
 
-    /// A connection whose session goes on without it is about to be closed. It counts among the handshakes until it is
-    /// gone, above any limit if need be: the limits then refuse what comes next.
-    func linger(address: String, rules: EdgeRules) -> ConnectionPlace {
-        _ = self.beginHandshake(limit: nil)
-        let place = ConnectionPlace(self)
-        guard rules.config.limits.address.handshakes != nil else { return place }
-        let key = AddressKey(address)
-        if case .counted = self.addresses.with(key, { $0.beginHandshake(key, limit: .max, now: .now()) }) {
-            place.address = key
-        }
-        return place
-    }
-
     fileprivate func beginHandshake(limit: Int?) -> Bool {
         let count = self.inFlight.wrappingAdd(1, ordering: .relaxed).newValue
         if count <= limit ?? .max { return true }
@@ -199,7 +186,13 @@ final class SessionPlace {
 
     deinit { self.release() }
 
-    private static func key(_ token: Token) -> String { "\(token.source.rawValue):\(token.id)" }
+    /// Bytes of an id that is counted under itself. A JWT's may be as long as the JWT.
+    private static let longestID = 64
+
+    private static func key(_ token: Token) -> String {
+        guard token.id.utf8.count > Self.longestID else { return "\(token.source.rawValue):\(token.id)" }
+        return "\(token.source.rawValue)#\(Base64URL.encode(TokenDigest(of: token.id).bytes))"
+    }
 
     fileprivate func take(
         _ route: Route, address: String, connection: ConnectionPlace?, limits: LimitsConfig, now: NIODeadline
