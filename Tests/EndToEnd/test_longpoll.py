@@ -165,8 +165,10 @@ def test_a_batch_is_bounded_but_never_empty(backend, make_edge):
     with client(edge) as http:
         at = open_session(http)
         messages = [str(n) * 1500 for n in range(8)]
-        send(http, at, 1, *messages[:4])
-        send(http, at, 5, *messages[4:])
+        # A batch of the client's is bounded likewise: 4096 bytes, with 16 for each message.
+        assert send(http, at, 1, *messages[:3]).status_code == 413
+        for n in range(0, 8, 2):
+            assert send(http, at, n + 1, *messages[n:n + 2]).json()["ack"] == n + 2
         got = []
         while len(got) < 8:
             _, more, _ = receive(http, at, len(got))

@@ -371,7 +371,12 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
         let head = HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers)
         context.write(self.wrapOutboundOut(.head(head)), promise: nil)
         if answer.body.readableBytes > 0, answer.status.mayHaveResponseBody, !isHead {
-            context.write(self.wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: nil)
+            let written = answer.hold.map { hold in
+                let written = context.eventLoop.makePromise(of: Void.self)
+                written.futureResult.whenComplete { _ in hold.release() }
+                return written
+            }
+            context.write(self.wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: written)
         }
         context.flush()
         if self.isLast || context.channel.isWritable {
@@ -396,6 +401,11 @@ final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
             self.startDeadline(self.state.rules.config.limits.http.idle)
         }
         context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: done)
+    }
+
+    /// The answer that is being written is not wanted any more, and cannot be ended but with its connection.
+    func cutAnswer(_ hold: AnswerHold?) {
+        if hold?.isUnderWay == true { self.context?.close(promise: nil) }
     }
 
     /// Tells the loop that holds the session of a poll that its connection is gone.

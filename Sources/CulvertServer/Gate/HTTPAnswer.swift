@@ -7,6 +7,8 @@ struct HTTPAnswer: Sendable {
     var status: HTTPResponseStatus
     var headers = HTTPHeaders()
     var body = ByteBuffer()
+    /// Released when the answer is written, or its connection gone.
+    var hold: AnswerHold?
 
     init(status: HTTPResponseStatus, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()) {
         self.status = status

@@ -81,6 +81,19 @@ final class Admissions: Sendable {
         return place
     }
 
+    /// A connection whose session goes on without it is about to be closed. It counts among the handshakes until it is
+    /// gone, above any limit if need be: the limits then refuse what comes next.
+    func linger(address: String, rules: EdgeRules) -> ConnectionPlace {
+        _ = self.beginHandshake(limit: nil)
+        let place = ConnectionPlace(self)
+        guard rules.config.limits.address.handshakes != nil else { return place }
+        let key = AddressKey(address)
+        if case .counted = self.addresses.with(key, { $0.beginHandshake(key, limit: .max, now: .now()) }) {
+            place.address = key
+        }
+        return place
+    }
+
     fileprivate func beginHandshake(limit: Int?) -> Bool {
         let count = self.inFlight.wrappingAdd(1, ordering: .relaxed).newValue
         if count <= limit ?? .max { return true }

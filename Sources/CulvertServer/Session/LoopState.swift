@@ -39,6 +39,11 @@ final class LoopState {
     private(set) var rules: EdgeRules
     /// By the ids of listeners.
     var listeners: [Int: ListenerMode] = [:]
+    var masks = MaskSource()
+    /// Its sessions by what they hold.
+    var holders = HolderIndex()
+    /// What its sessions have handed out to connections that may not read it.
+    var answers = AnswerLedger()
     /// The tokens in force, as this loop sees them.
     var keyring: TokenKeyring
 

@@ -35,7 +35,8 @@ extension PollRequest {
 enum PollAnswer: Sendable {
     /// 204
     case empty
-    case batch(PollBatch)
+    /// 200. The hold counts a batch that may be large until the connection has written it or is gone.
+    case batch(PollBatch, AnswerHold? = nil)
     case problem(PollFailure)
     /// The token of the request has died.
     case unauthorized(TokenFault)

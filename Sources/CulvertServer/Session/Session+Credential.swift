@@ -67,6 +67,8 @@ extension Session {
         if self.isPolled {
             // What was not fetched is not the client's any more; its requests are told why by the gate.
             self.hasClientClosed = true
+            self.answer?.cut()
+            self.dropForwarding(.unauthorized(fault))
             self.answerParked(.unauthorized(fault))
             self.releaseLanes(CloseFrame(code: code, reason: fault.reason))
         }
@@ -80,6 +82,7 @@ extension Session {
 
     /// Ends the session, for the client with `frame`.
     func dismiss(_ frame: CloseFrame, upstreamReason: String) {
+        if !self.isExpelled, !self.isRelieved { self.flushForwarding() }
         self.apply(
             self.machine.close(.expelled(frame, upstream: CloseFrame(code: .goingAway, reason: upstreamReason))))
     }

@@ -13,11 +13,7 @@ struct AttachedLane {
     /// It was asked for an answer while it had no room for one.
     var owesAnswer = false
 
-    var pendingBytes: Int {
-        self.pending.reduce(0) { sum, batch in
-            batch.messages.reduce(sum) { $0 + $1.payload.readableBytes + SendWindow.overhead }
-        }
-    }
+    var pendingBytes: Int { self.pending.reduce(0) { $0 + $1.heldBytes } }
 }
 
 /// The WebSocket lanes of a resumable session.
@@ -136,15 +132,11 @@ extension Session {
     ///   count.
     private func receive(_ batch: PollBatch) -> String? {
         guard self.machine.closing.maySend(to: .server), self.machine.finalFrame == nil else {
-            let before = self.machine.acknowledged
-            let beyond = self.machine.acknowledge(batch.ack)
-            // Who takes what there is, however slowly, is not given up.
-            if self.machine.acknowledged != before { self.machine.touch(now: .now()) }
-            return beyond.map { "ack beyond \($0)" }
+            return self.machine.hear(ack: batch.ack, now: .now()).map { "ack beyond \($0)" }
         }
         switch self.machine.receive(first: batch.first, count: batch.messages.count, ack: batch.ack, now: .now()) {
         case .accept(let skip):
-            self.forward(batch.messages.dropFirst(skip))
+            self.forward(batch.messages.dropFirst(skip), of: batch)
             self.pauseLane()
         case .duplicate: break
         case .gap(let expected): return "expected \(expected)"
@@ -178,10 +170,11 @@ extension Session {
         earlier?.link.send(.close(Self.superseded))
     }
 
-    /// The upstream's leg has room, and no rate says wait; or the session closes, and nothing is forwarded.
+    /// The upstream's leg has room, what was taken has been forwarded, and no rate says wait; or the session closes, and
+    /// nothing is forwarded.
     private var mayReadLane: Bool {
         if !self.isOpen { return true }
-        return self.upstreamLeg.isWritable && self.rateDeadline == nil && self.limits.clientPause == nil
+        return self.upstreamLeg.isWritable && self.forwarding.isEmpty && self.rateDeadline == nil && self.limits.clientPause == nil
     }
 
     /// Takes on where there was no room, and lets the lane bring more if there is.

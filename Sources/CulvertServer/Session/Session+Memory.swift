@@ -13,6 +13,7 @@ extension Session {
         let change = now - self.held
         guard change != 0 else { return }
         self.held = now
+        self.state.holders.update(self)
         let used = self.edge.memory.add(change)
         guard change > 0, let ceiling = self.state.rules.config.limits.memory, used > ceiling else { return }
         self.edge.relieveMemory()
@@ -23,10 +24,11 @@ extension Session {
         // The connections count until they are gone, whatever has become of the session.
         let queued = self.upstreamLeg.queuedBytes + (self.clientLeg?.queuedBytes ?? 0)
         guard self.isPolled, !self.isBuried else { return queued }
-        let window = self.machine.unacknowledgedBytes + queued
+        let window = self.machine.heldBytes + queued
         return self.isEnded
             ? window
-            : window + self.laneHeld + (self.lane?.pendingBytes ?? 0) + self.upstreamLeg.assembledBytes
+            : window + self.forwarding.heldBytes + self.laneHeld + (self.lane?.pendingBytes ?? 0)
+                + self.upstreamLeg.assembledBytes
     }
 
     /// Ends the session for what it holds. That counts as free at once, and is: a polled client's messages are dropped,
@@ -38,10 +40,12 @@ extension Session {
         guard !self.isRelieved, freed > 0 else { return 0 }
         self.isRelieved = true
         let wasEnded = self.isEnded
+        self.answer?.cut()
         let frame = CloseFrame(code: .tryAgainLater, reason: "server out of memory")
         if self.isPolled {
             self.hasClientClosed = true
             self.machine.forfeit(frame)
+            self.dropForwarding(.problem(.gone(frame)))
             self.answerParked(.problem(.gone(frame)))
             self.releaseLanes(frame)
         }

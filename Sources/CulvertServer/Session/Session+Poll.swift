@@ -33,13 +33,16 @@ extension Session {
 
     private func receive(ack: UInt64, ticket: UInt64, respond: @escaping (PollAnswer) -> Void) {
         if self.lane == nil { self.transport = .longPoll }
+        // The client asks again, so it has read the answer before, or has given it up. A window that is fetched on many
+        // connections and read on none is in memory once.
+        self.answer?.cut()
         let (superseded, outcome) = self.machine.poll(ack: ack, now: .now())
         if superseded != nil { self.answerParked(.empty) }
         switch outcome {
         case .reply where self.machine.isDelivered:
             respond(.problem(.gone(self.endFrame)))
         case .reply(let batch):
-            respond(.batch(batch))
+            respond(self.holding(batch))
         case .park:
             guard self.edge.admissions.mayPark(limit: self.state.rules.config.limits.http.parked) else {
                 // What it acknowledged holds.
@@ -59,12 +62,12 @@ extension Session {
         }
     }
 
-    private func send(_ batch: PollBatch, respond: (PollAnswer) -> Void) {
+    private func send(_ batch: PollBatch, respond: @escaping (PollAnswer) -> Void) {
         guard self.machine.closing.maySend(to: .server), self.machine.finalFrame == nil else {
             respond(.problem(.gone(self.endFrame)))
             return
         }
-        guard self.upstreamLeg.isWritable else {
+        guard self.upstreamLeg.isWritable, self.forwarding.heldBytes <= self.machine.settings.maxBatch else {
             respond(.problem(.busy))
             return
         }
@@ -84,7 +87,7 @@ extension Session {
             first: batch.first, count: batch.messages.count, ack: batch.ack, now: .now())
         switch verdict {
         case .accept(let skip):
-            self.forward(batch.messages.dropFirst(skip))
+            self.forward(batch.messages.dropFirst(skip), of: batch)
             _ = self.chargePosted()
         case .duplicate:
             break
@@ -96,27 +99,14 @@ extension Session {
             return
         }
         if let close = batch.close { self.closeFromClient(close) }
-        respond(.batch(PollBatch(ack: self.machine.received, first: self.machine.nextSequence)))
-    }
-
-    /// Messages that were taken.
-    func forward(_ messages: ArraySlice<PollMessage>) {
-        if let rate = self.messageRate {
-            self.credential?.entry.use.take(messages.count, rate: rate, now: .now())
-        }
-        var bytes = ByteBuffer()
-        for message in messages {
-            self.polledCounts.messagesIn += 1
-            self.polledCounts.bytesIn += UInt64(message.payload.readableBytes)
-            FrameWriter.write(
-                message.opcode, payload: message.payload, mask: .random(in: .min ... .max), into: &bytes)
-        }
-        self.upstreamLeg.write(bytes)
-        self.upstreamLeg.flush()
+        self.respondInOrder(respond)
     }
 
     func closeFromClient(_ frame: CloseFrame) {
+        self.flushForwarding()
         self.hasClientClosed = true
+        // The client wants nothing more, and its session will be forgotten.
+        self.answer?.cut()
         self.apply(self.machine.close(.close(from: .client, frame)))
         self.machine.finish(frame, now: .now())
         self.deliverReady()
@@ -127,8 +117,16 @@ extension Session {
     func deliverReady() {
         if !self.hasClientClosed { self.deliverToLane() }
         guard self.parkedRespond != nil, let (_, batch) = self.machine.takeReady(now: .now()) else { return }
-        self.answerParked(.batch(batch))
+        self.answerParked(self.holding(batch))
         self.arm()
+    }
+
+    /// The answer with `batch`, counted until its connection has written it or is gone.
+    private func holding(_ batch: PollBatch) -> PollAnswer {
+        let hold = AnswerHold(bytes: batch.encodedBytes, memory: self.edge.memory, now: .now())
+        self.answer = hold
+        self.state.answers.add(hold)
+        return .batch(batch, hold)
     }
 
     /// The connection of a request is gone; what it did is not undone, its answer is not missed.
@@ -178,6 +176,7 @@ extension Session {
         }
         self.isBuried = true
         self.stopTimer()
+        self.releasePlace()
         let frame = self.endFrame
         self.answerParked(.problem(.gone(frame)))
         self.releaseLanes(self.machine.isDelivered ? nil : frame)

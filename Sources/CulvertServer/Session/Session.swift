@@ -64,6 +64,8 @@ final class Session: LegDelegate {
         }
     }
     var parkedTicket: UInt64?
+    /// The batch that a GET was answered with last. Whether it is still being written, the hold tells.
+    weak var answer: AnswerHold?
     /// A polled client has said Close: its requests are answered 410 from then on.
     var hasClientClosed = false
     /// Forgotten but for a tombstone.
@@ -79,9 +81,12 @@ final class Session: LegDelegate {
         var bytesOut: UInt64 = 0
     }
 
+    var forwarding = ForwardQueue()
     var limits: SessionLimitState
     /// Bytes counted in ``SessionMemory``.
     var held = 0
+    /// Where the session stands in its loop's ``HolderIndex``.
+    var holderPlace: HolderIndex.Place?
     /// Ended for what it held, which is free now.
     var isRelieved = false
 
@@ -152,6 +157,7 @@ final class Session: LegDelegate {
             return
         }
         self.pendingShutdown = nil
+        self.flushForwarding()
         self.waitsForMessageEnd = true
         self.apply(self.machine.close(.shutdown(frame)))
     }
@@ -340,12 +346,14 @@ final class Session: LegDelegate {
         guard !self.isEnded else { return }
         self.isEnded = true
         if !self.isPolled { self.stopTimer() }
+        self.dropForwarding(.problem(.gone(self.endFrame)))
         self.accountMemory()
         self.edge.log.ended(self, ending: self.machine.closing.ending, duration: .now() - self.openedAt)
         self.state.ended(self)
         self.buryIfDone()
         self.state.sessionEnded()
         self.releaseIfGone()
+        self.arm()
     }
 
     /// Gives the session's places back when its connections are gone, not before: a client that reads nothing would
@@ -355,9 +363,14 @@ final class Session: LegDelegate {
         if self.upstreamLeg.isLost { self.lease.release() }
         guard self.upstreamLeg.isLost, self.clientLeg?.isLost ?? true else { return }
         self.isGone = true
-        self.place.release()
+        self.releasePlace()
         self.accountMemory()
         self.state.gone(self)
+    }
+
+    /// A polled session keeps its place until it is buried: what its client does not fetch is held for it.
+    func releasePlace() {
+        if self.isGone, !self.isPolled || self.isBuried { self.place.release() }
     }
 
     // MARK: - time

@@ -40,8 +40,10 @@ package struct MemoryInfo: Sendable, Equatable {
 }
 
 extension EdgeContext {
-    /// Most that a loop names at a time: looking for them is a walk over all its sessions.
+    /// Most that a loop names at a time.
     private static let slice = 16
+    /// An answer that is not written after this time has a client that does not read it.
+    private static let stuckTime = TimeAmount.seconds(1)
 
     var memoryInfo: MemoryInfo {
         MemoryInfo(used: self.memory.used, ceiling: self.rules.config.limits.memory, closed: self.memory.closed)
@@ -66,21 +68,38 @@ extension EdgeContext {
         self.rules.config.limits.memory.map { self.memory.used > $0 } ?? false
     }
 
+    /// Answers that clients do not read go first: that ends no session.
+    ///
+    /// - Returns: whether there were any.
+    private func cutStuckAnswers() async -> Bool {
+        var freed = 0
+        for loop in self.loops {
+            let cut = loop.eventLoop.submit { loop.value.answers.cut(before: .now() - Self.stuckTime) }
+            freed += (try? await cut.get()) ?? 0
+        }
+        guard freed > 0 else { return false }
+        self.logger.warning("unread answers cut for memory", metadata: ["bytes": .stringConvertible(freed)])
+        // Their connections close on loops of their own.
+        try? await Task.sleep(for: .milliseconds(10))
+        return true
+    }
+
     /// - Returns: whether anybody was closed.
     private func relieveOnce() async -> Bool {
-        var holders: [(loop: NIOLoopBound<LoopState>, id: SessionID, bytes: Int)] = []
+        if await self.cutStuckAnswers() { return true }
+        var holders: [(loop: NIOLoopBound<LoopState>, holder: HolderIndex.Holder)] = []
         for loop in self.loops {
-            let found = try? await loop.eventLoop.submit { loop.value.largestHolders(Self.slice) }.get()
-            holders += (found ?? []).map { (loop, $0.id, $0.bytes) }
+            let found = try? await loop.eventLoop.submit { loop.value.holders.largest(Self.slice) }.get()
+            holders += (found ?? []).map { (loop, $0) }
         }
-        holders.sort { $0.bytes > $1.bytes }
+        holders.sort { $0.holder.bytes > $1.holder.bytes }
         var freed = 0
         // Behind the first few of each loop there may be larger ones than what is left here.
-        for holder in holders.prefix(Self.slice) where self.isOverCeiling {
+        for (loop, holder) in holders.prefix(Self.slice) where self.isOverCeiling {
             guard let ceiling = self.rules.config.limits.memory else { break }
             let used = self.memory.used
-            let bytes = try? await holder.loop.eventLoop.submit { holder.loop.value.session(holder.id)?.relieve() ?? 0 }
-                .get()
+            let relief = loop.eventLoop.submit { loop.value.sessions[holder.key]?.relieve() ?? 0 }
+            let bytes = try? await relief.get()
             guard let bytes, bytes > 0 else { continue }
             freed += bytes
             self.memory.countClosed()
@@ -92,13 +111,5 @@ extension EdgeContext {
                 ])
         }
         return freed > 0
-    }
-}
-
-extension LoopState {
-    /// The sessions that hold most, the largest first.
-    func largestHolders(_ count: Int) -> [(id: SessionID, bytes: Int)] {
-        let holders = self.sessions.values.filter { $0.held > 0 }.map { (id: $0.id, bytes: $0.held) }
-        return Array(holders.sorted { $0.bytes > $1.bytes }.prefix(count))
     }
 }

@@ -15,7 +15,9 @@ extension GateHandler {
                 self.dispatch(.receive(ack: ack), base: base, id: id, head: head, admission: admission)
             case (.POST, .session(let base, let id)):
                 let codec = try Self.codec(ofBody: head.headers)
-                let batch = try codec.decode(body, messageLimit: self.state.rules.config.limits.message)
+                let rules = self.state.rules
+                let batch = try codec.decode(
+                    body, messageLimit: rules.config.limits.message, batchLimit: rules.settings.maxBatch)
                 self.dispatch(.send(batch), base: base, id: id, head: head, admission: admission)
             case (.DELETE, .session(let base, let id)), (.POST, .close(let base, let id)):
                 let frame = try Self.closeFrame(query)
@@ -207,10 +209,17 @@ extension GateHandler {
         switch answer {
         case .empty:
             self.answer(HTTPAnswer(status: .noContent), admission)
-        case .batch(let batch):
-            self.answer(
-                HTTPAnswer(status: .ok, headers: ["Content-Type": codec.mediaType], body: codec.encode(batch)),
-                admission)
+        case .batch(let batch, let hold):
+            var answer = HTTPAnswer(
+                status: .ok, headers: ["Content-Type": codec.mediaType], body: codec.encode(batch))
+            let back = NIOLoopBound(self, eventLoop: self.state.loop)
+            let isWanted = hold?.begin(bytes: answer.body.readableBytes) { [weak hold] in
+                let hold = hold
+                back.eventLoop.execute { back.value.cutAnswer(hold) }
+            }
+            if isWanted == false { answer = HTTPAnswer(status: .noContent) }
+            answer.hold = hold
+            self.answer(answer, admission)
         case .problem(let failure):
             self.answer(.failure(failure), admission)
         case .unauthorized(let fault):

@@ -55,6 +55,7 @@ final class SocketLane: ChannelDuplexHandler, QueuedOutput {
     private let state: LoopState
     private let id: SessionID
     private let messageLimit: Int
+    private let batchLimit: Int
     private var assembler: MessageAssembler
     private(set) var context: ChannelHandlerContext?
     private var keepalive = Keepalive()
@@ -65,6 +66,8 @@ final class SocketLane: ChannelDuplexHandler, QueuedOutput {
     private var mayRead = false
     private var isReadPending = true
     private var hasEnvelope = false
+    /// What has come whole was more than a turn's worth.
+    private var hasMore = false
     /// The Close of the session was sent.
     private var hasFinal = false
     private var isGoingAway = false
@@ -87,6 +90,10 @@ final class SocketLane: ChannelDuplexHandler, QueuedOutput {
     /// What the session was told that the lane holds.
     private var held = 0
     private static let heldStep = 64 * 1024
+    /// Envelopes, and messages in them, that are taken apart in one turn of the loop.
+    private static let messagesPerTurn = 2048
+    /// A task for later: the loop looks at its sockets before.
+    private static let pause = TimeAmount.milliseconds(1)
     /// For the client to answer our Close.
     private static let closingTime = TimeAmount.seconds(2)
     /// Most that is read for the answer to our Close.
@@ -100,6 +107,7 @@ final class SocketLane: ChannelDuplexHandler, QueuedOutput {
         self.id = id
         let rules = state.rules
         self.messageLimit = rules.config.limits.message
+        self.batchLimit = rules.settings.maxBatch
         self.assembler = MessageAssembler(
             sender: .client, messageLimit: rules.bodyLimit, fragmentLimit: rules.config.limits.session.fragments,
             keepsPings: true)
@@ -179,6 +187,10 @@ final class SocketLane: ChannelDuplexHandler, QueuedOutput {
                 bound.value.startDeadline(CloseFrame(code: .normal), in: time)
             }
         case .read:
+            if self.hasMore {
+                self.takeMoreLater()
+                return
+            }
             self.mayRead = true
             self.takeMessages()
             if self.mayRead, self.controlPause == nil { self.readIfPending(context) }
@@ -193,6 +205,15 @@ final class SocketLane: ChannelDuplexHandler, QueuedOutput {
     }
 
     func queueChanged() { self.noteHeld() }
+
+    /// A turn of the loop later: many small envelopes in one read are taken in slices.
+    private func takeMoreLater() {
+        let bound = NIOLoopBound(self, eventLoop: self.state.loop)
+        self.state.loop.scheduleTask(in: Self.pause) {
+            bound.value.hasMore = false
+            bound.value.obey(.read)
+        }
+    }
 
     private func tell(_ event: LaneEvent) {
         guard let generation = self.generation else { return }
@@ -326,7 +347,7 @@ final class SocketLane: ChannelDuplexHandler, QueuedOutput {
     func channelInactive(context: ChannelHandlerContext) {
         // What has come whole counts, as it would have a moment earlier.
         self.mayRead = self.hasJoined
-        self.takeMessages()
+        self.takeMessages(room: .max)
         self.isClosing = true
         self.lose()
         context.fireChannelInactive()
@@ -339,18 +360,27 @@ final class SocketLane: ChannelDuplexHandler, QueuedOutput {
     // MARK: - bytes in
 
     /// Gives the session what has come whole, and waits until it has taken that.
-    private func takeMessages() {
+    private func takeMessages(room: Int = SocketLane.messagesPerTurn) {
         guard !self.isClosing, !self.isDeaf, self.mayRead, self.hasJoined else { return }
         var batches: [PollBatch] = []
         var end: CloseFrame?
         var isOver = false
         var isAnswer = false
+        var room = room
         while end == nil, !isOver {
+            // The rest comes when the session has taken this, in another turn of the loop.
+            guard room > 0 else {
+                self.hasMore = true
+                break
+            }
             switch self.assembler.next() {
             case .needMore: isOver = true
             case .message(.binary, let payload):
                 do throws(PollProblem) {
-                    batches.append(try PollCodec.decodeBinary(payload, messageLimit: self.messageLimit))
+                    let batch = try PollCodec.decodeBinary(
+                        payload, messageLimit: self.messageLimit, batchLimit: self.batchLimit)
+                    room -= 1 + batch.messages.count
+                    batches.append(batch)
                 } catch {
                     end = CloseFrame(code: error.status == 413 ? .messageTooBig : .protocolError, reason: error.detail)
                 }
