@@ -1,37 +1,13 @@
 import CulvertCore
-import DequeModule
 import NIOCore
-
-/// What is left of a polled session after its end, for requests that come late.
-struct Tombstone {
-    var subject: String?
-    var basePath: String
-    /// Of the request that opened it.
-    var host: String?
-    var frame: CloseFrame
-    var until: NIODeadline
-
-    /// Bytes, by and large.
-    var cost: Int {
-        let texts = [self.subject, self.basePath, self.host, self.frame.reason]
-        return 300 + texts.reduce(0) { $0 + ($1?.utf8.count ?? 0) }
-    }
-}
 
 /// The sessions of one event loop; touched on that loop alone, hence without locks.
 final class LoopState {
-    /// Late requests past this many forgotten sessions get 404 early.
-    private static let tombstoneLimit = 10_000
-    /// Likewise past so many bytes of them: a path may be as long as a header section.
-    private static let tombstoneBytes = 8 << 20
-
     let loop: any EventLoop
     let index: UInt8
     private(set) var sessions: [ObjectIdentifier: Session] = [:]
     private var byID: [SessionID: Session] = [:]
-    private var tombstones: [SessionID: Tombstone] = [:]
-    private var burials: Deque<SessionID> = []
-    private var buriedBytes = 0
+    private var tombstones = Tombstones()
     /// Connections that speak HTTP now; they are told when the server stops.
     var connections: [ObjectIdentifier: GateHandler] = [:]
     /// Connections that are lanes of sessions, here or of another loop.
@@ -85,26 +61,14 @@ final class LoopState {
         if session.isGone { self.forget(session) }
         let tombstone = Tombstone(
             subject: session.subject, basePath: session.basePath, host: session.facts.host, frame: frame, until: until)
-        self.tombstones[session.id] = tombstone
-        self.burials.append(session.id)
-        self.buriedBytes += tombstone.cost
-        while let oldest = self.burials.first,
-            self.burials.count > Self.tombstoneLimit || self.buriedBytes > Self.tombstoneBytes
-                || (self.tombstones[oldest]?.until ?? .distantPast) <= .now()
-        {
-            self.burials.removeFirst()
-            self.buriedBytes -= self.tombstones.removeValue(forKey: oldest)?.cost ?? 0
-        }
+        self.tombstones.add(tombstone, for: session.id, now: .now())
     }
 
     func session(_ id: SessionID) -> Session? { self.byID[id] }
 
     var sessionIDs: [SessionID] { Array(self.byID.keys) }
 
-    func tombstone(_ id: SessionID) -> Tombstone? {
-        guard let tombstone = self.tombstones[id], tombstone.until > .now() else { return nil }
-        return tombstone
-    }
+    func tombstone(_ id: SessionID) -> Tombstone? { self.tombstones.find(id, now: .now()) }
 
     private func forget(_ session: Session) {
         self.sessions[ObjectIdentifier(session)] = nil

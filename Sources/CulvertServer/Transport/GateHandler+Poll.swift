@@ -107,7 +107,7 @@ extension GateHandler {
                         admission: admission, place: place)
                     then(session, connection.headers)
                 } catch {
-                    connection.channel.close(promise: nil)
+                    connection.channel.cut()
                     place.release()
                     self.answer(self.edge.answer(to: error, route: admission.route), admission)
                 }

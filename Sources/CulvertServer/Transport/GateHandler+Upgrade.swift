@@ -56,7 +56,7 @@ extension GateHandler {
             protocols: headers["sec-websocket-protocol"], extensions: headers["sec-websocket-extensions"], key: key,
             offeredProtocols: admission.forwardProtocols, offeredExtensions: offered)
         guard fault == nil, let context = self.context, context.channel.isActive else {
-            connection.channel.close(promise: nil)
+            connection.channel.cut()
             place.release()
             let failure = UpstreamFailure(isTimeout: false, reason: fault ?? "client gone")
             self.respond(self.edge.answer(to: failure, route: admission.route))
@@ -101,7 +101,7 @@ extension GateHandler {
                 state.starting -= 1
             }
         } catch {
-            connection.channel.close(promise: nil)
+            connection.channel.cut()
             context.close(promise: nil)
             place.release()
         }

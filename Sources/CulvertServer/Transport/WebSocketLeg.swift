@@ -166,6 +166,7 @@ final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
         let written = context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()))
         written.assumeIsolated().whenComplete { [weak self] _ in
             self?.endsWithInput = true
+            self?.closeAtLatest(in: min(time, Self.abortTime))
             channel.close(promise: nil)
         }
     }

@@ -24,6 +24,18 @@ struct LegClosingTests {
         #expect(fixture.session.take() == [.lost])
     }
 
+    @Test("A close handshake below the WebSocket's, as TLS has one, holds the connection up for a second at most")
+    func handshakeBelow() throws {
+        let fixture = try LegFixture()
+        fixture.holdCloses()
+        fixture.leg.close(within: .seconds(30))
+        #expect(fixture.closes == 1)
+        fixture.advance(.milliseconds(999))
+        #expect(fixture.closes == 1)
+        fixture.advance(.milliseconds(1))
+        #expect(fixture.closes == 2)
+    }
+
     @Test("A leg that lingers closes after its grace, or with the peer's direction")
     func lingering() throws {
         let patient = try LegFixture()

@@ -42,6 +42,12 @@ final class LegFixture {
     /// From now on nothing that is written gets out.
     func takeNothing() { self.dam.isClosed = true }
 
+    /// From now on the connection does not close when it is told to.
+    func holdCloses() { self.dam.holdsCloses = true }
+
+    /// How often it was told to.
+    var closes: Int { self.dam.closes }
+
     /// From now on writes wait in the channel.
     func holdFlushes() { self.dam.holdsFlushes = true }
 
@@ -91,6 +97,8 @@ private final class Dam: ChannelOutboundHandler {
 
     var isClosed = false
     var holdsFlushes = false
+    var holdsCloses = false
+    var closes = 0
     var writes = 0
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
@@ -100,6 +108,11 @@ private final class Dam: ChannelOutboundHandler {
             return
         }
         context.channel.closeFuture.whenComplete { _ in promise?.fail(ChannelError.ioOnClosedChannel) }
+    }
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        self.closes += 1
+        if !self.holdsCloses { context.close(mode: mode, promise: promise) }
     }
 
     func flush(context: ChannelHandlerContext) {
