@@ -161,14 +161,15 @@ final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
         self.isDeaf = true
         guard let context = self.context else { return }
         let channel = context.channel
-        self.closeAtLatest(in: time)
         self.finishOutput()
         let written = context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()))
         written.assumeIsolated().whenComplete { [weak self] _ in
             self?.endsWithInput = true
-            self?.closeAtLatest(in: min(time, Self.abortTime))
             channel.close(promise: nil)
+            self?.closeAtLatest(in: min(time, Self.abortTime))
         }
+        // Most often all is out by now, and the socket closed or waiting for TLS.
+        if self.closing == nil { self.closeAtLatest(in: time) }
     }
 
     /// Says no more, and closes when the peer has or after `grace`. A socket closed with bytes unread is reset, and a
@@ -185,11 +186,11 @@ final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
         self.isDeaf = true
         guard let context = self.context else { return }
         self.endsWithInput = true
-        self.closeAtLatest(in: Self.abortTime)
         context.close(promise: nil)
+        self.closeAtLatest(in: Self.abortTime)
     }
 
-    /// The descriptor is closed after `time`, or before that.
+    /// The descriptor is closed after `time`, or before that. No task is made for a connection that has ended already.
     private func closeAtLatest(in time: TimeAmount) {
         guard let context = self.context, !self.isLost else { return }
         self.closing?.cancel()
@@ -299,8 +300,8 @@ final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
         // A reset, a TLS failure, an end without close_notify: the connection is of no more use, and its end is news
         // that channelInactive brings.
         self.endsWithInput = true
-        self.closeAtLatest(in: Self.abortTime)
         context.close(promise: nil)
+        self.closeAtLatest(in: Self.abortTime)
     }
 
     private func lose() {
