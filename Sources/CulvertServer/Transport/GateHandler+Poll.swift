@@ -1,5 +1,4 @@
 import CulvertCore
-import Foundation
 import NIOCore
 import NIOHTTP1
 
@@ -49,25 +48,11 @@ extension GateHandler {
 
     // MARK: - opening
 
-    private struct OpenBody: Decodable {
-        var protocols: [String]?
-    }
-
     private func open(base: String, head: HTTPRequestHead, body: ByteBuffer, admission: Admission) throws(PollProblem) {
         var admission = admission
-        if body.readableBytes > 0 {
-            // Foundation reads UTF-16 and UTF-32 too, which nothing else on the way would take for this.
-            let isUTF8 = String(validating: body.readableBytesView, as: UTF8.self) != nil
-            guard isUTF8, body.readableBytesView.allSatisfy({ $0 != 0 }), body.readableBytesView.first != 0xEF,
-                let wanted = try? JSONDecoder().decode(OpenBody.self, from: Data(body.readableBytesView))
-            else {
-                throw PollProblem(400, #"The body is not like {"protocols": ["chat"]}."#)
-            }
-            // As in the header, the tokens' own names are not the application's.
-            admission.forwardProtocols += (wanted.protocols ?? []).filter { name in
-                !CarrierNames.isOurs(subprotocol: name) && !name.isEmpty
-                    && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ",") }
-            }
+        let asked = try PollOpening.protocols(of: body)
+        if !asked.isEmpty {
+            admission.forwardProtocols += asked
             // What goes upstream as a field is bounded as if the client had sent it as one.
             guard admission.forwardProtocols.count <= Gate.protocolLimit else {
                 throw PollProblem(400, "At most \(Gate.protocolLimit) subprotocols may be offered.")

@@ -1,0 +1,37 @@
+package import NIOCore
+
+/// What the body of `POST {path}/_poll` asks for: `{"protocols": ["chat.v2"]}`. An empty body asks for nothing.
+package enum PollOpening {
+    /// Bytes are those of ``PollTarget/bodyLimit``. A list of as many names as may be offered fits, with room for members
+    /// that mean nothing.
+    private static let limits = JSONLimits(bytes: 4 << 10, depth: 8, values: 2 * Gate.protocolLimit)
+
+    /// The subprotocols, without those that carry tokens: as in the header, their names are not the application's. What
+    /// is no token of HTTP is left out, since it could not stand in one field with others.
+    package static func protocols(of body: ByteBuffer) throws(PollProblem) -> [String] {
+        guard body.readableBytes > 0 else { return [] }
+        let members: [String: JSONValue]
+        do throws(JSONFault) {
+            members = try JSONValue.members(reading: body.readableBytesView, limits: self.limits)
+        } catch {
+            throw error == .tooMany ? Self.tooMany : Self.malformed
+        }
+        switch members["protocols"] {
+        case nil, .null?: return []
+        case .array(let values)?:
+            guard values.count <= Gate.protocolLimit else { throw Self.tooMany }
+            return try values.map { (value) throws(PollProblem) in
+                guard case .string(let name) = value else { throw Self.malformed }
+                return name
+            }
+            .filter { name in
+                !CarrierNames.isOurs(subprotocol: name) && !name.isEmpty
+                    && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ",") }
+            }
+        default: throw Self.malformed
+        }
+    }
+
+    private static let malformed = PollProblem(400, #"The body is not like {"protocols": ["chat"]}."#)
+    private static let tooMany = PollProblem(400, "At most \(Gate.protocolLimit) subprotocols may be offered.")
+}
