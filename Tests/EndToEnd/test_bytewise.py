@@ -16,8 +16,9 @@ EXEMPT = (
     "CulvertServer/Browser/BrowserClient", "CulvertServer/Listener/ListeningSocket", "CulvertServer/Listener/Takeover",
     "culvert/", "CulvertDemo/",
 )
-# A line with this says why Characters are right there.
+# A line, or the line before, says with one of these why it is right there.
 MARK = "// By Characters:"
+MARKS = (MARK, "// Checked by bytes:")
 
 LITERAL = r'"(?:[^"\\]|\\.)*"'
 RULES = {
@@ -32,7 +33,9 @@ RULES = {
     "compares a Character": re.compile(r"\.(first|last)\??\s*[=!]=\s*" + LITERAL),
     "counts Characters": re.compile(r"\.(dropFirst|dropLast|prefix|suffix|removeFirst|removeLast)\((?!.*utf8)[^)]*\b\w+\.count\b"),
     "makes Characters": re.compile(r"\bCharacter(\(|\.self|>|\])|\bRegex\b|#/|/#|NSRegularExpression|CharacterSet|\.whitespaces"),
-    "reads a number by Characters": re.compile(r"\b(U?Int(8|16|32|64)?|Double|Float)\((text|digits|value|port|name|number|String\()"),
+    "reads a number by Characters": re.compile(
+        r"\blet \w+ = (U?Int(8|16|32|64)?|Double|Float)\((text|digits|value|port|name|number|String\([^)]*\))\)\s*(,|else|\{|\?\?|$)"
+        r"|\b(U?Int(8|16|32|64)?|Double|Float)\(\w+\) \?\?"),
 }
 # By their names these take a part of a String, which is one of bytes where the line works on `utf8`, `unicodeScalars` or
 # a literal that is a byte.
@@ -48,7 +51,7 @@ def findings(name, text):
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         before = text.splitlines()[number - 2] if number > 1 else ""
-        if MARK in line or MARK in before:
+        if any(mark in line or mark in before for mark in MARKS):
             continue
         for what, rule in RULES.items():
             part = code(line)
@@ -75,7 +78,7 @@ def test_what_peers_send_is_not_taken_apart_by_characters():
     'guard let mark = uri.firstIndex(of: "?") else {', 'host.prefix { $0 != ":" }', 'pair.prefix(while: { $0 != "=" })',
     'if host.contains(where: { $0 == "\\"" }) {', 'if host.contains("@") {', 'parts[0].first == "/"', 'lower.first != "["',
     'pair.dropFirst(name.count + 1)', 'text.removingPercentEncoding', 'text.replacing("+", with: " ")', 'mark.allSatisfy(\\.isHexDigit)',
-    'guard let number = UInt64(text) else {', 'Double(text)', 'text.wholeMatch(of: #/a+/#)', 'let c: [Character] = Array(text)',
+    'guard let number = UInt64(text) else {', 'let weight = Double(text) ?? 1', 'text.wholeMatch(of: #/a+/#)', 'let c: [Character] = Array(text)',
     'name.replacingOccurrences(of: "_", with: "-")', 'text.components(separatedBy: ",")', 'for c in text where c == Character("a") {',
 ])
 def test_the_check_finds(line):

@@ -8,6 +8,7 @@ import jsonschema
 import yaml
 
 from kit.edge import digest, make_certificate
+from kit.jwt import Key
 from kit.process import culvert
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -136,7 +137,7 @@ def defaults(node, value, path=""):
 def test_what_the_schema_calls_a_default_is_one(tmp_path):
     make_certificate(tmp_path)
     jwks = tmp_path / "jwks.json"
-    jwks.write_text('{"keys": []}')
+    jwks.write_text(json.dumps({"keys": [Key("ES256", "k").jwk]}))
     done = check(tmp_path, json.dumps({
         **MINIMAL, "listen": [{"address": "127.0.0.1:8443", "tls": {"certificates": [PAIR]}}],
         "authentication": {"jwt": {"jwks": [{"file": str(jwks)}]}},

@@ -150,7 +150,9 @@ package struct JSONCursor {
     package mutating func numericValue() throws(JSONFault) -> JSONValue {
         let (range, isWhole) = try self.number()
         let text = String(decoding: self.bytes[range], as: UTF8.self)
+        // Checked by bytes: a number as RFC 8259 section 6 has it.
         if isWhole, let value = Int64(text) { return .integer(value) }
+        // Checked by bytes: the same, so neither `inf` nor a hexadecimal one.
         guard let value = Double(text), value.isFinite else { throw .type }
         return Int64(exactly: value).map { .integer($0) } ?? .number(value)
     }

@@ -106,7 +106,7 @@ package struct UnverifiedJWT: Sendable {
             } catch {
                 throw .malformed
             }
-            if seen.contains("crit") { throw .critical }
+            if seen.contains(bytesEqualTo: "crit") { throw .critical }
             return (algorithm, keyID)
         }
     }
