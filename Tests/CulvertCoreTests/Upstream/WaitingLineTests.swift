@@ -93,7 +93,10 @@ struct WaitingLineTests {
     func leavesInAnyOrder() throws {
         var line = WaitingLine<Int>(limit: 100)
         var numbers: [WaitingLine<Int>.Number] = []
-        for element in 0..<100 { numbers.append(try #require(line.join(element))) }
+        for element in 0..<100 {
+            let joined = line.join(element)
+            numbers.append(try #require(joined))
+        }
         // 37 and 100 share no factor: each index comes once.
         for step in 0..<100 {
             let index = step * 37 % 100
