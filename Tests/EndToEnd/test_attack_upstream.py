@@ -171,7 +171,7 @@ ENDLESS = {
     "fields": ("HTTP/1.1 101 Switching Protocols\r\n", "X: y\r\n", 502),
     "no http": ("SSH-2.0", "x", 502),
     "body of a refusal": ("HTTP/1.1 404 No\r\n\r\n", "a", 404),
-    "chunks of a refusal": ("HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n", 404),
+    "chunks of a refusal": ("HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n", 502),
     "chunk extension": ("HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n1;", "a", 502),
     "trailers": ("HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "X: y\r\n", 502),
 }

@@ -11,7 +11,7 @@ final class UpstreamHeadSplitter: ChannelInboundHandler, RemovableChannelHandler
 
     /// A refusal goes on without end behind its head, in what carries its body.
     struct RefusalTooLong: Error, CustomStringConvertible {
-        var description: String { "the refusal has more than \(UpstreamHeadSplitter.refusalLimit >> 20) MiB" }
+        var description: String { "the refusal has more than \(UpstreamHeadSplitter.refusalLimit >> 10) KiB" }
     }
 
     private enum Mode {
@@ -23,8 +23,9 @@ final class UpstreamHeadSplitter: ChannelInboundHandler, RemovableChannelHandler
         case failed
     }
 
-    /// Most bytes behind the head of a refusal: chunk extensions and trailers come without a body.
-    static let refusalLimit = 1 << 20
+    /// Most bytes behind the head of a refusal: chunk extensions and trailers come without a body, and a body in chunks
+    /// of one byte costs far more than its bytes.
+    static let refusalLimit = 128 * 1024
 
     private var mode = Mode.heads
     private var reader = UpstreamHeadReader()
