@@ -56,6 +56,11 @@ struct HTTPAnswer: Sendable {
                 503, "upstream_full", "No server of the upstream takes another session now.",
                 headers: ["Retry-After": "1"])
         }
+        if failure.isShortage {
+            return .problem(
+                503, "out_of_resources", "This server lacks what it takes to reach the upstream now.",
+                headers: ["Retry-After": "1"])
+        }
         return failure.isTimeout
             ? .problem(504, "upstream_timeout", "The upstream did not answer in time.")
             : .problem(502, "upstream_unreachable", "The upstream could not be reached.")

@@ -12,11 +12,15 @@ final class HealthChecker: Sendable {
     private let logger: Logger
     private let tasks = Mutex<[Task<Void, Never>]>([])
 
-    init(_ upstream: UpstreamConfig, config: HealthConfig, pool: ServerPool, tls: UpstreamTLS?, logger: Logger) {
+    init(
+        _ upstream: UpstreamConfig, config: HealthConfig, pool: ServerPool, tls: UpstreamTLS?, resolver: NameResolver,
+        logger: Logger
+    ) {
         self.upstream = upstream.name
         self.config = config
         self.pool = pool
-        self.probe = HealthProbe(config: config, tls: tls, proxyProtocol: upstream.proxyProtocol)
+        self.probe = HealthProbe(
+            config: config, tls: tls, proxyProtocol: upstream.proxyProtocol, resolver: resolver)
         self.logger = logger
     }
 
@@ -43,14 +47,29 @@ final class HealthChecker: Sendable {
             rise: self.config.rise, fall: self.config.fall, isHealthy: server.isHealthy)
         // Soon, but not all at once; then each a little off the interval, so that they drift apart.
         var pause = self.pause(of: 0..<0.1)
+        var wasMade = true
         while (try? await Task.sleep(for: pause)) != nil {
-            let failure = await self.probe.run(server.config, on: loop)
+            let result = await self.probe.run(server.config, on: loop)
             guard !Task.isCancelled else { return }
+            pause = self.pause(of: 0.9..<1.1)
+            if case .notMade(let reason) = result {
+                // Once: the next checks are likely to meet with the same.
+                if wasMade { self.log("server not checked", server, reason) }
+                wasMade = false
+                continue
+            }
+            wasMade = true
+            let failure: String? = if case .failed(let reason) = result { reason } else { nil }
             let change = health.checked(passed: failure == nil)
             server.checked(LastCheck(at: Clock.unixSeconds(), failure: failure), isHealthy: health.isHealthy)
-            if let change { self.log(change, server, failure) }
-            if change == .becameHealthy { self.pool.serveWaiting() }
-            pause = self.pause(of: 0.9..<1.1)
+            switch change {
+            case .becameHealthy:
+                self.logger.info(
+                    "server healthy", metadata: self.metadata(server, "\(self.config.rise) checks passed"))
+                self.pool.serveWaiting()
+            case .becameUnhealthy: self.log("server unhealthy", server, failure ?? "")
+            case nil: break
+            }
         }
     }
 
@@ -58,15 +77,11 @@ final class HealthChecker: Sendable {
         .nanoseconds(Int64(Double(self.config.interval.nanoseconds) * .random(in: range)))
     }
 
-    private func log(_ change: Health.Change, _ server: PooledServer, _ failure: String?) {
-        var metadata: Logger.Metadata = ["upstream": "\(self.upstream)", "server": "\(server.config.url)"]
-        switch change {
-        case .becameHealthy:
-            metadata["reason"] = "\(self.config.rise) checks passed"
-            self.logger.info("server healthy", metadata: metadata)
-        case .becameUnhealthy:
-            metadata["reason"] = "\(failure ?? "")"
-            self.logger.warning("server unhealthy", metadata: metadata)
-        }
+    private func log(_ message: Logger.Message, _ server: PooledServer, _ reason: String) {
+        self.logger.warning(message, metadata: self.metadata(server, reason))
+    }
+
+    private func metadata(_ server: PooledServer, _ reason: String) -> Logger.Metadata {
+        ["upstream": "\(self.upstream)", "server": "\(server.config.url)", "reason": "\(reason)"]
     }
 }

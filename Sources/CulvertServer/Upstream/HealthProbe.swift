@@ -9,6 +9,14 @@ struct CheckFailure: Error {
     var reason: String
 }
 
+/// What a check of a server has shown.
+enum CheckResult: Equatable, Sendable {
+    case passed
+    case failed(String)
+    /// The edge lacked what a check takes: it tells nothing of the server.
+    case notMade(String)
+}
+
 /// One check of one server, over a connection of its own.
 struct HealthProbe: Sendable {
     /// How long a server may take over the close handshake when it has passed.
@@ -18,34 +26,43 @@ struct HealthProbe: Sendable {
     let tls: UpstreamTLS?
     /// Of the header that the server's connections begin with; nil for none.
     let proxyProtocol: ProxyHeader.Version?
+    let resolver: NameResolver
 
-    /// - Returns: why it failed; nil when it passed. At the latest after the check's timeout.
-    func run(_ server: UpstreamServer, on loop: any EventLoop) async -> String? {
-        let verdict = loop.makePromise(of: Void.self)
-        let deadline = loop.scheduleTask(in: self.config.timeout) {
-            verdict.fail(CheckFailure(reason: "no answer within \(ConfigUnits.text(self.config.timeout))"))
-        }
-        let bootstrap = ClientBootstrap(group: loop)
-            .connectTimeout(self.config.timeout)
-            .channelOption(.socketOption(.tcp_nodelay), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try self.configure(channel, server: server, verdict: verdict) }
-            }
-        bootstrap.connect(host: server.host, port: server.port).whenComplete { result in
-            switch result {
-            case .failure(let error): verdict.fail(error)
-            case .success(let channel):
-                if self.config.kind == .tcp, !server.isSecure { verdict.succeed() }
-                verdict.futureResult.whenComplete { self.close(channel, after: $0) }
-            }
-        }
-        defer { deadline.cancel() }
+    /// At the latest after the check's timeout.
+    func run(_ server: UpstreamServer, on loop: any EventLoop) async -> CheckResult {
         do {
-            try await verdict.futureResult.get()
-            return nil
+            try await loop.flatSubmit { self.check(server, on: loop) }.get()
+            return .passed
+        } catch let failure as DialFailure where failure.cause == .edge {
+            return .notMade(failure.description)
         } catch {
-            return Self.reason(error)
+            return .failed(Self.reason(error))
         }
+    }
+
+    /// On `loop`.
+    private func check(_ server: UpstreamServer, on loop: any EventLoop) -> EventLoopFuture<Void> {
+        let end = NIODeadline.now() + self.config.timeout
+        let dial = ServerDial<EventLoopFuture<Void>>(server, resolver: self.resolver, on: loop) { channel in
+            let verdict = loop.makePromise(of: Void.self)
+            channel.closeFuture.whenComplete { _ in verdict.fail(UpstreamHandshakeHandler.ConnectionLost()) }
+            try self.configure(channel, server: server, verdict: verdict)
+            return verdict.futureResult
+        }
+        return dial.start(within: self.config.timeout).assumeIsolated().flatMap { connected in
+            let verdict = loop.makePromise(of: Void.self)
+            let deadline = loop.scheduleTask(deadline: end) {
+                verdict.fail(CheckFailure(reason: "no answer within \(ConfigUnits.text(self.config.timeout))"))
+            }
+            if self.config.kind == .tcp, !server.isSecure { verdict.succeed() }
+            connected.made.cascade(to: verdict)
+            verdict.futureResult.whenComplete { result in
+                deadline.cancel()
+                self.close(connected.channel, after: result)
+            }
+            return verdict.futureResult
+        }
+        .nonisolated()
     }
 
     private func close(_ channel: any Channel, after result: Result<Void, any Error>) {
@@ -69,13 +86,12 @@ struct HealthProbe: Sendable {
             if let tls, server.isSecure { try pipeline.addHandler(tls.handler(for: server)) }
             try pipeline.addHandler(TLSCheckHandler(verdict: verdict))
         case .http:
-            if let tls, server.isSecure { try pipeline.addHandler(tls.handler(for: server)) }
-            try pipeline.addHTTPClientHandlers()
             let request = HTTPRequestHead(
                 version: .http1_1, method: .GET, uri: server.pathPrefix + self.config.path,
                 headers: self.headers(server, connection: "close"))
-            try pipeline.addHandler(
-                HTTPCheckHandler(request: request, status: self.config.status, verdict: verdict))
+            try UpstreamConnector.configure(
+                channel, tls: self.tls, server: server,
+                last: HTTPCheckHandler(request: request, status: self.config.status, verdict: verdict))
         case .webSocket:
             try self.configureWebSocket(channel, server: server, verdict: verdict)
         }
@@ -125,15 +141,10 @@ struct HealthProbe: Sendable {
         ]
     }
 
-    /// The system's own words rather than the library's where there are any.
     private static func reason(_ error: any Error) -> String {
         switch error {
         case let failure as CheckFailure: return failure.reason
-        case let failure as NIOConnectionError:
-            guard let first = failure.connectionErrors.first?.error else { return "the name cannot be resolved" }
-            return self.reason(first)
         case let failure as IOError: return failure.description
-        case is UpstreamHandshakeHandler.ConnectionLost: return "the connection ended without an answer"
         default: return "\(error)"
         }
     }

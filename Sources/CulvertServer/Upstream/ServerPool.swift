@@ -291,13 +291,14 @@ final class ServerPool: Sendable {
     }
 }
 
-/// What a connection's opening holds on to while it waits; bound to the connection's loop.
+/// Between a client's connection and the opening that is under way for it, in line or at a server: ends the opening when
+/// the client goes. Bound to the connection's loop.
 final class PlaceInLine {
     private var onLeave: (() -> Void)?
     private(set) var isGone = false
 
-    /// - Parameter onLeave: nil when it waits no longer.
-    fileprivate func stand(_ onLeave: (() -> Void)?) {
+    /// - Parameter onLeave: ends what is under way now; nil when nothing is.
+    func stand(_ onLeave: (() -> Void)?) {
         self.onLeave = onLeave
         if self.isGone { self.leave() }
     }

@@ -10,6 +10,8 @@ struct UpstreamFailure: Error {
     /// No server takes a session, for its limit or by the operator's word: 503.
     var isFull = false
     var isSuperseded = false
+    /// The edge itself lacks what it takes to reach a server: a descriptor, a port, a thread. 503.
+    var isShortage = false
     /// Nobody is left to be told.
     var isClientGone = false
     /// For the log; the client is told no more than that it failed.
@@ -48,17 +50,19 @@ final class UpstreamConnector: Sendable {
     private let checker: HealthChecker?
     let rebalancer: Rebalancer
     private let logger: Logger
+    private let resolver: NameResolver
 
     /// - Parameter previous: the pool of before a reload.
-    init(config: UpstreamConfig, previous: ServerPool?, logger: Logger) throws {
+    init(config: UpstreamConfig, previous: ServerPool?, resolver: NameResolver = .system, logger: Logger) throws {
         let tls = try UpstreamTLS(config)
         let pool = ServerPool(config, previous: previous)
         self.config = config
         self.pool = pool
         self.logger = logger
         self.tls = tls
+        self.resolver = resolver
         self.checker = config.health.map { health in
-            HealthChecker(config, config: health, pool: pool, tls: tls, logger: logger)
+            HealthChecker(config, config: health, pool: pool, tls: tls, resolver: resolver, logger: logger)
         }
         self.rebalancer = Rebalancer(config, pool: pool, logger: logger)
     }
@@ -102,7 +106,7 @@ final class UpstreamConnector: Sendable {
     ///
     /// - Parameters:
     ///   - key: from ``key(of:subject:address:)``.
-    ///   - line: where the client waits when no server has room.
+    ///   - line: by which the client says that it has gone. What is under way for it ends then.
     func connect(
         _ request: HTTPRequestHead, key: UInt64, client: ClientFacts, line: PlaceInLine, on loop: any EventLoop
     ) -> EventLoopFuture<Outcome> {
@@ -130,58 +134,69 @@ final class UpstreamConnector: Sendable {
                     lease.release()
                     return loop.makeFailedFuture(UpstreamFailure.clientGone)
                 }
-                return self.dial(attempt, lease: lease, until: .now() + attempt.time, on: loop)
+                return self.dial(attempt, lease: lease, on: loop)
             }
             .nonisolated()
     }
 
-    private func dial(
-        _ attempt: Attempt, lease: ServerLease, until deadline: NIODeadline, on loop: any EventLoop
-    ) -> EventLoopFuture<Outcome> {
+    private func dial(_ attempt: Attempt, lease: ServerLease, on loop: any EventLoop) -> EventLoopFuture<Outcome> {
         let server = lease.server.config
-        let answer = loop.makePromise(of: UpstreamAnswer.self)
-        var prefixed = attempt.request
-        prefixed.uri = server.pathPrefix + attempt.request.uri
-        if attempt.request.headers["host"].isEmpty { prefixed.headers.add(name: "Host", value: server.authority) }
-        let outgoing = prefixed
-        let tls = self.tls
-        let proxyProtocol = self.config.proxyProtocol
-        let client = attempt.client
-        let bootstrap = ClientBootstrap(group: loop)
-            .connectTimeout(min(self.config.connectTimeout, attempt.time))
-            .channelOption(.socketOption(.tcp_nodelay), value: 1)
-            .channelOption(.allowRemoteHalfClosure, value: false)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    if let proxyProtocol {
-                        try channel.pipeline.syncOperations.addHandler(
-                            ProxyHeaderSender(client.proxyHeader, proxyProtocol))
-                    }
-                    try Self.configure(channel, tls: tls, server: server, request: outgoing, answer: answer)
-                }
+        var request = attempt.request
+        request.uri = server.pathPrefix + attempt.request.uri
+        if attempt.request.headers["host"].isEmpty { request.headers.add(name: "Host", value: server.authority) }
+        let dial = ServerDial<EventLoopFuture<UpstreamAnswer>>(server, resolver: self.resolver, on: loop) { channel in
+            if let version = self.config.proxyProtocol {
+                try channel.pipeline.syncOperations.addHandler(ProxyHeaderSender(attempt.client.proxyHeader, version))
             }
-        let connecting = bootstrap.connect(host: server.host, port: server.port)
-        return connecting.map { Result<any Channel, any Error>.success($0) }
+            let answer = loop.makePromise(of: UpstreamAnswer.self)
+            let handshake = UpstreamHandshakeHandler(request: request, answer: answer)
+            do {
+                try Self.configure(channel, tls: self.tls, server: server, last: handshake)
+            } catch {
+                answer.fail(error)
+                throw error
+            }
+            return answer.futureResult
+        }
+        let deadline = NIODeadline.now() + attempt.time
+        attempt.line.stand { dial.cancel() }
+        return dial.start(within: min(self.config.connectTimeout, attempt.time))
+            .map { Result<ServerDial<EventLoopFuture<UpstreamAnswer>>.Connected, any Error>.success($0) }
             .recover { .failure($0) }
             .assumeIsolated()
             .flatMap { result in
+                attempt.line.stand(nil)
                 switch result {
-                case .success(let channel):
-                    return self.await(answer.futureResult, channel: channel, lease: lease, until: deadline, on: loop)
+                case .success(let connected):
+                    return self.await(
+                        connected.made, channel: connected.channel, lease: lease, until: deadline, line: attempt.line,
+                        on: loop)
                 case .failure(let error):
-                    answer.fail(error)
-                    self.giveUp(lease, error)
-                    var next = attempt
-                    next.tried.insert(lease.index)
-                    next.time = deadline - .now()
-                    if next.tried.count <= min(self.config.retries, self.config.servers.count - 1), next.time > .zero {
-                        return self.connect(next, on: loop)
-                    }
-                    let isTimeout = if case .connectTimeout = error as? ChannelError { true } else { false }
-                    return loop.makeFailedFuture(UpstreamFailure(isTimeout: isTimeout, reason: "\(error)"))
+                    return self.next(after: attempt, error, lease: lease, until: deadline, on: loop)
                 }
             }
             .nonisolated()
+    }
+
+    /// A server was not reached: another one is tried, if there may be one.
+    private func next(
+        after attempt: Attempt, _ error: any Error, lease: ServerLease, until deadline: NIODeadline,
+        on loop: any EventLoop
+    ) -> EventLoopFuture<Outcome> {
+        let cause = (error as? DialFailure)?.cause ?? .server
+        switch cause {
+        case .server, .timeout: self.giveUp(lease, error)
+        case .edge, .cancelled: lease.release()
+        }
+        guard cause != .cancelled else { return loop.makeFailedFuture(UpstreamFailure.clientGone) }
+        var next = attempt
+        next.tried.insert(lease.index)
+        next.time = deadline - .now()
+        if next.tried.count <= min(self.config.retries, self.config.servers.count - 1), next.time > .zero {
+            return self.connect(next, on: loop)
+        }
+        return loop.makeFailedFuture(
+            UpstreamFailure(isTimeout: cause == .timeout, isShortage: cause == .edge, reason: "\(error)"))
     }
 
     private func giveUp(_ lease: ServerLease, _ error: any Error) {
@@ -195,17 +210,24 @@ final class UpstreamConnector: Sendable {
             ])
     }
 
+    /// - Parameter line: in which the client may go meanwhile. The connection is closed then, and the server has not
+    ///   failed.
     private func await(
         _ answer: EventLoopFuture<UpstreamAnswer>, channel: any Channel, lease: ServerLease, until end: NIODeadline,
-        on loop: any EventLoop
+        line: PlaceInLine, on loop: any EventLoop
     ) -> EventLoopFuture<Outcome> {
         let outcome = loop.makePromise(of: Outcome.self)
         let deadline = loop.scheduleTask(deadline: end) {
             outcome.fail(UpstreamFailure(isTimeout: true, reason: "no answer to the handshake"))
             channel.close(promise: nil)
         }
+        line.stand {
+            outcome.fail(UpstreamFailure.clientGone)
+            channel.close(promise: nil)
+        }
         answer.assumeIsolated().whenComplete { result in
             deadline.cancel()
+            line.stand(nil)
             switch result {
             case .success(.switched(let headers)):
                 lease.server.succeeded()
@@ -218,7 +240,7 @@ final class UpstreamConnector: Sendable {
             case .failure(let error):
                 // After the deadline too: the connection was closed, and brings no answer any more.
                 channel.close(promise: nil)
-                self.giveUp(lease, error)
+                if line.isGone { lease.release() } else { self.giveUp(lease, error) }
                 outcome.fail(UpstreamFailure(isTimeout: false, reason: "\(error)"))
             }
         }
@@ -230,12 +252,24 @@ final class UpstreamConnector: Sendable {
         _ channel: any Channel, tls: UpstreamTLS?, server: UpstreamServer, request: HTTPRequestHead,
         answer: EventLoopPromise<UpstreamAnswer>
     ) throws {
+        try self.configure(
+            channel, tls: tls, server: server, last: UpstreamHandshakeHandler(request: request, answer: answer))
+    }
+
+    /// - Parameter last: what speaks HTTP/1 with the server.
+    static func configure(
+        _ channel: any Channel, tls: UpstreamTLS?, server: UpstreamServer, last: any ChannelHandler
+    ) throws {
         let pipeline = channel.pipeline.syncOperations
         if let tls, server.isSecure { try pipeline.addHandler(tls.handler(for: server)) }
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderListSize = UpstreamHeadReader.byteLimit
+        limits.maxHeaderFieldSize = UpstreamHeadReader.byteLimit
         try pipeline.addHandler(UpstreamHeadSplitter())
         try pipeline.addHandler(HTTPRequestEncoder(), name: Names.encoder)
-        try pipeline.addHandler(ByteToMessageHandler(HTTPResponseDecoder()), name: Names.decoder)
-        try pipeline.addHandler(UpstreamHandshakeHandler(request: request, answer: answer), name: Names.handshake)
+        try pipeline.addHandler(
+            ByteToMessageHandler(HTTPResponseDecoder(limitConfiguration: limits)), name: Names.decoder)
+        try pipeline.addHandler(last, name: Names.handshake)
     }
 
     /// Puts `leg` where the HTTP handlers were, with what came behind the 101.

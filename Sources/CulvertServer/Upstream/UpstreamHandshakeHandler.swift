@@ -14,10 +14,12 @@ final class UpstreamHandshakeHandler: ChannelInboundHandler, RemovableChannelHan
     typealias InboundIn = HTTPClientResponsePart
     typealias OutboundOut = HTTPClientRequestPart
 
-    /// Most of a refusal's body that reaches the client.
+    /// Most bytes of a refusal's body that are read, and reach the client.
     static let bodyLimit = 64 * 1024
 
-    struct ConnectionLost: Error {}
+    struct ConnectionLost: Error, CustomStringConvertible {
+        var description: String { "the connection ended without an answer" }
+    }
 
     private let request: HTTPRequestHead
     private var answer: EventLoopPromise<UpstreamAnswer>?
@@ -45,11 +47,19 @@ final class UpstreamHandshakeHandler: ChannelInboundHandler, RemovableChannelHan
             if let slice = part.readSlice(length: min(room, part.readableBytes)) {
                 self.body.writeImmutableBuffer(slice)
             }
-        case .end:
-            guard let head = self.head else { return }
-            let isSwitch = head.status == .switchingProtocols
-            self.complete(.success(isSwitch ? .switched(head.headers) : .refused(head, self.body)))
+            // The rest of a longer body is not waited for: it may have no end.
+            if self.body.readableBytes == Self.bodyLimit {
+                context.channel.readNoMore()
+                self.end()
+            }
+        case .end: self.end()
         }
+    }
+
+    private func end() {
+        guard let head = self.head else { return }
+        let isSwitch = head.status == .switchingProtocols
+        self.complete(.success(isSwitch ? .switched(head.headers) : .refused(head, self.body)))
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -61,6 +71,9 @@ final class UpstreamHandshakeHandler: ChannelInboundHandler, RemovableChannelHan
         self.complete(.failure(ConnectionLost()))
         context.fireChannelInactive()
     }
+
+    /// Also of a connection that was closed before it was one.
+    func handlerRemoved(context: ChannelHandlerContext) { self.complete(.failure(ConnectionLost())) }
 
     private func complete(_ result: Result<UpstreamAnswer, any Error>) {
         guard let answer = self.answer else { return }

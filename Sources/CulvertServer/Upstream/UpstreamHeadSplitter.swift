@@ -1,12 +1,18 @@
+import CulvertCore
 import NIOCore
 
-/// Stands before the HTTP decoder and lets it see no more than the heads of the answer to an upgrade.
+/// Stands before the HTTP decoder of a connection to a server, and lets it see the final head of the answer alone.
 ///
-/// What comes behind the 101 is the leg's. The decoder would keep it until its own removal a tick later, and drop it
-/// when the connection ends before that: an upstream that says why and hangs up at once would not be heard.
+/// What comes behind a 101 belongs to the WebSocket leg. The decoder would keep it until its own removal a tick later,
+/// and drop it when the connection ends before that: the last words of an upstream that hangs up at once would be lost.
 final class UpstreamHeadSplitter: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
+
+    /// A refusal goes on without end behind its head, in what carries its body.
+    struct RefusalTooLong: Error, CustomStringConvertible {
+        var description: String { "the refusal has more than \(UpstreamHeadSplitter.refusalLimit >> 10) KiB" }
+    }
 
     private enum Mode {
         case heads
@@ -14,13 +20,18 @@ final class UpstreamHeadSplitter: ChannelInboundHandler, RemovableChannelHandler
         case passing
         /// Behind the 101: held until there is a leg.
         case switched
+        case failed
     }
 
-    /// A longer head is the decoder's to refuse.
-    private static let headLimit = 128 * 1024
+    /// Most bytes behind the head of a refusal: chunk extensions and trailers come without a body, and a body in chunks
+    /// of one byte costs far more than its bytes.
+    static let refusalLimit = 128 * 1024
 
     private var mode = Mode.heads
+    private var reader = UpstreamHeadReader()
+    /// What came behind the 101.
     private var held = ByteBuffer()
+    private var passed = 0
     private var isInactive = false
     private var context: ChannelHandlerContext?
 
@@ -37,59 +48,62 @@ final class UpstreamHeadSplitter: ChannelInboundHandler, RemovableChannelHandler
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if self.mode == .passing {
-            context.fireChannelRead(data)
+        let bytes = self.unwrapInboundIn(data)
+        switch self.mode {
+        case .heads: self.readHead(bytes, context)
+        case .passing: self.pass(bytes, context)
+        case .switched: self.held.writeImmutableBuffer(bytes)
+        case .failed: break
+        }
+    }
+
+    private func readHead(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        do throws(UpstreamHeadReader.Fault) {
+            switch try self.reader.read(bytes) {
+            case nil: break
+            case .switching(let head):
+                self.mode = .switched
+                self.held = self.reader.takeRest()
+                context.fireChannelRead(self.wrapInboundOut(head))
+            case .other(let head):
+                self.mode = .passing
+                let rest = self.reader.takeRest()
+                context.fireChannelRead(self.wrapInboundOut(head))
+                if rest.readableBytes > 0 { self.pass(rest, context) }
+            }
+        } catch {
+            self.fail(error, context)
+        }
+    }
+
+    private func pass(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        self.passed += bytes.readableBytes
+        guard self.passed <= Self.refusalLimit else {
+            self.fail(RefusalTooLong(), context)
             return
         }
-        self.held.writeImmutableBuffer(self.unwrapInboundIn(data))
-        self.split(context)
+        context.fireChannelRead(self.wrapInboundOut(bytes))
     }
 
-    private func split(_ context: ChannelHandlerContext) {
-        while self.mode == .heads {
-            guard let length = Self.headLength(self.held.readableBytesView) else {
-                // The decoder says at once what is no HTTP.
-                let isHTTP = zip(self.held.readableBytesView, "HTTP/".utf8).allSatisfy(==)
-                if !isHTTP || self.held.readableBytes > Self.headLimit { self.pass(context) }
-                return
-            }
-            let status = self.held.getBytes(at: self.held.readerIndex + 9, length: 3) ?? []
-            guard status.first == UInt8(ascii: "1"), let head = self.held.readSlice(length: length) else {
-                self.pass(context)
-                return
-            }
-            // Another 1xx comes before the answer (RFC 9110 15.2).
-            if status == Array("101".utf8) { self.mode = .switched }
-            context.fireChannelRead(self.wrapInboundOut(head))
-        }
-    }
-
-    private func pass(_ context: ChannelHandlerContext) {
-        self.mode = .passing
-        let bytes = self.held
-        self.held = ByteBuffer()
-        if bytes.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(bytes)) }
-    }
-
-    /// Up to and with the empty line; a lone LF ends a line too (RFC 9112 2.2).
-    private static func headLength(_ bytes: ByteBufferView) -> Int? {
-        var previous = bytes.startIndex
-        while let end = bytes[previous...].firstIndex(of: UInt8(ascii: "\n")) {
-            let line = bytes[previous..<end]
-            if previous > bytes.startIndex, line.isEmpty || line.elementsEqual([UInt8(ascii: "\r")]) {
-                return end + 1 - bytes.startIndex
-            }
-            previous = end + 1
-        }
-        return nil
+    /// Nothing more is read of this answer.
+    private func fail(_ error: any Error, _ context: ChannelHandlerContext) {
+        self.mode = .failed
+        self.reader = UpstreamHeadReader()
+        context.channel.readNoMore()
+        context.fireErrorCaught(error)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         if self.mode == .switched {
             self.isInactive = true
-            return
+        } else {
+            context.fireChannelInactive()
         }
-        self.pass(context)
-        context.fireChannelInactive()
     }
+}
+
+extension Channel {
+    /// Before a close that a peer is not to delay: TLS reads on at full speed until the peer's close_notify, or for
+    /// ``TLSContexts/shutdownTimeout``.
+    func readNoMore() { try? self.syncOptions?.setOption(.autoRead, value: false) }
 }

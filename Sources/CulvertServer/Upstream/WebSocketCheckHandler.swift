@@ -123,6 +123,7 @@ final class WebSocketCheckHandler: ChannelInboundHandler {
     private func fail(_ context: ChannelHandlerContext, _ reason: String) {
         self.isOver = true
         self.verdict.fail(CheckFailure(reason: reason))
+        context.channel.readNoMore()
         context.close(promise: nil)
     }
 

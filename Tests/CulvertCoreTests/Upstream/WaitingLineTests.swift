@@ -88,4 +88,21 @@ struct WaitingLineTests {
         var line = WaitingLine<String>(limit: 0)
         #expect(line.join("a") == nil)
     }
+
+    @Test("Whoever leaves is found, in whatever order, and nobody leaves twice")
+    func leavesInAnyOrder() throws {
+        var line = WaitingLine<Int>(limit: 100)
+        var numbers: [WaitingLine<Int>.Number] = []
+        for element in 0..<100 {
+            let joined = line.join(element)
+            numbers.append(try #require(joined))
+        }
+        // 37 and 100 share no factor: each index comes once.
+        for step in 0..<100 {
+            let index = step * 37 % 100
+            #expect(line.leave(numbers[index]) == index)
+            #expect(line.leave(numbers[index]) == nil)
+        }
+        #expect(line.count == 0)
+    }
 }

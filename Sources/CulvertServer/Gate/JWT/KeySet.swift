@@ -67,8 +67,21 @@ enum KeySet {
         return data
     }
 
+    /// The client's own look-ups stand in a queue for each event loop. A name that hangs must not get there, since it would
+    /// hold up all others: only one that has just been answered goes on.
+    private static func look(up host: String, until deadline: NIODeadline, within time: TimeAmount) async throws {
+        let name = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
+        do {
+            _ = try await NameResolver.system.addresses(of: name, port: 0, until: deadline)
+        } catch {
+            throw KeySetFault(description: DialFailure(error, host: name, within: time).description)
+        }
+    }
+
     /// A client for each time: it is once in minutes, and a connection of minutes ago is not to be trusted to work.
     private static func fetch(_ url: String, ca: String?, within time: TimeAmount) async throws -> Data {
+        let deadline = NIODeadline.now() + time
+        try await self.look(up: try HTTPClient.Request(url: url).host, until: deadline, within: time)
         var tls = TLSConfiguration.makeClientConfiguration()
         if let ca { tls.trustRoots = .file(ca) }
         var configuration = HTTPClient.Configuration(tlsConfiguration: tls, redirectConfiguration: .disallow)
@@ -84,7 +97,7 @@ enum KeySet {
             // This deadline is for all of it. That of the client's other way ends with the response's head.
             let response = try await client.execute(
                 request: request, delegate: ResponseAccumulator(request: request, maxBodySize: self.sizeLimit),
-                deadline: .now() + time
+                deadline: deadline
             ).get()
             guard response.status == .ok else {
                 throw KeySetFault(description: "answered \(response.status.code)")
