@@ -1,4 +1,5 @@
 import Dispatch
+import Foundation
 package import Logging
 import Synchronization
 
@@ -87,8 +88,6 @@ package final class LogSink: Sendable {
     }
 
     private static func systemTime() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000
+        Int64((Date().timeIntervalSince1970 * 1_000).rounded(.down))
     }
 }
