@@ -90,7 +90,8 @@ package enum JSONBytes {
         _ text: UnsafeRawBufferPointer, _ run: Range<Int>, _ out: UnsafeMutableRawBufferPointer, _ end: inout Int
     ) {
         guard !run.isEmpty else { return }
-        UnsafeMutableRawBufferPointer(rebasing: out[end...]).copyMemory(from: UnsafeRawBufferPointer(rebasing: text[run]))
+        UnsafeMutableRawBufferPointer(rebasing: out[end...])
+            .copyMemory(from: UnsafeRawBufferPointer(rebasing: text[run]))
         end += run.count
     }
 
@@ -101,7 +102,7 @@ package enum JSONBytes {
     /// The value of each byte of the alphabet.
     private static let values: [UInt8] = {
         var values = [UInt8](repeating: Self.none, count: 256)
-        for (value, byte) in Self.alphabet.enumerated() { values[Int(byte)] = UInt8(value) }
+        for (index, byte) in Self.alphabet.enumerated() { values[Int(byte)] = UInt8(index) }
         return values
     }()
 
@@ -131,33 +132,34 @@ package enum JSONBytes {
 
     /// Reads base64 with padding in its own place, where the result is shorter.
     ///
-    /// - Returns: bytes of the result, from the start of `text`; nil when `text` is something else.
-    package static func readBase64(_ text: UnsafeMutableRawBufferPointer) -> Int? {
-        guard text.count % 4 == 0 else { return nil }
-        guard text.count > 0 else { return 0 }
-        let padding = text[text.count - 1] != UInt8(ascii: "=") ? 0 : text[text.count - 2] != UInt8(ascii: "=") ? 1 : 2
-        let length = text.count - padding
+    /// - Returns: bytes of the result, from the start of `bytes`; nil when `bytes` is something else.
+    package static func readBase64(_ bytes: UnsafeMutableRawBufferPointer) -> Int? {
+        guard bytes.count % 4 == 0 else { return nil }
+        guard bytes.count > 0 else { return 0 }
+        let equals = UInt8(ascii: "=")
+        let padding = bytes[bytes.count - 1] != equals ? 0 : bytes[bytes.count - 2] != equals ? 1 : 2
+        let length = bytes.count - padding
         return self.values.withUnsafeBufferPointer { values in
             var end = 0
             var bits: UInt32 = 0
             for index in 0..<length {
-                let value = values[Int(text[index])]
-                if value == Self.none { return nil }
-                bits = bits << 6 | UInt32(value)
+                let six = values[Int(bytes[index])]
+                if six == Self.none { return nil }
+                bits = bits << 6 | UInt32(six)
                 if index & 3 == 3 {
-                    text[end] = UInt8(truncatingIfNeeded: bits >> 16)
-                    text[end + 1] = UInt8(truncatingIfNeeded: bits >> 8)
-                    text[end + 2] = UInt8(truncatingIfNeeded: bits)
+                    bytes[end] = UInt8(truncatingIfNeeded: bits >> 16)
+                    bytes[end + 1] = UInt8(truncatingIfNeeded: bits >> 8)
+                    bytes[end + 2] = UInt8(truncatingIfNeeded: bits)
                     end += 3
                 }
             }
             if padding == 1 {
-                text[end] = UInt8(truncatingIfNeeded: bits >> 10)
-                text[end + 1] = UInt8(truncatingIfNeeded: bits >> 2)
+                bytes[end] = UInt8(truncatingIfNeeded: bits >> 10)
+                bytes[end + 1] = UInt8(truncatingIfNeeded: bits >> 2)
             } else if padding == 2 {
-                text[end] = UInt8(truncatingIfNeeded: bits >> 4)
+                bytes[end] = UInt8(truncatingIfNeeded: bits >> 4)
             }
-            return text.count / 4 * 3 - padding
+            return bytes.count / 4 * 3 - padding
         }
     }
 }
