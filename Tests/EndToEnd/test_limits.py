@@ -67,7 +67,8 @@ def test_who_waits_as_long_as_retry_after_says_is_let_in(backend, make_edge, sco
     edge = make_edge(backend.port, limits=f"{scope}: {{ rate: 1, burst: 2 }}", sections=PROXY)
     for each in TRANSPORTS:
         Held(edge, each).close()
-    status, code, where, seconds = refusal(edge, transport)
+    # On a busy machine an opening may take as long as it takes a bucket to get another token.
+    status, code, where, seconds = refusal(edge, transport, attempts=50)
     assert (status, code, where, seconds) == (STATUS[scope], "too_many_openings", scope, 1)
     if scope in OTHERS:
         Held(edge, transport, **OTHERS[scope]).close()

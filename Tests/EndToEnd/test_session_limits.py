@@ -135,8 +135,9 @@ def test_a_pause_keeps_the_rate_and_loses_nothing(fresh_backend, make_edge, dire
     assert least < seconds < within(most)
 
 
-@pytest.mark.parametrize("what,reason", [("messages: 100, message_burst: 50", "too many messages"),
-                                         ("bytes: 100KiB, byte_burst: 50KiB", "too many bytes")])
+# What is allowed later is so little that a busy machine, which sends slowly, sends too much all the same.
+@pytest.mark.parametrize("what,reason", [("messages: 10, message_burst: 50", "too many messages"),
+                                         ("bytes: 10KiB, byte_burst: 50KiB", "too many bytes")])
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("direction", ["from_client", "to_client"])
 def test_too_much_is_1008(fresh_backend, make_edge, direction, transport, what, reason):
@@ -304,7 +305,7 @@ def test_silence_ends_a_session(fresh_backend, make_edge, transport, where):
     edge = make_edge(0, upstream=json.dumps(upstream), limits=f"session: {{ idle: {idle} }}" if idle else "",
                      session="hold: 300ms, ping: 100ms")
     began = time.monotonic()
-    silent, close = Talk(edge, transport, "/record").run(0.5, 5)
+    silent, close = Talk(edge, transport, "/record").run(0.25, 11)
     assert close == (1001, "idle") and time.monotonic() - began > 3
     # At most a quarter longer, and what a slow machine needs.
     assert 0.9 < silent < within(2.5)
@@ -314,7 +315,7 @@ def test_silence_ends_a_session(fresh_backend, make_edge, transport, where):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_messages_of_the_backend_are_no_silence(fresh_backend, make_edge, transport):
-    edge = make_edge(fresh_backend.port, limits="session: { idle: 600ms }")
+    edge = make_edge(fresh_backend.port, limits="session: { idle: 1500ms }")
 
     def speak(seconds):
         [connection] = wait_for(lambda: fresh_backend.connections, what="the backend's connection")

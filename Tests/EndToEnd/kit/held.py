@@ -49,12 +49,14 @@ class Held:
             self.http.close()
 
 
-def refusal(edge, transport, **options):
-    """(status, what the problem is, scope, seconds to wait)."""
-    try:
-        Held(edge, transport, **options).close()
-    except Refused as refused:
-        problem = refused.problem
-        return (refused.status, problem["type"].removeprefix("urn:culvert:problem:"), problem["scope"],
-                int(refused.headers["Retry-After"]))
+def refusal(edge, transport, attempts=1, **options):
+    """(status, what the problem is, scope, seconds to wait) of the first opening that is refused; `attempts` is for what
+    refills meanwhile."""
+    for _ in range(attempts):
+        try:
+            Held(edge, transport, **options).close()
+        except Refused as refused:
+            problem = refused.problem
+            return (refused.status, problem["type"].removeprefix("urn:culvert:problem:"), problem["scope"],
+                    int(refused.headers["Retry-After"]))
     raise AssertionError("not refused")
