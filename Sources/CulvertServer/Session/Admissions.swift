@@ -8,6 +8,7 @@ final class Admissions: Sendable {
     private let open = Atomic<Int>(0)
     private let inFlight = Atomic<Int>(0)
     private let waiting = Atomic<Int>(0)
+    private let connected = Atomic<Int>(0)
     private let bucket = Mutex(TokenBucket())
     fileprivate let addresses = SharedAdmissionTable<AddressKey>()
     /// By source and id. A JWT has an entry on each event loop, so that what is counted there would be a part.
@@ -47,6 +48,8 @@ final class Admissions: Sendable {
     var openSessions: Int { self.open.load(ordering: .relaxed) }
     var handshakes: Int { self.inFlight.load(ordering: .relaxed) }
     var parkedPolls: Int { self.waiting.load(ordering: .relaxed) }
+    /// Clients' connections whose descriptors are open, whatever they are or were used for.
+    var connections: Int { self.connected.load(ordering: .relaxed) }
     var trackedAddresses: Int { self.addresses.count }
     var trackedTokens: Int { self.tokens.count }
 
@@ -92,6 +95,17 @@ final class Admissions: Sendable {
             place.address = key
         }
         return place
+    }
+
+    /// Counts a connection until its descriptor is closed.
+    func count(_ channel: any Channel) {
+        self.connected.wrappingAdd(1, ordering: .relaxed)
+        channel.closeFuture.whenComplete { _ in self.connected.wrappingSubtract(1, ordering: .relaxed) }
+    }
+
+    /// Whether a connection that has no use now may wait for one. Past that number each answer is a connection's last.
+    func mayKeepAlive(_ limits: LimitsConfig) -> Bool {
+        self.connections <= FileDescriptors.needed(sessions: limits.connections)
     }
 
     fileprivate func beginHandshake(limit: Int?) -> Bool {

@@ -17,6 +17,7 @@ final class EdgeContext: Sendable {
     let pages: [String: StaticFile]
     let logger: Logger
     let log: SessionLog
+    let notices: Notices
     /// Tells this process from its peers in session identifiers.
     let node: UInt16
     let admissions = Admissions()
@@ -44,6 +45,7 @@ final class EdgeContext: Sendable {
         self.pages = pages
         self.logger = logger
         self.log = SessionLog(logger: logger)
+        self.notices = Notices(logger: logger)
         self.accepts = AcceptWatch(logger: logger)
         self.node = .random(in: .min ... .max)
     }

@@ -13,6 +13,7 @@ package struct EdgeLimits: Sendable {
 
     /// Open, or being opened.
     package var sessions: Int { self.edge.openSessions }
+    package var connections: Int { self.edge.admissions.connections }
     package var handshakes: Int { self.edge.admissions.handshakes }
     package var parkedPolls: Int { self.edge.admissions.parkedPolls }
     /// Known at the moment, for they have something open or opened something lately.

@@ -5,11 +5,12 @@ import NIOCore
 final class LoopState {
     let loop: any EventLoop
     let index: UInt8
+    let slices: LoopSlices
     private(set) var sessions: [ObjectIdentifier: Session] = [:]
     private var byID: [SessionID: Session] = [:]
     private var tombstones = Tombstones()
     /// Connections that speak HTTP now; they are told when the server stops.
-    var connections: [ObjectIdentifier: GateHandler] = [:]
+    var connections: [ObjectIdentifier: ClientConnection] = [:]
     /// Connections that are lanes of sessions, here or of another loop.
     var lanes: [ObjectIdentifier: SocketLane] = [:]
     private(set) var rules: EdgeRules
@@ -26,6 +27,7 @@ final class LoopState {
     init(loop: any EventLoop, index: UInt8, rules: EdgeRules, keyring: TokenKeyring = TokenKeyring()) {
         self.loop = loop
         self.index = index
+        self.slices = LoopSlices(loop: loop)
         self.rules = rules
         self.keyring = keyring
     }
@@ -147,8 +149,8 @@ final class LoopState {
         return promise.futureResult
     }
 
-    func connectionClosed(_ handler: GateHandler) {
-        self.connections[ObjectIdentifier(handler)] = nil
+    func connectionClosed(_ connection: ClientConnection) {
+        self.connections[ObjectIdentifier(connection)] = nil
         self.tellWaiters()
     }
 

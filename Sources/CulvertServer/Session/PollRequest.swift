@@ -6,6 +6,8 @@ struct PollRequest: Sendable {
     enum Kind: Sendable {
         case receive(ack: UInt64)
         case send(PollBatch)
+        /// A batch is on its way: answered ``PollAnswer/empty`` if the session would take one now.
+        case offer
         case close(CloseFrame)
         /// Nothing but its token, which is to be the session's.
         case refresh

@@ -14,6 +14,7 @@ extension Session {
         switch request.kind {
         case .receive(let ack): self.receive(ack: ack, ticket: request.ticket, respond: respond)
         case .send(let batch): self.send(batch, respond: respond)
+        case .offer: respond(self.refusalOfBatch.map { .problem($0) } ?? .empty)
         case .close(let frame):
             self.closeFromClient(frame)
             respond(.empty)
@@ -62,21 +63,23 @@ extension Session {
         }
     }
 
-    private func send(_ batch: PollBatch, respond: @escaping (PollAnswer) -> Void) {
+    /// Why no batch is taken now, whatever is in it.
+    private var refusalOfBatch: PollFailure? {
         guard self.machine.closing.maySend(to: .server), self.machine.finalFrame == nil else {
-            respond(.problem(.gone(self.endFrame)))
-            return
+            return .gone(self.endFrame)
         }
         guard self.upstreamLeg.isWritable, self.forwarding.heldBytes <= self.machine.settings.maxBatch else {
-            respond(.problem(.busy))
-            return
+            return .busy
         }
         if self.messageRate != nil, let wait = self.credential?.entry.use.wait(now: .now()), wait > .zero {
-            respond(.problem(.rateLimited(wait, who: "token")))
-            return
+            return .rateLimited(wait, who: "token")
         }
-        if let wait = self.waitToSend() {
-            respond(.problem(.rateLimited(wait, who: "session")))
+        return self.waitToSend().map { .rateLimited($0, who: "session") }
+    }
+
+    private func send(_ batch: PollBatch, respond: @escaping (PollAnswer) -> Void) {
+        if let failure = self.refusalOfBatch {
+            respond(.problem(failure))
             return
         }
         if batch.close != nil, batch.messages.isEmpty, batch.first > self.machine.received &+ 1 {

@@ -10,6 +10,7 @@ extension AdminAPI {
         let text = JSONWriter.object {
             $0.add("limits", raw: self.limitsInForce)
             $0.add("sessions", self.limits.sessions)
+            $0.add("connections", self.limits.connections)
             $0.add("handshakes", self.limits.handshakes)
             $0.add("parked", self.limits.parkedPolls)
             $0.add("addresses", self.limits.addresses)

@@ -37,6 +37,16 @@ package struct AdminAPI: Sendable {
             : nil
     }
 
+    /// What the head alone decides: who may not ask, and what anybody may. Nil for what has the token.
+    func answerAtHead(_ request: AdminRequest) -> HTTPAnswer? {
+        do throws(AdminFailure) {
+            return try self.admit(request)
+        } catch {
+            return error.answer
+        }
+    }
+
+    /// The answer to a request that ``answerAtHead(_:)`` has let pass, with its body.
     func answer(_ request: AdminRequest) async -> HTTPAnswer {
         do throws(AdminFailure) {
             return try await self.route(request)
@@ -45,7 +55,7 @@ package struct AdminAPI: Sendable {
         }
     }
 
-    private func route(_ request: AdminRequest) async throws(AdminFailure) -> HTTPAnswer {
+    private func admit(_ request: AdminRequest) throws(AdminFailure) -> HTTPAnswer? {
         try self.checkPlace(request)
         guard !request.isMalformed else { throw AdminFailure(400, "bad_target", "The request target is malformed.") }
         let path = request.path
@@ -56,6 +66,11 @@ package struct AdminAPI: Sendable {
         default: break
         }
         try self.checkToken(request)
+        return nil
+    }
+
+    private func route(_ request: AdminRequest) async throws(AdminFailure) -> HTTPAnswer {
+        let path = request.path
         switch path.first {
         case "openapi.json" where path.count == 1:
             try Self.allow(request, [.GET, .HEAD])

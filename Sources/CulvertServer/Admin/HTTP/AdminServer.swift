@@ -1,16 +1,13 @@
 package import Logging
 package import NIOCore
-import NIOHTTP1
 package import NIOPosix
 import NIOSSL
 import Synchronization
 
 /// The admin listener: TCP or a Unix socket, with or without TLS.
 package struct AdminServer: Sendable {
-    /// Most bytes of a request's body, and of its header section.
-    private static let bodyLimit = 64 * 1024
+    /// Most bytes of a request's header section.
     private static let headerLimit = 16 * 1024
-    private static let idleTime = TimeAmount.seconds(30)
     /// For answers that are being made when the server stops.
     private static let lastAnswers = TimeAmount.seconds(2)
 
@@ -25,30 +22,29 @@ package struct AdminServer: Sendable {
         let tls = door.tls
         let requests = RequestCount()
         let isLocalSocket = door.config.socket != nil
-        var limits = NIOHTTPDecoderLimitConfiguration()
-        limits.maxHeaderListSize = Self.headerLimit
-        limits.maxHeaderFieldSize = Self.headerLimit
-        let limited = limits
-        let accepts = api.operations.edge.edge.accepts
+        let edge = api.operations.edge.edge
+        let accepts = edge.accepts
+        let connections = AdminConnections(notices: edge.notices)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(AcceptGate(.control, watch: accepts))
                 }
             }
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 16 * 1024, high: 64 * 1024))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
-                    if let context = tls.context.withLock(\.self) {
-                        try pipeline.addHandler(NIOSSLServerHandler(context: context))
+                    guard let entry = connections.add(channel), let state = edge.state(of: channel.eventLoop) else {
+                        throw ClientPipeline.TooManyHandshakes()
                     }
-                    try pipeline.addHandler(IdleStateHandler(allTimeout: Self.idleTime))
-                    try pipeline.addHandler(HTTPResponseEncoder())
-                    try pipeline.addHandler(ByteToMessageHandler(HTTPRequestDecoder(limitConfiguration: limited)))
-                    try pipeline.addHandler(HTTPServerPipelineHandler())
-                    try pipeline.addHandler(
-                        AdminHandler(
-                            api: api, requests: requests, bodyLimit: Self.bodyLimit, isLocalSocket: isLocalSocket))
+                    if let context = tls.context.withLock(\.self) {
+                        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
+                    }
+                    let front = AdminFront(
+                        api: api, requests: requests, isLocalSocket: isLocalSocket, entry: entry)
+                    let connection = ClientConnection(
+                        owner: front, memory: edge.memory, slices: state.slices, loop: channel.eventLoop)
+                    try RequestPipeline.add(connection, to: channel, headerLimit: Self.headerLimit)
                 }
             }
         let channel = try await bootstrap.withBoundSocket(door.descriptor).get()

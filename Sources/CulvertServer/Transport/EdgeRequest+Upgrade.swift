@@ -3,7 +3,7 @@ import NIOCore
 import NIOHTTP1
 
 /// The native transport: the upstream is dialled first, and the client's answer is the upstream's.
-extension GateHandler {
+extension EdgeRequest {
     func upgrade(head: HTTPRequestHead, path: String, admission: Admission) {
         guard let key = self.handshakeKey(head) else { return }
         // A client's key serves for the upstream too: the answer to it is checked, then passed on.
@@ -55,7 +55,7 @@ extension GateHandler {
             connection: headers["connection"], upgrade: headers["upgrade"], accept: headers["sec-websocket-accept"],
             protocols: headers["sec-websocket-protocol"], extensions: headers["sec-websocket-extensions"], key: key,
             offeredProtocols: admission.forwardProtocols, offeredExtensions: offered)
-        guard fault == nil, let context = self.context, context.channel.isActive else {
+        guard fault == nil, self.exchange.channel?.isActive == true else {
             connection.channel.cut()
             place.release()
             let failure = UpstreamFailure(isTimeout: false, reason: fault ?? "client gone")
@@ -93,35 +93,29 @@ extension GateHandler {
             let state = self.state
             state.starting += 1
             defer { state.starting -= 1 }
-            let ready = try session.clientLeg.map { try self.switchProtocols(to: $0, response, in: context) }
+            guard let ready = session.clientLeg.flatMap({ self.switchProtocols(to: $0, response) }) else {
+                throw ChannelError.ioOnClosedChannel
+            }
             // Counted twice until the first is given back.
             state.starting += 1
-            ready?.assumeIsolated().whenComplete { _ in
+            ready.assumeIsolated().whenComplete { _ in
                 session.start()
                 state.starting -= 1
             }
         } catch {
             connection.channel.cut()
-            context.close(promise: nil)
+            self.exchange.abort()
             place.release()
         }
     }
 
-    /// Answers 101, and puts `handler` in the place of all that speaks HTTP. The decoder goes last: what it has left
-    /// over must find the handler in its place, when the future is done.
-    func switchProtocols(
-        to handler: any ChannelHandler, _ headers: HTTPHeaders, in context: ChannelHandlerContext
-    ) throws -> EventLoopFuture<Void> {
-        let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers)
-        context.write(self.wrapOutboundOut(.head(head)), promise: nil)
-        context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
-        let pipeline = context.pipeline.syncOperations
-        try pipeline.addHandler(handler)
-        pipeline.removeHandler(self, promise: nil)
-        pipeline.removeHandler(name: ClientPipeline.arrival, promise: nil)
-        pipeline.removeHandler(name: ClientPipeline.order, promise: nil)
-        pipeline.removeHandler(name: ClientPipeline.encoder, promise: nil)
-        return pipeline.removeHandler(name: ClientPipeline.decoder)
+    /// Answers 101, and puts `handler` in the place of all that speaks HTTP.
+    ///
+    /// - Returns: done when the handler is there; nil when the connection is gone or goes now.
+    func switchProtocols(to handler: any ChannelHandler, _ headers: HTTPHeaders) -> EventLoopFuture<Void>? {
+        let ready = try? self.exchange.switchProtocols(to: handler, headers)
+        if ready == nil { self.exchange.abort() }
+        return ready
     }
 }
 

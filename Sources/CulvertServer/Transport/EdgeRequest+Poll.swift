@@ -3,26 +3,32 @@ import NIOCore
 import NIOHTTP1
 
 /// The long-poll transport (docs/protocol.md).
-extension GateHandler {
-    func poll(_ target: PollTarget, head: HTTPRequestHead, query: String?, body: ByteBuffer, admission: Admission) {
+extension EdgeRequest {
+    /// Refuses what the head alone tells to be wrong, and reads the body of what is left.
+    func poll(_ target: PollTarget, head: HTTPRequestHead, query: String?, admission: Admission) {
         do throws(PollProblem) {
             switch (head.method, target) {
             case (.POST, .open(let base)):
-                try self.open(base: base, head: head, body: body, admission: admission)
+                self.open(base: base, head: head, admission: admission)
             case (.GET, .session(let base, let id)):
                 let ack = try Self.number("ack", in: query) ?? 0
-                self.dispatch(.receive(ack: ack), base: base, id: id, head: head, admission: admission)
+                self.exchange.collectBody(limit: Self.smallBody) { _ in
+                    self.dispatch(.receive(ack: ack), base: base, id: id, head: head, admission: admission)
+                }
             case (.POST, .session(let base, let id)):
                 let codec = try Self.codec(ofBody: head.headers)
-                let rules = self.state.rules
-                let batch = try codec.decode(
-                    body, messageLimit: rules.config.limits.message, batchLimit: rules.settings.maxBatch)
-                self.dispatch(.send(batch), base: base, id: id, head: head, admission: admission)
+                self.whenWelcome(base: base, id: id, head: head, admission: admission) {
+                    self.batch(codec, base: base, id: id, head: head, admission: admission)
+                }
             case (.DELETE, .session(let base, let id)), (.POST, .close(let base, let id)):
                 let frame = try Self.closeFrame(query)
-                self.dispatch(.close(frame), base: base, id: id, head: head, admission: admission)
+                self.exchange.collectBody(limit: target.bodyLimit ?? Self.smallBody) { _ in
+                    self.dispatch(.close(frame), base: base, id: id, head: head, admission: admission)
+                }
             case (.PUT, .token(let base, let id)):
-                self.dispatch(.refresh, base: base, id: id, head: head, admission: admission)
+                self.exchange.collectBody(limit: target.bodyLimit ?? Self.smallBody) { _ in
+                    self.dispatch(.refresh, base: base, id: id, head: head, admission: admission)
+                }
             case (.GET, .socket), (.GET, .probe):
                 self.answer(.upgradeRequired, admission)
             default:
@@ -42,45 +48,91 @@ extension GateHandler {
         }
     }
 
+    /// Asks the session whether it would take a batch at all, unless the batch is here already.
+    private func whenWelcome(
+        base: String, id: String, head: HTTPRequestHead, admission: Admission, _ then: @escaping () -> Void
+    ) {
+        if self.exchange.isBodyHere {
+            then()
+        } else {
+            self.dispatch(.offer, base: base, id: id, head: head, admission: admission, whenWelcome: then)
+        }
+    }
+
+    private func batch(
+        _ codec: PollCodec, base: String, id: String, head: HTTPRequestHead, admission: Admission
+    ) {
+        self.exchange.collectBody(limit: self.state.rules.bodyLimit) { body in
+            do throws(PollProblem) {
+                let rules = self.state.rules
+                let batch = try codec.decode(
+                    body, messageLimit: rules.config.limits.message, batchLimit: rules.settings.maxBatch)
+                self.dispatch(.send(batch), base: base, id: id, head: head, admission: admission)
+            } catch {
+                self.answer(.problem(error.status, "bad_batch", error.detail), admission)
+            }
+        }
+    }
+
     private func answer(_ answer: HTTPAnswer, _ admission: Admission) {
         self.respond(answer.allowing(origin: admission.allowedOrigin))
     }
 
     // MARK: - opening
 
-    private func open(base: String, head: HTTPRequestHead, body: ByteBuffer, admission: Admission) throws(PollProblem) {
-        var admission = admission
-        let asked = try PollOpening.protocols(of: body)
-        if !asked.isEmpty {
-            admission.forwardProtocols += asked
-            // What goes upstream as a field is bounded as if the client had sent it as one.
-            guard admission.forwardProtocols.count <= Gate.protocolLimit else {
-                throw PollProblem(400, "At most \(Gate.protocolLimit) subprotocols may be offered.")
-            }
-            let names = admission.forwardProtocols.reduce(0) { $0 + $1.utf8.count + 2 }
-            guard head.sectionSize + names <= self.state.rules.config.limits.header else {
-                throw PollProblem(431, "The header section and the subprotocols are too large together.")
+    /// Takes a place among the sessions before it reads the body.
+    private func open(base: String, head: HTTPRequestHead, admission: Admission) {
+        let client = self.clientFacts(head)
+        guard let place = self.takePlace(admission, address: client.address) else { return }
+        self.openingPlace = place
+        self.exchange.collectBody(limit: PollTarget.open(base: base).bodyLimit ?? 0) { body in
+            self.openingPlace = nil
+            do throws(PollProblem) {
+                var admission = admission
+                try self.addProtocols(body, to: &admission, head: head)
+                self.openSession(base: base, head: head, admission: admission, client: client, place: place) {
+                    session, headers in
+                    session.start()
+                    self.answerOpened(session, headers: headers, admission: admission)
+                }
+            } catch {
+                place.release()
+                self.answer(.problem(error.status, "bad_batch", error.detail), admission)
             }
         }
-        self.openSession(base: base, head: head, admission: admission) { session, headers in
-            session.start()
-            self.answerOpened(session, headers: headers, admission: admission)
+    }
+
+    /// The subprotocols that the body of an opening offers.
+    private func addProtocols(
+        _ body: ByteBuffer, to admission: inout Admission, head: HTTPRequestHead
+    ) throws(PollProblem) {
+        let asked = try PollOpening.protocols(of: body)
+        guard !asked.isEmpty else { return }
+        admission.forwardProtocols += asked
+        // What goes upstream as a field is bounded as if the client had sent it as one.
+        guard admission.forwardProtocols.count <= Gate.protocolLimit else {
+            throw PollProblem(400, "At most \(Gate.protocolLimit) subprotocols may be offered.")
+        }
+        let names = admission.forwardProtocols.reduce(0) { $0 + $1.utf8.count + 2 }
+        guard head.sectionSize + names <= self.state.rules.config.limits.header else {
+            throw PollProblem(431, "The header section and the subprotocols are too large together.")
         }
     }
 
     /// A session that outlives its lanes, not started yet; answers if there cannot be one.
     ///
-    /// - Parameter then: gets it, and the headers of the upstream's handshake.
+    /// - Parameters:
+    ///   - place: the session's; released if there is none.
+    ///   - then: gets it, and the headers of the upstream's handshake.
     func openSession(
-        base: String, head: HTTPRequestHead, admission: Admission, then: @escaping (Session, HTTPHeaders) -> Void
+        base: String, head: HTTPRequestHead, admission: Admission, client: ClientFacts, place: SessionPlace,
+        then: @escaping (Session, HTTPHeaders) -> Void
     ) {
         var generator = SystemRandomNumberGenerator()
         let key = Handshake.key(from: (generator.next(), generator.next()))
-        let client = self.clientFacts(head)
         let request = ForwardedHeaders.request(
             client: head, admission: admission, basePath: base, key: key, extensions: [],
             identityHeader: self.state.rules.config.authentication.identityHeader, facts: client)
-        guard let place = self.takePlace(admission, address: client.address) else { return }
         self.edge.dial(
             request, admission: admission, client: client, line: self.line, place: place, state: self.state
         ).assumeIsolated().whenComplete { result in
@@ -162,8 +214,10 @@ extension GateHandler {
 
     // MARK: - open sessions
 
+    /// - Parameter whenWelcome: with an offer, to be done when the session would take a batch.
     private func dispatch(
-        _ kind: PollRequest.Kind, base: String, id text: String, head: HTTPRequestHead, admission: Admission
+        _ kind: PollRequest.Kind, base: String, id text: String, head: HTTPRequestHead, admission: Admission,
+        whenWelcome: (() -> Void)? = nil
     ) {
         let ticket = UInt64.random(in: .min ... .max)
         let request = PollRequest(kind: kind, ticket: ticket, admission: admission, basePath: base)
@@ -174,9 +228,9 @@ extension GateHandler {
             self.answer(.failure(.unknownSession), admission)
             return
         }
-        self.pendingPoll = PendingPoll(id: id, ticket: ticket)
+        self.pendingPoll = PendingPoll(id: id, ticket: ticket, whenWelcome: whenWelcome)
         // It waits for messages now, and is no handshake any more.
-        self.endHandshake()
+        if case .receive = kind { self.front.releasePlace() }
         let known = self.edge.onLoop(of: id) { state in
             state.handle(request, id: id) { answer in
                 if loop.inEventLoop {
@@ -190,8 +244,11 @@ extension GateHandler {
     }
 
     private func deliver(_ answer: PollAnswer, ticket: UInt64, codec: PollCodec, admission: Admission) {
-        guard self.pendingPoll?.ticket == ticket else { return }
+        guard let pending = self.pendingPoll, pending.ticket == ticket else { return }
         switch answer {
+        case .empty where pending.whenWelcome != nil:
+            self.pendingPoll = nil
+            pending.whenWelcome?()
         case .empty:
             self.answer(HTTPAnswer(status: .noContent), admission)
         case .batch(let batch, let hold):
@@ -265,7 +322,7 @@ extension GateHandler {
     }
 }
 
-extension GateHandler {
+extension EdgeRequest {
     /// Tells why the request's token has died if the session that the request names is the token's own; from all others
     /// the answer is that of a token that never was. Nobody else learns that a token was once valid.
     func reject(_ rejection: Rejection, _ target: PollTarget?) {

@@ -3,7 +3,7 @@ import NIOCore
 import NIOHTTP1
 
 /// WebSockets of the session protocol (docs/protocol.md, section 7).
-extension GateHandler {
+extension EdgeRequest {
     func lane(_ target: PollTarget, head: HTTPRequestHead, admission: Admission) {
         guard let key = self.handshakeKey(head) else { return }
         guard admission.forwardProtocols.contains(SocketLane.protocol) else {
@@ -28,17 +28,19 @@ extension GateHandler {
     private func openOnLane(base: String, head: HTTPRequestHead, key: String, admission: Admission) {
         var admission = admission
         admission.forwardProtocols.removeAll { $0 == SocketLane.protocol }
-        self.openSession(base: base, head: head, admission: admission) { session, upstream in
+        let client = self.clientFacts(head)
+        guard let place = self.takePlace(admission, address: client.address) else { return }
+        self.openSession(base: base, head: head, admission: admission, client: client, place: place) {
+            session, upstream in
             let state = self.state
             let lane = SocketLane(
                 edge: self.edge, state: state, session: session.id, address: session.facts.clientAddress)
-            guard let context = self.context,
-                let ready = try? self.switchProtocols(
-                    to: lane, Self.answer(key: key, headers: ForwardedHeaders.response(upstream)), in: context)
+            guard
+                let ready = self.switchProtocols(
+                    to: lane, Self.answer(key: key, headers: ForwardedHeaders.response(upstream)))
             else {
                 session.upstreamLeg.abort()
                 session.place.release()
-                self.context?.close(promise: nil)
                 return
             }
             state.starting += 1
@@ -60,13 +62,8 @@ extension GateHandler {
         let lane = SocketLane(
             edge: self.edge, state: state, session: id ?? SessionID(node: self.edge.node, shard: 0, random: (0, 0)),
             address: self.clientFacts(head).address)
-        lane.place = self.handOverPlace()
-        guard let context = self.context,
-            let ready = try? self.switchProtocols(to: lane, Self.answer(key: key), in: context)
-        else {
-            self.context?.close(promise: nil)
-            return
-        }
+        lane.place = self.front.handOverPlace()
+        guard let ready = self.switchProtocols(to: lane, Self.answer(key: key)) else { return }
         let request = PollRequest(kind: .join(lane.link), ticket: 0, admission: admission, basePath: base)
         let back = lane.link
         let edge = self.edge
@@ -79,12 +76,7 @@ extension GateHandler {
     }
 
     private func probe(key: String) {
-        let handler = ProbeHandler(place: self.handOverPlace())
-        guard let context = self.context,
-            (try? self.switchProtocols(to: handler, Self.answer(key: key), in: context)) != nil
-        else {
-            self.context?.close(promise: nil)
-            return
-        }
+        let handler = ProbeHandler(place: self.front.handOverPlace())
+        _ = self.switchProtocols(to: handler, Self.answer(key: key))
     }
 }

@@ -1,0 +1,58 @@
+import DequeModule
+import Logging
+import NIOCore
+import Synchronization
+
+/// The connections of the admin listener. When there are as many as may be, a new one takes the place of the oldest
+/// that has not shown the token: nobody keeps an operator out.
+final class AdminConnections: Sendable {
+    /// What one connection costs is bounded; so is what all of them do.
+    static let most = 256
+
+    /// One connection. Its loop sets what it is, any loop closes it.
+    final class Entry: Sendable {
+        let channel: any Channel
+        private let trusted = Atomic<Bool>(false)
+
+        init(_ channel: any Channel) { self.channel = channel }
+
+        /// Its latest request had the token.
+        var isTrusted: Bool { self.trusted.load(ordering: .relaxed) }
+
+        func setTrusted(_ isTrusted: Bool) { self.trusted.store(isTrusted, ordering: .relaxed) }
+    }
+
+    /// The oldest first; those that were closed to make room are here no longer.
+    private let entries = Mutex<Deque<Entry>>([])
+    private let notices: Notices
+
+    init(notices: Notices) { self.notices = notices }
+
+    /// - Returns: nil when every other connection has shown the token: the new one is to be closed.
+    func add(_ channel: any Channel) -> Entry? {
+        let entry = Entry(channel)
+        let (isIn, isFull, victim): (Bool, Bool, Entry?) = self.entries.withLock { entries in
+            let isFull = entries.count >= Self.most
+            var victim: Entry?
+            if isFull, let index = entries.firstIndex(where: { !$0.isTrusted }) { victim = entries.remove(at: index) }
+            guard entries.count < Self.most else { return (false, isFull, nil) }
+            entries.append(entry)
+            return (true, isFull, victim)
+        }
+        if isFull {
+            self.notices.warn(
+                "admin connections closed: too many, and the oldest had not shown the token",
+                ["limit": .stringConvertible(Self.most)])
+        }
+        victim?.channel.close(promise: nil)
+        guard isIn else { return nil }
+        channel.closeFuture.whenComplete { _ in self.remove(entry) }
+        return entry
+    }
+
+    private func remove(_ entry: Entry) {
+        self.entries.withLock { entries in
+            if let index = entries.firstIndex(where: { $0 === entry }) { entries.remove(at: index) }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+
+/// The admin API behind one connection: refuses at a request's head what has no token, and has the rest answered.
+final class AdminFront: ConnectionOwner {
+    /// Most bytes of a request's body.
+    private static let bodyLimit = 64 * 1024
+
+    private let api: AdminAPI
+    private let requests: RequestCount
+    private let isLocalSocket: Bool
+    private let entry: AdminConnections.Entry
+
+    init(
+        api: AdminAPI, requests: RequestCount, isLocalSocket: Bool, entry: AdminConnections.Entry
+    ) {
+        self.api = api
+        self.requests = requests
+        self.isLocalSocket = isLocalSocket
+        self.entry = entry
+    }
+
+    // MARK: - ConnectionOwner
+
+    let bounds = ConnectionBounds(
+        firstByte: .seconds(10), head: .seconds(10), idle: .seconds(30), rate: 16 * 1024, requests: 10_000)
+
+    /// What operators ask is counted, and never refused for what others hold.
+    var memoryCeiling: Int? { nil }
+
+    func opened(_ connection: ClientConnection) {}
+
+    func closed(_ connection: ClientConnection) {}
+
+    func received(_ event: Any) {}
+
+    func complete(_ headers: inout HTTPHeaders) {
+        headers.replaceOrAdd(name: "Cache-Control", value: "no-store")
+        headers.add(name: "X-Content-Type-Options", value: "nosniff")
+    }
+
+    func answered() {}
+
+    func relieveMemory() {}
+
+    func note(_ notice: ConnectionNotice) {}
+
+    func take(_ exchange: Exchange) {
+        if self.requests.isRetired {
+            // Nothing is done on a connection of before that the next process would not know of.
+            exchange.respond(
+                .problem(503, "moved", "Ask again on a new connection.", headers: ["Retry-After": "0"]), isLast: true)
+            return
+        }
+        guard let channel = exchange.channel else { return }
+        let address = self.isLocalSocket ? "unix" : channel.remoteAddress?.ipAddress ?? "unknown"
+        var request = AdminRequest(head: exchange.head, body: ByteBuffer(), address: address)
+        if let answer = self.api.answerAtHead(request) {
+            self.entry.setTrusted(false)
+            exchange.respond(answer)
+            return
+        }
+        self.entry.setTrusted(true)
+        exchange.collectBody(limit: Self.bodyLimit) { body in
+            request.body = body
+            self.answer(request, exchange, on: channel.eventLoop)
+        }
+    }
+
+    private func answer(_ request: AdminRequest, _ exchange: Exchange, on loop: any EventLoop) {
+        let api = self.api
+        let requests = self.requests
+        let back = NIOLoopBound(exchange, eventLoop: loop)
+        requests.begin()
+        // With an answer that is written, or without one.
+        exchange.onEnd = { _ in requests.end() }
+        Task {
+            let answer = await api.answer(request)
+            back.eventLoop.execute { back.value.respond(answer) }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+
+/// The edge behind one client's connection: what is known of the client, its place among the handshakes, and an
+/// ``EdgeRequest`` for each exchange.
+final class EdgeFront: ConnectionOwner {
+    let edge: EdgeContext
+    let state: LoopState
+    let isSecure: Bool
+    /// What a PROXY header in front of the connection named; nil without one, and for the proxy's own connections.
+    private(set) var proxied: ProxyHeader.Node?
+    /// Among the handshakes: until a request has been answered, and the answer taken, or a session has it.
+    private(set) var place: ConnectionPlace?
+
+    init(edge: EdgeContext, state: LoopState, isSecure: Bool, place: ConnectionPlace) {
+        self.edge = edge
+        self.state = state
+        self.isSecure = isSecure
+        self.place = place
+    }
+
+    /// The connection is no handshake any more.
+    func releasePlace() { self.place = nil }
+
+    /// The connection goes on as something else that is no session yet.
+    func handOverPlace() -> ConnectionPlace? {
+        defer { self.place = nil }
+        return self.place
+    }
+
+    // MARK: - ConnectionOwner
+
+    var bounds: ConnectionBounds {
+        let limits = self.state.rules.config.limits
+        return ConnectionBounds(
+            firstByte: limits.http.firstByte, head: limits.handshake, idle: limits.http.idle,
+            rate: limits.http.bodyRate,
+            requests: limits.http.requests)
+    }
+
+    var memoryCeiling: Int? { self.state.rules.config.limits.memory }
+
+    func opened(_ connection: ClientConnection) { self.state.connections[ObjectIdentifier(connection)] = connection }
+
+    func closed(_ connection: ClientConnection) {
+        self.place = nil
+        self.state.connectionClosed(connection)
+    }
+
+    func received(_ event: Any) {
+        if case .proxied(let source, _)? = event as? ProxyHeader { self.proxied = source }
+    }
+
+    func take(_ exchange: Exchange) { EdgeRequest(exchange, front: self).begin() }
+
+    func complete(_ headers: inout HTTPHeaders) {
+        if headers["cache-control"].isEmpty { headers.add(name: "Cache-Control", value: "no-store, no-transform") }
+    }
+
+    func answered() { self.place = nil }
+
+    func relieveMemory() { self.edge.relieveMemory() }
+
+    func note(_ notice: ConnectionNotice) {
+        switch notice {
+        case .memoryFull: self.edge.notices.warn("requests refused: limits.memory is reached")
+        case .unreadAnswer: self.edge.notices.warn("connections closed: their clients did not read an answer in time")
+        }
+    }
+}

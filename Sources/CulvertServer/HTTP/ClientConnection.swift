@@ -1,0 +1,455 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+import NIOSSL
+
+/// One client's connection as long as it speaks HTTP/1.1: hands its owner one exchange at a time, and sees to the
+/// deadlines, to the connection's end and to what it holds meanwhile. It knows no gate.
+///
+/// A ``RequestFeeder`` in front of the decoder feeds it; an upgrade replaces it and all of HTTP.
+final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    enum Phase {
+        /// Not a byte of the next request has come.
+        case idle
+        /// A head is on its way.
+        case head
+        /// The owner has the head; nothing is read.
+        case deciding
+        /// The owner wants the body.
+        case body
+        /// An answer is on its way.
+        case answering
+        /// There is an answer, and the rest of the request is discarded until the next begins.
+        case draining
+        /// The last answer is written, and our direction closed. What still comes is discarded: closing a socket with
+        /// unread bytes resets it, and the answer might be lost with it (RFC 9112 9.6).
+        case lingering
+        case upgraded
+        case closed
+    }
+
+    let loop: any EventLoop
+    let owner: any ConnectionOwner
+    private(set) lazy var feeder = RequestFeeder(connection: self, slices: self.slices)
+    private let slices: LoopSlices
+    private(set) var context: ChannelHandlerContext?
+    private(set) var phase = Phase.idle
+    /// Nothing has been answered on this connection yet.
+    private(set) var isFresh = true
+    /// No request is read behind this one.
+    private var isLast = false
+    private var requests = 0
+
+    // The request in hand.
+    private var exchange: Exchange?
+    private var request = RequestInHand()
+    /// What the decoder has made of the bytes it was fed with last.
+    private var arrived: HTTPRequestHead?
+    private var fault: HTTPAnswer?
+    private var onBody: ((ByteBuffer) -> Void)?
+
+    private var answerBytes = 0
+    /// Counts the answer in place of this connection.
+    private var answerHold: AnswerHold?
+    private var discardedBytes = 0
+    private var hold: MemoryHold
+    private lazy var deadline = LoopDeadline(loop: self.loop) { [weak self] in self?.deadlinePassed() }
+
+    /// A request whose rest is longer ends its connection.
+    private static let mostDrained = 64 * 1024
+    private static let mostLingered = 16 * 1024 * 1024
+    /// Less than this is never refused for the process's memory.
+    private static let alwaysHeld = 16 * 1024
+
+    init(owner: any ConnectionOwner, memory: SessionMemory, slices: LoopSlices, loop: any EventLoop) {
+        self.owner = owner
+        self.slices = slices
+        self.loop = loop
+        self.hold = MemoryHold(memory)
+    }
+
+    var channel: (any Channel)? { self.context?.channel }
+
+    /// Whether the decoder may have more.
+    var isHungry: Bool {
+        switch self.phase {
+        case .idle, .head, .body, .draining: self.fault == nil
+        case .deciding, .answering, .lingering, .upgraded, .closed: false
+        }
+    }
+
+    var isLingering: Bool { self.phase == .lingering }
+    var isUpgraded: Bool { self.phase == .upgraded }
+
+    // MARK: - handler
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.owner.opened(self)
+        self.deadline.set(in: self.owner.bounds.firstByte)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.deadline.cancel()
+        if self.phase != .upgraded { self.closed() }
+        self.context = nil
+        self.owner.closed(self)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.closed()
+        context.fireChannelInactive()
+    }
+
+    private func closed() {
+        guard self.phase != .closed else { return }
+        self.phase = .closed
+        self.deadline.clear()
+        self.onBody = nil
+        self.request.drop()
+        self.forgetAnswer()
+        self.feeder.discard()
+        self.account()
+        self.endExchange(isAnswered: false)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        self.owner.received(event)
+        // A client that has closed its sending side reads no answer worth waiting for: every HTTP server says so.
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent { context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        switch error {
+        case HTTPParserError.headerOverflow:
+            self.fault = self.fault ?? .problem(431, "headers_too_large", "The request's header section is too large.")
+        case is HTTPParserError:
+            self.fault = self.fault ?? .problem(400, "bad_request", "This is not HTTP.")
+        default:
+            context.close(promise: nil)
+        }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        // Nothing is done before the decoder is: it is not made to be changed meanwhile. See fed(_:).
+        switch self.unwrapInboundIn(data) {
+        case .head(let head):
+            if self.exchange == nil, self.arrived == nil, !self.request.isWhole {
+                self.arrived = head
+            } else {
+                self.fault = self.fault ?? .problem(400, "bad_request", "The request's end is not where it should be.")
+            }
+        case .body(let part):
+            self.request.add(part)
+        case .end:
+            self.request.isWhole = true
+        }
+    }
+
+    // MARK: - what the feeder tells
+
+    func bytesArrived() {
+        guard self.phase == .idle else { return }
+        self.phase = .head
+        self.deadline.set(in: self.owner.bounds.head)
+    }
+
+    /// The decoder has had `count` bytes more.
+    func fed(_ count: Int) {
+        if let head = self.arrived {
+            self.arrived = nil
+            self.begin(head)
+        }
+        if let fault = self.fault {
+            self.refuse(fault)
+            return
+        }
+        switch self.phase {
+        case .body:
+            if self.request.isTooLarge {
+                self.refuse(Self.tooLarge)
+            } else if self.request.isWhole {
+                self.finishBody()
+            } else {
+                self.bodyCame()
+            }
+        case .draining:
+            if self.request.isWhole {
+                self.next()
+            } else {
+                self.discardedBytes += count
+                if self.discardedBytes > Self.mostDrained { self.linger() }
+            }
+        default: break
+        }
+    }
+
+    func discarded(_ count: Int) {
+        self.discardedBytes += count
+        if self.discardedBytes > Self.mostLingered { self.cut() }
+    }
+
+    /// Counts what the connection holds, and refuses to hold more when the process is at its ceiling.
+    func account() {
+        // What still waits then is the WebSocket's a tick later.
+        guard self.phase != .upgraded else { return }
+        let bytes = self.feeder.heldMemory + self.request.body.storageCapacity + self.answerBytes
+        guard let used = self.hold.set(bytes), let ceiling = self.owner.memoryCeiling, used > ceiling else { return }
+        guard bytes > Self.alwaysHeld else { return }
+        switch self.phase {
+        case .deciding where !self.request.isWhole, .body:
+            self.owner.note(.memoryFull)
+            self.refuse(Self.memoryFull)
+        case .answering: self.owner.relieveMemory()
+        // No session is closed for requests that wait in line.
+        default:
+            guard self.feeder.heldMemory > Self.alwaysHeld else { return }
+            self.owner.note(.memoryFull)
+            self.cut()
+        }
+    }
+
+    // MARK: - a request
+
+    private func begin(_ head: HTTPRequestHead) {
+        self.requests += 1
+        self.phase = .deciding
+        self.deadline.clear()
+        if self.requests >= self.owner.bounds.requests || !head.isKeepAlive || head.stopsDecoder { self.isLast = true }
+        self.request.framing = head.framing
+        self.feeder.bodyFollows(head.framing)
+        let exchange = Exchange(head: head, connection: self)
+        self.exchange = exchange
+        self.owner.take(exchange)
+    }
+
+    var hasBody: Bool { self.request.hasBody }
+
+    var isBodyHere: Bool {
+        if self.request.isWhole || !self.hasBody { return true }
+        return self.request.left.map { $0 <= self.feeder.heldBytes } ?? false
+    }
+
+    func collect(limit: Int, _ then: @escaping (ByteBuffer) -> Void) {
+        guard self.phase == .deciding else { return }
+        if self.request.isWhole || !self.hasBody {
+            then(ByteBuffer())
+            return
+        }
+        if let left = self.request.left, left > limit {
+            self.refuse(Self.tooLarge)
+            return
+        }
+        self.phase = .body
+        self.request.limit = limit
+        self.onBody = then
+        self.deadline.set(in: self.owner.bounds.head)
+        if self.exchange?.head.expectsContinue == true, self.feeder.heldBytes == 0, let context = self.context {
+            self.request.isContinued = true
+            context.writeAndFlush(
+                self.wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
+        }
+        self.feeder.pump()
+    }
+
+    /// Content keeps a rate, and may stop for a while: a fixed grace, which no haste makes longer.
+    private func bodyCame() {
+        let bounds = self.owner.bounds
+        let new = self.request.takeNew()
+        if let due = self.deadline.due {
+            self.deadline.set(at: min(due + bounds.time(for: new), self.loop.now + bounds.head))
+        }
+        self.account()
+    }
+
+    private func finishBody() {
+        guard let then = self.onBody else { return }
+        self.onBody = nil
+        let body = self.request.takeBody()
+        self.phase = .deciding
+        self.deadline.clear()
+        then(body)
+    }
+
+    private static let memoryFull = HTTPAnswer.problem(
+        503, "memory_full", "This server is short of memory.", headers: ["Retry-After": "5"])
+    private static let tooLarge = HTTPAnswer.problem(
+        413, "body_too_large", "This request takes no body of that length.")
+
+    // MARK: - an answer
+
+    func respond(_ answer: HTTPAnswer, isLast: Bool, to exchange: Exchange) {
+        guard self.exchange === exchange, self.phase == .deciding || self.phase == .body else { return }
+        if isLast || !(self.request.isWhole || self.mayDrain) { self.isLast = true }
+        self.write(answer)
+    }
+
+    /// Whether the rest of the request is discarded, to take another on the same connection. A client that waits for
+    /// 100 and gets something else may send the body or may not: then nothing tells where the next request begins.
+    private var mayDrain: Bool {
+        if self.exchange?.head.expectsContinue == true, !self.request.isContinued, self.request.bytes == 0 {
+            return false
+        }
+        return self.request.left.map { $0 <= Self.mostDrained } ?? true
+    }
+
+    /// Answers what cannot be gone on with, and ends the connection.
+    private func refuse(_ answer: HTTPAnswer) {
+        self.isLast = true
+        switch self.phase {
+        case .idle, .head, .deciding, .body:
+            let exchange = self.exchange
+            self.write(answer)
+            // The owner has nothing to say any more.
+            exchange?.end(isAnswered: false)
+        case .draining: self.linger()
+        default: break
+        }
+    }
+
+    private func write(_ answer: HTTPAnswer) {
+        guard let context = self.context else { return }
+        self.phase = .answering
+        self.isFresh = false
+        self.onBody = nil
+        self.request.drop()
+        var headers = answer.headers
+        if answer.status.mayHaveResponseBody {
+            headers.replaceOrAdd(name: "Content-Length", value: "\(answer.body.readableBytes)")
+        }
+        self.owner.complete(&headers)
+        if self.isLast { headers.replaceOrAdd(name: "Connection", value: "close") }
+        let hasBody =
+            answer.body.readableBytes > 0 && answer.status.mayHaveResponseBody && self.exchange?.head.method != .HEAD
+        let length = hasBody ? answer.body.readableBytes : 0
+        self.answerHold = answer.hold
+        self.answerBytes = answer.hold == nil ? length : 0
+        let bounds = self.owner.bounds
+        self.deadline.set(in: (self.isLast ? bounds.head : bounds.idle) + bounds.time(for: length))
+        let head = HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers)
+        context.write(self.wrapOutboundOut(.head(head)), promise: nil)
+        if hasBody { context.write(self.wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: nil) }
+        let done = context.eventLoop.makePromise(of: Void.self)
+        // A write that fails is that of a connection which is being closed.
+        done.futureResult.assumeIsolated().whenSuccess { self.written() }
+        context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: done)
+        if self.phase == .answering { self.account() }
+    }
+
+    /// The kernel has the whole answer.
+    private func written() {
+        guard self.phase == .answering else { return }
+        self.forgetAnswer()
+        self.account()
+        self.endExchange(isAnswered: true)
+        guard !self.isLast else {
+            if self.request.isWhole, self.fault == nil, self.feeder.heldBytes == 0 {
+                self.close()
+            } else {
+                self.linger()
+            }
+            return
+        }
+        self.owner.answered()
+        if self.request.isWhole {
+            self.next()
+        } else {
+            self.phase = .draining
+            self.discardedBytes = 0
+            self.deadline.set(in: self.owner.bounds.head)
+        }
+        self.feeder.pump()
+    }
+
+    private func forgetAnswer() {
+        self.answerBytes = 0
+        self.answerHold?.release()
+        self.answerHold = nil
+    }
+
+    private func next() {
+        self.phase = .idle
+        self.request = RequestInHand()
+        self.feeder.nextRequest()
+        self.deadline.set(in: self.owner.bounds.idle)
+        if self.feeder.heldBytes > 0 { self.bytesArrived() }
+    }
+
+    private func endExchange(isAnswered: Bool) {
+        let exchange = self.exchange
+        self.exchange = nil
+        exchange?.end(isAnswered: isAnswered)
+    }
+
+    // MARK: - the end
+
+    private func linger() {
+        guard let context = self.context else { return }
+        self.phase = .lingering
+        self.discardedBytes = 0
+        self.deadline.set(in: self.owner.bounds.head)
+        self.feeder.discard()
+        context.close(mode: .output, promise: nil)
+        self.feeder.pump()
+    }
+
+    private func close() {
+        self.deadline.clear()
+        self.phase = .lingering
+        self.context?.close(promise: nil)
+    }
+
+    /// The server stops: no further request after the one in hand.
+    func drain() {
+        self.isLast = true
+        switch self.phase {
+        case .idle, .head, .body, .draining: self.close()
+        case .answering: self.deadline.set(in: self.owner.bounds.head)
+        case .deciding, .lingering, .upgraded, .closed: break
+        }
+    }
+
+    /// Ends it now, whatever is under way. TLS would wait for an answer to its goodbye.
+    func cut() {
+        self.feeder.discard()
+        guard let context = self.context else { return }
+        let tls = try? context.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self)
+        (tls ?? context).close(promise: nil)
+    }
+
+    private func deadlinePassed() {
+        if self.phase == .body {
+            self.refuse(.problem(408, "request_timeout", "The request took too long to arrive."))
+        } else {
+            if self.phase == .answering { self.owner.note(.unreadAnswer) }
+            self.cut()
+        }
+    }
+
+    // MARK: - upgrade
+
+    /// Answers 101, and puts `handler` in the place of all that speaks HTTP. The decoder leaves a tick later; then the
+    /// feeder gives what it holds to the handler, and leaves too.
+    func switchProtocols(to handler: any ChannelHandler, _ headers: HTTPHeaders) throws -> EventLoopFuture<Void>? {
+        guard let context = self.context, self.phase == .deciding, self.request.isWhole else { return nil }
+        self.phase = .upgraded
+        self.deadline.clear()
+        let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers)
+        context.write(self.wrapOutboundOut(.head(head)), promise: nil)
+        context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
+        let feeder = self.feeder
+        let pipeline = context.pipeline.syncOperations
+        try pipeline.addHandler(handler)
+        try context.channel.syncOptions?.setOption(.maxMessagesPerRead, value: RequestPipeline.readsOfWebSocket)
+        self.hold.release()
+        self.endExchange(isAnswered: true)
+        pipeline.removeHandler(self, promise: nil)
+        pipeline.removeHandler(name: RequestPipeline.encoder, promise: nil)
+        return pipeline.removeHandler(name: RequestPipeline.decoder).assumeIsolated().map { feeder.release() }
+            .nonisolated()
+    }
+}

@@ -1,0 +1,58 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+
+/// One request and its answer. Its owner gets it when the head is whole, and not a byte of the body was looked at.
+///
+/// Bound to the connection's event loop. It ends once: when its answer is written out, or when the client is gone.
+final class Exchange {
+    let head: HTTPRequestHead
+    private var connection: ClientConnection?
+    /// Called once, at the end; true when there was an answer and it was written out.
+    var onEnd: ((_ isAnswered: Bool) -> Void)?
+
+    init(head: HTTPRequestHead, connection: ClientConnection) {
+        self.head = head
+        self.connection = connection
+    }
+
+    /// No answer reaches the client any more, or it has one.
+    var isGone: Bool { self.connection == nil }
+
+    var channel: (any Channel)? { self.connection?.channel }
+
+    /// The head announces a body of at least a byte.
+    var hasBody: Bool { self.connection?.hasBody ?? false }
+
+    /// The body has come already, or there is none: taking it keeps nothing longer than it is there anyway.
+    var isBodyHere: Bool { self.connection?.isBodyHere ?? true }
+
+    /// Reads the body. One of more than `limit` bytes, one that comes too slowly, and one that there is no memory for,
+    /// are refused here; `then` is not called for them.
+    func collectBody(limit: Int, _ then: @escaping (ByteBuffer) -> Void) {
+        self.connection?.collect(limit: limit, then)
+    }
+
+    /// - Parameter isLast: the connection takes no other request.
+    func respond(_ answer: HTTPAnswer, isLast: Bool = false) {
+        self.connection?.respond(answer, isLast: isLast, to: self)
+    }
+
+    /// Ends the connection, in the middle of an answer if need be.
+    func abort() { self.connection?.cut() }
+
+    /// Answers 101, and puts `handler` in the place of all that speaks HTTP.
+    ///
+    /// - Returns: done when it is there, and has what came behind the request; nil when the client is gone.
+    func switchProtocols(to handler: any ChannelHandler, _ headers: HTTPHeaders) throws -> EventLoopFuture<Void>? {
+        try self.connection?.switchProtocols(to: handler, headers)
+    }
+
+    /// Of the connection.
+    func end(isAnswered: Bool) {
+        self.connection = nil
+        let onEnd = self.onEnd
+        self.onEnd = nil
+        onEnd?(isAnswered)
+    }
+}

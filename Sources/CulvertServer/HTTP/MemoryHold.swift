@@ -1,0 +1,23 @@
+/// What one holder has counted in ``SessionMemory``: given back at the latest when the holder goes.
+struct MemoryHold: ~Copyable {
+    private let memory: SessionMemory
+    private(set) var bytes = 0
+
+    init(_ memory: SessionMemory) { self.memory = memory }
+
+    deinit { if self.bytes != 0 { _ = self.memory.add(-self.bytes) } }
+
+    /// Counts `bytes` in place of what was counted before.
+    ///
+    /// - Returns: what the process holds, if this made it more; nil if not.
+    mutating func set(_ bytes: Int) -> Int? {
+        let change = bytes - self.bytes
+        guard change != 0 else { return nil }
+        self.bytes = bytes
+        let used = self.memory.add(change)
+        return change > 0 ? used : nil
+    }
+
+    /// Nothing is held any more.
+    mutating func release() { _ = self.set(0) }
+}

@@ -1,0 +1,170 @@
+import CulvertCore
+import NIOCore
+
+/// Stands before the HTTP decoder and gives it one request at a time: a head, then a body when somebody wants it.
+///
+/// Whatever follows waits here as bytes, a read's worth, and meanwhile nothing more is read. Decoded requests would
+/// cost a hundred times their bytes.
+final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// Requests that are begun in one turn of the loop.
+    private static let turn = 4
+    /// More than a read and what TLS has of it. At the end of its stream NIO reads a socket empty, wanted or not.
+    private static let mostHeld = 512 * 1024
+
+    private let slices: LoopSlices
+    private var connection: ClientConnection?
+    private var context: ChannelHandlerContext?
+    private var delimiter = RequestDelimiter()
+    /// Bytes that nobody has asked for yet.
+    private var held = ByteBuffer()
+    /// The channel would read, and may not yet.
+    private var wantsRead = false
+    private var isPumping = false
+    private var isQueued = false
+    private var isInactive = false
+
+    init(connection: ClientConnection, slices: LoopSlices) {
+        self.connection = connection
+        self.slices = slices
+    }
+
+    var heldBytes: Int { self.held.readableBytes }
+    /// Bytes of memory that they keep.
+    var heldMemory: Int { self.held.readableBytes > 0 ? self.held.storageCapacity : 0 }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        self.connection = nil
+        self.held = ByteBuffer()
+    }
+
+    // MARK: - from the socket
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var bytes = self.unwrapInboundIn(data)
+        guard let connection = self.connection else {
+            context.fireChannelRead(data)
+            return
+        }
+        if connection.isLingering {
+            connection.discarded(bytes.readableBytes)
+            return
+        }
+        if self.held.readableBytes == 0 {
+            self.held = bytes
+        } else {
+            self.held.writeBuffer(&bytes)
+        }
+        guard self.held.readableBytes <= Self.mostHeld else {
+            self.discard()
+            connection.cut()
+            return
+        }
+        connection.bytesArrived()
+        self.pump()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if self.connection?.isUpgraded == true {
+            // What has come before the end is the WebSocket's, which is not in its place yet.
+            self.isInactive = true
+            return
+        }
+        self.held = ByteBuffer()
+        context.fireChannelInactive()
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if self.mayRead {
+            context.read()
+        } else {
+            self.wantsRead = true
+        }
+    }
+
+    private var mayRead: Bool {
+        guard let connection = self.connection else { return true }
+        return connection.isLingering || (self.held.readableBytes == 0 && connection.isHungry)
+    }
+
+    // MARK: - to the decoder
+
+    /// How the body of the request ends whose head the decoder has.
+    func bodyFollows(_ framing: RequestDelimiter.Framing) { self.delimiter.bodyFollows(framing) }
+
+    /// The request is answered, and the decoder has seen its end.
+    func nextRequest() { self.delimiter.next() }
+
+    /// Nothing of what came, or comes, is of use.
+    func discard() { self.held = ByteBuffer() }
+
+    /// Feeds the decoder with what the connection wants, as far as that has come.
+    func pump() {
+        guard !self.isPumping, let context = self.context, let connection = self.connection else { return }
+        self.isPumping = true
+        var begun = 0
+        while self.held.readableBytes > 0, connection.isHungry {
+            if self.delimiter.isAtStart {
+                guard begun < Self.turn else {
+                    self.goOnLater()
+                    break
+                }
+                begun += 1
+            }
+            let count = self.held.withUnsafeReadableBytes { self.delimiter.take($0) }
+            guard count > 0, let part = self.held.readSlice(length: count) else { break }
+            context.fireChannelRead(self.wrapInboundOut(part))
+            connection.fed(count)
+            // The decoder knows better.
+            if self.delimiter.isAtHeadEnd { self.delimiter.resumeHead() }
+        }
+        self.isPumping = false
+        self.settle(context)
+    }
+
+    private func goOnLater() {
+        guard !self.isQueued else { return }
+        self.isQueued = true
+        self.slices.enqueue {
+            self.isQueued = false
+            self.pump()
+        }
+    }
+
+    private func settle(_ context: ChannelHandlerContext) {
+        let left = self.held.readableBytes
+        if left == 0 {
+            self.held = ByteBuffer()
+        } else if self.held.storageCapacity > 2 * left + 1024 {
+            // A few bytes do not keep a read's whole buffer.
+            self.held = ByteBuffer(buffer: self.held)
+        }
+        self.connection?.account()
+        self.readOn(context)
+    }
+
+    private func readOn(_ context: ChannelHandlerContext) {
+        guard self.wantsRead, self.mayRead else { return }
+        self.wantsRead = false
+        context.read()
+    }
+
+    /// All that speaks HTTP has gone but this handler: gives what it holds to what has come in its place, and leaves.
+    func release() {
+        guard let context = self.context else { return }
+        self.connection = nil
+        let bytes = self.held
+        self.held = ByteBuffer()
+        if bytes.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(bytes)) }
+        if self.isInactive { context.fireChannelInactive() }
+        self.readOn(context)
+        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+    }
+}

@@ -1,0 +1,82 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+
+/// How far the request that a connection is at has come.
+struct RequestInHand {
+    var framing = RequestDelimiter.Framing.none
+    /// The decoder has seen its end.
+    var isWhole = false
+    /// It was told to go on.
+    var isContinued = false
+    /// What is kept of its content.
+    private(set) var body = ByteBuffer()
+    /// Most bytes of content that are taken; nil while nobody wants any.
+    var limit: Int?
+    /// Bytes of content, wherever they went.
+    private(set) var bytes = 0
+    private var credited = 0
+
+    /// The head announces a byte of content at least.
+    var hasBody: Bool { self.framing != .none && self.framing != .length(0) }
+
+    var isTooLarge: Bool { self.limit.map { self.bytes > $0 } ?? false }
+
+    /// Bytes of content that are to come; nil when only its end tells.
+    var left: Int? {
+        switch self.framing {
+        case .none: 0
+        case .length(let length): length - self.bytes
+        case .chunked: self.isWhole ? 0 : nil
+        }
+    }
+
+    mutating func add(_ part: ByteBuffer) {
+        self.bytes += part.readableBytes
+        if self.limit != nil, !self.isTooLarge { self.body.writeImmutableBuffer(part) }
+    }
+
+    /// Nothing of the content is kept, or will be.
+    mutating func drop() {
+        self.limit = nil
+        self.body = ByteBuffer()
+    }
+
+    mutating func takeBody() -> ByteBuffer {
+        defer { self.drop() }
+        return self.body
+    }
+
+    /// Content that has come since this was asked last. What frames the content does not count: there is no end to it.
+    mutating func takeNew() -> Int {
+        defer { self.credited = self.bytes }
+        return self.bytes - self.credited
+    }
+}
+
+extension HTTPRequestHead {
+    /// RFC 9110 10.1.1; HTTP/1.0 has no such thing.
+    var expectsContinue: Bool {
+        self.version == .http1_1 && self.headers["expect"].contains { $0.lowercased() == "100-continue" }
+    }
+
+    /// The decoder has seen that the framing makes sense: one length, or chunks (RFC 9112 6.1).
+    var framing: RequestDelimiter.Framing {
+        if self.method == .CONNECT { return .none }
+        if self.headers.contains(name: "transfer-encoding") { return .chunked }
+        guard let text = self.headers.first(name: "content-length") else { return .none }
+        return .length(Int(text.trimmingPrefix { $0 == " " }.prefix { $0 != " " }) ?? .max)
+    }
+
+    /// Behind a request for another protocol the decoder stops, whatever the answer.
+    var stopsDecoder: Bool {
+        self.method == .CONNECT
+            || (self.headers.contains(name: "upgrade")
+                && Handshake.listTokens(self.headers["connection"]).contains { $0.lowercased() == "upgrade" })
+    }
+}
+
+extension HTTPResponseStatus {
+    /// RFC 9110 6.4.1.
+    var mayHaveResponseBody: Bool { self.code >= 200 && self.code != 204 && self.code != 304 }
+}

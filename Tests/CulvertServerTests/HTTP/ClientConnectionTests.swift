@@ -1,0 +1,237 @@
+import CulvertCore
+import NIOCore
+import NIOEmbedded
+import NIOHTTP1
+import Testing
+
+@testable import CulvertServer
+
+@Suite("Client connection")
+struct ClientConnectionTests {
+    private static func get(_ target: String, _ more: String = "") -> String {
+        "GET \(target) HTTP/1.1\r\nHost: a\r\n\(more)\r\n"
+    }
+
+    private static func post(_ target: String, _ length: Int, _ more: String = "") -> String {
+        "POST \(target) HTTP/1.1\r\nHost: a\r\nContent-Length: \(length)\r\n\(more)\r\n"
+    }
+
+    private static func ok(_ text: String = "") -> HTTPAnswer {
+        HTTPAnswer(status: .ok, body: ByteBuffer(string: text))
+    }
+
+    @Test("Requests in one packet are decoded one at a time; the others wait as bytes, and nothing is read")
+    func oneAtATime() throws {
+        let fixture = try ConnectionFixture()
+        fixture.receive((0..<100).map { Self.get("/\($0)") }.joined())
+        #expect(fixture.owner.targets == ["/0"])
+        #expect(!fixture.wouldRead())
+        #expect(fixture.memory.used > 99 * 20)
+        fixture.owner.exchanges[0].respond(Self.ok())
+        #expect(fixture.owner.targets == ["/0", "/1"])
+        fixture.owner.onExchange = { $0.respond(Self.ok()) }
+        fixture.owner.exchanges[1].respond(Self.ok())
+        // A few in a turn.
+        #expect(fixture.owner.targets.count < 10)
+        fixture.time.advanceTime(by: .seconds(1))
+        #expect(fixture.owner.targets == (0..<100).map { "/\($0)" })
+        #expect(fixture.memory.used == 0)
+        #expect(fixture.wouldRead())
+    }
+
+    @Test("In pieces of any size there are the same exchanges", arguments: 1...70)
+    func everyChunking(size: Int) throws {
+        let fixture = try ConnectionFixture()
+        var bodies: [String] = []
+        fixture.owner.onExchange = { exchange in
+            exchange.collectBody(limit: 100) { body in
+                bodies.append(String(buffer: body))
+                exchange.respond(Self.ok())
+            }
+        }
+        let chunked =
+            "POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + "3;x\r\n\r\nb\r\n2\r\nc!\r\n0\r\nT: 1\r\n\r\n"
+        let text = Self.post("/a", 4) + "\r\n\r\n" + chunked + Self.get("/c") + "\r\n" + Self.post("/d", 0)
+        fixture.receive(text, by: size) { _ in }
+        fixture.time.advanceTime(by: .milliseconds(10))
+        #expect(fixture.owner.targets == ["/a", "/b", "/c", "/d"])
+        #expect(bodies == ["\r\n\r\n", "\r\nbc!", "", ""])
+    }
+
+    @Test("A body that nobody wants is not read")
+    func noBody() throws {
+        let fixture = try ConnectionFixture()
+        fixture.receive(Self.post("/", 100_000, "Expect: 100-continue\r\n"))
+        #expect(!fixture.wouldRead())
+        #expect(try fixture.written() == "")
+        fixture.owner.exchanges[0].respond(HTTPAnswer(status: .unauthorized))
+        let answer = try fixture.written()
+        #expect(answer.hasPrefix("HTTP/1.1 401 ") && answer.contains("Connection: close"))
+    }
+
+    @Test("100 is for a body that is wanted")
+    func continues() throws {
+        let fixture = try ConnectionFixture()
+        fixture.owner.onExchange = { exchange in exchange.collectBody(limit: 10) { _ in exchange.respond(Self.ok()) } }
+        fixture.receive(Self.post("/", 3, "Expect: 100-continue\r\n"))
+        #expect(try fixture.written() == "HTTP/1.1 100 Continue\r\n\r\n")
+        fixture.receive("abc")
+        #expect(try fixture.written().hasPrefix("HTTP/1.1 200 "))
+        // A longer one has its answer at once.
+        fixture.receive(Self.post("/", 11, "Expect: 100-continue\r\n"))
+        #expect(try fixture.written().hasPrefix("HTTP/1.1 413 "))
+    }
+
+    @Test("Behind an early answer the rest of a small body is discarded, and the next request taken")
+    func drains() throws {
+        let fixture = try ConnectionFixture()
+        fixture.owner.onExchange = { $0.respond(Self.ok()) }
+        fixture.receive(Self.post("/a", 6) + "abc")
+        #expect(!(try fixture.written().contains("Connection: close")))
+        fixture.receive("def" + Self.get("/b"))
+        #expect(fixture.owner.targets == ["/a", "/b"])
+        #expect(fixture.memory.used == 0)
+    }
+
+    @Test("The rest of a small body has a deadline")
+    func drainsInTime() throws {
+        let fixture = try ConnectionFixture()
+        fixture.owner.onExchange = { $0.respond(Self.ok()) }
+        fixture.receive(Self.post("/a", 6) + "abc")
+        fixture.time.advanceTime(by: .seconds(3))
+        #expect(!fixture.channel.isActive)
+    }
+
+    @Test("A body keeps its rate with a fixed grace, which no early haste makes longer")
+    func rate() throws {
+        for (early, lasts) in [(0, 2.0), (5000, 2.0)] {
+            let fixture = try ConnectionFixture()
+            fixture.owner.onExchange = { $0.collectBody(limit: 10_000) { _ in } }
+            fixture.receive(Self.post("/", 10_000))
+            if early > 0 { fixture.receive(String(repeating: "x", count: early)) }
+            fixture.time.advanceTime(by: .nanoseconds(Int64(lasts * 0.9 * 1_000_000_000)))
+            #expect(try fixture.written() == "")
+            fixture.time.advanceTime(by: .milliseconds(300))
+            #expect(try fixture.written().hasPrefix("HTTP/1.1 408 "))
+        }
+        // 200 bytes a second where 100 are asked for.
+        let fixture = try ConnectionFixture()
+        fixture.owner.onExchange = { exchange in
+            exchange.collectBody(limit: 10_000) { _ in exchange.respond(Self.ok()) }
+        }
+        fixture.receive(Self.post("/", 4000))
+        for _ in 0..<20 {
+            fixture.time.advanceTime(by: .seconds(1))
+            fixture.receive(String(repeating: "x", count: 200))
+        }
+        #expect(try fixture.written().hasPrefix("HTTP/1.1 200 "))
+    }
+
+    @Test("What frames a body earns no time")
+    func framing() throws {
+        let fixture = try ConnectionFixture()
+        fixture.owner.onExchange = { $0.collectBody(limit: 10_000) { _ in } }
+        fixture.receive("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;")
+        for _ in 0..<5 {
+            fixture.receive(String(repeating: "e", count: 1000))
+            fixture.time.advanceTime(by: .milliseconds(500))
+        }
+        #expect(try fixture.written().hasPrefix("HTTP/1.1 408 "))
+    }
+
+    @Test("A body that is kept counts, and is refused when the process is full")
+    func counts() throws {
+        let fixture = try ConnectionFixture()
+        fixture.owner.memoryCeiling = 40_000
+        fixture.owner.onExchange = { $0.collectBody(limit: 1_000_000) { _ in } }
+        fixture.receive(Self.post("/", 100_000))
+        fixture.receive(String(repeating: "x", count: 20_000))
+        #expect(fixture.memory.used >= 20_000)
+        fixture.receive(String(repeating: "x", count: 30_000))
+        #expect(try fixture.written().hasPrefix("HTTP/1.1 503 "))
+        #expect(fixture.memory.used == 0)
+    }
+
+    @Test("A client that stays silent, or in the middle of a head, is let go", arguments: ["", "GET / HT"])
+    func silence(text: String) throws {
+        let fixture = try ConnectionFixture()
+        if !text.isEmpty { fixture.receive(text) }
+        fixture.time.advanceTime(by: .milliseconds(2100))
+        #expect(!fixture.channel.isActive)
+        #expect(fixture.owner.exchanges.isEmpty)
+    }
+
+    @Test("An owner that takes its time has it")
+    func deciding() throws {
+        let fixture = try ConnectionFixture()
+        fixture.receive(Self.get("/"))
+        fixture.time.advanceTime(by: .hours(1))
+        #expect(fixture.channel.isActive)
+        fixture.owner.exchanges[0].respond(Self.ok("late"))
+        #expect(try fixture.written().hasSuffix("late"))
+        fixture.time.advanceTime(by: .milliseconds(5100))
+        #expect(!fixture.channel.isActive)
+    }
+
+    @Test("An exchange is answered once, and ends once")
+    func once() throws {
+        let fixture = try ConnectionFixture()
+        var ends: [Bool] = []
+        fixture.owner.onExchange = { $0.onEnd = { ends.append($0) } }
+        fixture.receive(Self.get("/a") + Self.get("/b"))
+        let first = fixture.owner.exchanges[0]
+        first.respond(Self.ok("one"))
+        first.respond(Self.ok("two"))
+        #expect(ends == [true])
+        #expect(first.isGone)
+        #expect(!(try fixture.written().contains("two")))
+        try fixture.channel.close().wait()
+        fixture.time.run()
+        #expect(ends == [true, false])
+        #expect(fixture.owner.isClosed)
+    }
+
+    @Test(
+        "What no decoder takes is refused, and the connection ends",
+        arguments: [
+            "\u{16}\u{3}\u{1}\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", "GET / HTTP/1.1\r\nA\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+        ])
+    func refuses(text: String) throws {
+        let fixture = try ConnectionFixture()
+        fixture.receive(text)
+        let answer = try fixture.written()
+        #expect(answer.hasPrefix("HTTP/1.1 400 ") && answer.contains("Connection: close"))
+        #expect(fixture.owner.exchanges.isEmpty)
+        fixture.time.advanceTime(by: .seconds(3))
+        #expect(!fixture.channel.isActive)
+    }
+
+    @Test("What comes behind an upgrade is the other protocol's, in pieces of any size", arguments: 1...60)
+    func upgrade(size: Int) throws {
+        let fixture = try ConnectionFixture()
+        let taker = Taker()
+        var ready = false
+        fixture.owner.onExchange = { exchange in
+            let future = try? exchange.switchProtocols(to: taker, ["Upgrade": "x"])
+            future?.assumeIsolated().whenComplete { _ in ready = true }
+        }
+        let text = Self.get("/", "Upgrade: x\r\nConnection: Upgrade\r\n") + "GET / HTTP/1.1\r\n\r\n\u{1}"
+        fixture.receive(text, by: size) { left in if left % 3 == 0 { fixture.time.run() } }
+        fixture.time.run()
+        #expect(ready)
+        #expect(taker.text == "GET / HTTP/1.1\r\n\r\n\u{1}")
+        #expect(try fixture.written().hasPrefix("HTTP/1.1 101 "))
+        #expect(fixture.memory.used == 0)
+    }
+
+    private final class Taker: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        var text = ""
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            self.text += String(buffer: self.unwrapInboundIn(data))
+        }
+    }
+}

@@ -1,0 +1,91 @@
+import CulvertCore
+import NIOCore
+import NIOEmbedded
+import NIOHTTP1
+import Testing
+
+@testable import CulvertServer
+
+/// A connection in a channel of its own, whose owner does what a test says.
+final class ConnectionFixture {
+    let channel = EmbeddedChannel()
+    let owner = RecordingOwner()
+    let memory = SessionMemory()
+    let connection: ClientConnection
+    private let reads = ReadCounter()
+
+    init() throws {
+        self.connection = ClientConnection(
+            owner: self.owner, memory: self.memory, slices: LoopSlices(loop: self.channel.eventLoop),
+            loop: self.channel.eventLoop)
+        try self.channel.pipeline.syncOperations.addHandler(self.reads)
+        try RequestPipeline.add(self.connection, to: self.channel, headerLimit: 1024)
+        try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+    }
+
+    var time: EmbeddedEventLoop { self.channel.embeddedEventLoop }
+
+    func receive(_ text: String) {
+        self.channel.pipeline.fireChannelRead(ByteBuffer(string: text))
+        self.channel.pipeline.fireChannelReadComplete()
+    }
+
+    /// In pieces of `size` bytes; `between` gets the number of bytes that are left.
+    func receive(_ text: String, by size: Int, between: (Int) -> Void) {
+        var bytes = ByteBuffer(string: text)
+        while let part = bytes.readSlice(length: min(size, bytes.readableBytes)), part.readableBytes > 0 {
+            self.channel.pipeline.fireChannelRead(part)
+            self.channel.pipeline.fireChannelReadComplete()
+            between(bytes.readableBytes)
+        }
+    }
+
+    func written() throws -> String {
+        var all = ""
+        while let part = try self.channel.readOutbound(as: ByteBuffer.self) { all += String(buffer: part) }
+        return all
+    }
+
+    /// Asks for more, and says whether the socket was asked.
+    func wouldRead() -> Bool {
+        self.reads.count = 0
+        self.channel.pipeline.read()
+        return self.reads.count > 0
+    }
+}
+
+final class RecordingOwner: ConnectionOwner {
+    var bounds = ConnectionBounds(
+        firstByte: .seconds(1), head: .seconds(2), idle: .seconds(5), rate: 100, requests: 1000)
+    var memoryCeiling: Int?
+    var exchanges: [Exchange] = []
+    /// What is done with each.
+    var onExchange: (Exchange) -> Void = { _ in }
+    private(set) var isClosed = false
+
+    var targets: [String] { self.exchanges.map(\.head.uri) }
+
+    func opened(_ connection: ClientConnection) {}
+    func closed(_ connection: ClientConnection) { self.isClosed = true }
+    func received(_ event: Any) {}
+    func take(_ exchange: Exchange) {
+        self.exchanges.append(exchange)
+        self.onExchange(exchange)
+    }
+    func complete(_ headers: inout HTTPHeaders) {}
+    func answered() {}
+    func relieveMemory() {}
+    func note(_ notice: ConnectionNotice) {}
+}
+
+private final class ReadCounter: ChannelOutboundHandler {
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    var count = 0
+
+    func read(context: ChannelHandlerContext) {
+        self.count += 1
+        context.read()
+    }
+}
