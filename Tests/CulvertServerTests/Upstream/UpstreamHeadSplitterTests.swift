@@ -27,7 +27,8 @@ struct UpstreamHeadSplitterTests {
     private static func feed(_ channel: EmbeddedChannel, _ text: String, by size: Int) throws {
         var bytes = ByteBuffer(string: text)
         while let part = bytes.readSlice(length: min(size, bytes.readableBytes)), part.readableBytes > 0 {
-            try channel.writeInbound(part)
+            channel.pipeline.fireChannelRead(part)
+            try channel.throwIfErrorCaught()
         }
     }
 
