@@ -15,9 +15,9 @@ protocol QueuedOutput: AnyObject {
 }
 
 extension QueuedOutput {
-    /// Bytes that wait until the peer takes them.
+    /// Bytes that wait until the peer takes them. None once the connection has ended: what waited will not be written.
     var queuedBytes: Int {
-        guard let channel = self.context?.channel else { return 0 }
+        guard let channel = self.context?.channel, channel.isActive else { return 0 }
         return channel.bufferedBytes + self.queue.tailBytes
     }
 

@@ -82,6 +82,22 @@ struct LegClosingTests {
         #expect(fixture.session.take() == [.close(CloseFrame(code: .normal))])
     }
 
+    @Test("What waits for a peer counts nothing once its connection has ended")
+    func countsNothing() throws {
+        let fixture = try LegFixture()
+        for index in 0..<1000 {
+            fixture.leg.write(ByteBuffer(bytes: [UInt8(truncatingIfNeeded: index)]))
+            if index == 0 { fixture.holdFlushes() }
+            fixture.leg.flush()
+        }
+        #expect(fixture.leg.queuedBytes > 0)
+        fixture.session.onLost = { #expect($0.queuedBytes == 0) }
+        fixture.leg.abort()
+        fixture.advance(.zero)
+        #expect(fixture.session.take() == [.lost])
+        #expect(fixture.leg.queuedBytes == 0)
+    }
+
     @Test("Small frames to a peer that takes nothing are copied together, and come out when it does")
     func queue() throws {
         let fixture = try LegFixture()

@@ -133,6 +133,7 @@ final class RecordingSession: LegDelegate {
 
     var events: [Event] = []
     var queueChanges = 0
+    var onLost: ((WebSocketLeg) -> Void)?
     /// Messages wanted yet; nil for any number.
     var appetite: Int?
     var others: [ObjectIdentifier: WebSocketLeg] = [:]
@@ -164,7 +165,11 @@ final class RecordingSession: LegDelegate {
 
     func legReadComplete(_ leg: WebSocketLeg) { self.events.append(.readComplete) }
     func legQueueChanged(_ leg: WebSocketLeg) { self.queueChanges += 1 }
-    func legLost(_ leg: WebSocketLeg) { self.events.append(.lost) }
+    func legLost(_ leg: WebSocketLeg) {
+        self.onLost?(leg)
+        self.events.append(.lost)
+    }
+
     func leg(_ leg: WebSocketLeg, isWritable: Bool) { self.events.append(.writable(isWritable)) }
     func other(than leg: WebSocketLeg) -> WebSocketLeg? { self.others[ObjectIdentifier(leg)] }
     func legWantsMessages(_ leg: WebSocketLeg) -> Bool { self.appetite.map { $0 > 0 } ?? true }
