@@ -9,7 +9,6 @@ import NIOCore
 /// pending. Only `autoRead` takes the socket out of the selector.
 final class AcceptGate: ChannelInboundHandler {
     typealias InboundIn = any Channel
-    typealias InboundOut = any Channel
 
     enum Event: Sendable {
         /// A connection of this listener has a number that is kept for others.
@@ -19,8 +18,7 @@ final class AcceptGate: ChannelInboundHandler {
     enum Share: Sendable {
         /// Leaves the reserve of ``DescriptorBudget`` to others.
         case clients
-        /// May use the reserve, but not all of it: past a number of connections the oldest is closed for the newest. A
-        /// request takes moments; who holds many connections, holds them from others.
+        /// May use the reserve. ``AdminConnections`` bounds its connections, so that they are not all of it.
         case control
     }
 
@@ -29,18 +27,11 @@ final class AcceptGate: ChannelInboundHandler {
 
     private let share: Share
     private let watch: AcceptWatch
-    /// The oldest first; only where their number is bounded.
-    private var connections: [any Channel] = []
     private var timer: Scheduled<Void>?
 
     init(_ share: Share, watch: AcceptWatch) {
         self.share = share
         self.watch = watch
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if case .control = self.share { self.add(self.unwrapInboundIn(data), context) }
-        context.fireChannelRead(data)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -64,16 +55,6 @@ final class AcceptGate: ChannelInboundHandler {
     func handlerRemoved(context: ChannelHandlerContext) {
         self.timer?.cancel()
         self.timer = nil
-    }
-
-    private func add(_ connection: any Channel, _ context: ChannelHandlerContext) {
-        self.connections.append(connection)
-        if self.connections.count > self.watch.bounds.control { self.connections.removeFirst().close(promise: nil) }
-        let gate = NIOLoopBound(self, eventLoop: context.eventLoop)
-        // It may live on another loop.
-        connection.closeFuture.hop(to: context.eventLoop).whenComplete { _ in
-            gate.value.connections.removeAll { $0 === connection }
-        }
     }
 
     private func pause(_ context: ChannelHandlerContext, _ error: IOError?) {

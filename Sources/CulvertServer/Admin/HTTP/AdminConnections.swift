@@ -6,9 +6,6 @@ import Synchronization
 /// The connections of the admin listener. When there are as many as may be, a new one takes the place of the oldest
 /// that has not shown the token: nobody keeps an operator out.
 final class AdminConnections: Sendable {
-    /// What one connection costs is bounded; so is what all of them do.
-    static let most = 256
-
     /// One connection. Its loop sets what it is, any loop closes it.
     final class Entry: Sendable {
         let channel: any Channel
@@ -25,24 +22,32 @@ final class AdminConnections: Sendable {
     /// The oldest first; those that were closed to make room are here no longer.
     private let entries = Mutex<Deque<Entry>>([])
     private let notices: Notices
+    private let accepts: AcceptWatch
 
-    init(notices: Notices) { self.notices = notices }
+    init(notices: Notices, accepts: AcceptWatch) {
+        self.notices = notices
+        self.accepts = accepts
+    }
+
+    /// 124, or fewer where descriptors are scarce.
+    private var limit: Int { self.accepts.bounds.control }
 
     /// - Returns: nil when every other connection has shown the token: the new one is to be closed.
     func add(_ channel: any Channel) -> Entry? {
         let entry = Entry(channel)
+        let limit = self.limit
         let (isIn, isFull, victim): (Bool, Bool, Entry?) = self.entries.withLock { entries in
-            let isFull = entries.count >= Self.most
+            let isFull = entries.count >= limit
             var victim: Entry?
             if isFull, let index = entries.firstIndex(where: { !$0.isTrusted }) { victim = entries.remove(at: index) }
-            guard entries.count < Self.most else { return (false, isFull, nil) }
+            guard entries.count < limit else { return (false, isFull, nil) }
             entries.append(entry)
             return (true, isFull, victim)
         }
         if isFull {
             self.notices.warn(
                 "admin connections closed: too many, and the oldest had not shown the token",
-                ["limit": .stringConvertible(Self.most)])
+                ["limit": .stringConvertible(limit)])
         }
         victim?.channel.close(promise: nil)
         guard isIn else { return nil }

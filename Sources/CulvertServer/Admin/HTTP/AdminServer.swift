@@ -24,7 +24,7 @@ package struct AdminServer: Sendable {
         let isLocalSocket = door.config.socket != nil
         let edge = api.operations.edge.edge
         let accepts = edge.accepts
-        let connections = AdminConnections(notices: edge.notices)
+        let connections = AdminConnections(notices: edge.notices, accepts: accepts)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
