@@ -284,6 +284,7 @@ def test_without_a_descriptor_no_server_has_failed(backend, make_edge, transport
             # A connection that is closed behind its refusal gives its descriptor back.
             while "connection: close" in head.lower() and s.recv(4096):
                 pass
+        wait_for(lambda: len(said(edge, "upstream failed")) >= 4, what="the log's lines")
         assert all("descriptor" in reason for _, reason in said(edge, "upstream failed"))
         assert len(said(edge, "upstream failed")) == 4
     finally:

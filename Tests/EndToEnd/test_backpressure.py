@@ -5,7 +5,7 @@ import time
 
 import httpx
 
-from kit.edge import wait_for
+from kit.edge import TOKEN, wait_for
 from kit.poll import BATCH, batch, client, open_session, unframe
 from websockets.asyncio.client import connect
 
@@ -143,7 +143,8 @@ def test_a_request_that_never_ends_is_cut(fresh_backend, make_edge):
 
     assert asyncio.run(cut()) == b""
     assert asyncio.run(cut(b"POST /_poll HT")) == b""
-    assert asyncio.run(cut(b"POST /_poll HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")).startswith(b"HTTP/1.1 408 ")
+    assert asyncio.run(cut(
+        f"POST /_poll HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 9\r\n\r\nhalf".encode())).startswith(b"HTTP/1.1 408 ")
     # Not even TLS is begun.
     async def silent():
         reader, _ = await asyncio.open_connection("127.0.0.1", edge.tls_port)

@@ -57,7 +57,7 @@ struct RequestInHand {
 extension HTTPRequestHead {
     /// RFC 9110 10.1.1; HTTP/1.0 has no such thing.
     var expectsContinue: Bool {
-        self.version == .http1_1 && self.headers["expect"].contains { $0.lowercased() == "100-continue" }
+        self.version == .http1_1 && self.headers["expect"].contains { $0.equalsIgnoringCase("100-continue") }
     }
 
     /// The decoder has seen that the framing makes sense: one length, or chunks (RFC 9112 6.1).
@@ -65,14 +65,14 @@ extension HTTPRequestHead {
         if self.method == .CONNECT { return .none }
         if self.headers.contains(name: "transfer-encoding") { return .chunked }
         guard let text = self.headers.first(name: "content-length") else { return .none }
-        return .length(Int(text.trimmingPrefix { $0 == " " }.prefix { $0 != " " }) ?? .max)
+        return .length(Int(String(decoding: text.utf8.filter(\.isDigit), as: UTF8.self)) ?? .max)
     }
 
     /// Behind a request for another protocol the decoder stops, whatever the answer.
     var stopsDecoder: Bool {
         self.method == .CONNECT
             || (self.headers.contains(name: "upgrade")
-                && Handshake.listTokens(self.headers["connection"]).contains { $0.lowercased() == "upgrade" })
+                && Handshake.listTokens(self.headers["connection"]).contains { $0.equalsIgnoringCase("upgrade") })
     }
 }
 

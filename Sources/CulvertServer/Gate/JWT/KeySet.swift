@@ -70,7 +70,7 @@ enum KeySet {
     /// The client's own look-ups stand in a queue for each event loop. A name that hangs must not get there, since it would
     /// hold up all others: only one that has just been answered goes on.
     private static func look(up host: String, until deadline: NIODeadline, within time: TimeAmount) async throws {
-        let name = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
+        let name = host.begins(with: "[") ? String(decoding: host.utf8.dropFirst().dropLast(), as: UTF8.self) : host
         do {
             _ = try await NameResolver.system.addresses(of: name, port: 0, until: deadline)
         } catch {
