@@ -116,21 +116,29 @@ package struct RouteTable: Equatable, Sendable {
     /// Whether a server that ignores case (IIS, ASP.NET, Express) would find the path below a narrower route that leads
     /// to the same upstream. Paths of other upstreams may differ by case alone.
     private func hasRival(_ found: Place, host: String?, _ path: RequestPath, reading: Int) -> Bool {
-        let own = self.entries(found.isOfHost, host)[found.index]
-        return path.withReading(reading) { bytes in
-            for isOfHost in found.isOfHost ? [true] : [true, false] {
-                let entries = self.entries(isOfHost, host)
-                let end = isOfHost == found.isOfHost ? found.index : entries.count
-                for index in 0..<end {
-                    let other = entries[index]
-                    if isOfHost == found.isOfHost, other.prefix.bytes.count == own.prefix.bytes.count { continue }
-                    if other.route.upstream == own.route.upstream, other.prefix.coversIgnoringCase(reading: bytes) {
-                        return true
-                    }
-                }
-            }
-            return false
+        path.withReading(reading) { bytes in
+            self.hasRival(found, amongHosts: true, host, bytes)
+                || (!found.isOfHost && self.hasRival(found, amongHosts: false, host, bytes))
         }
+    }
+
+    /// By index, and without a list of the two kinds: a decision allocates nothing.
+    private func hasRival(
+        _ found: Place, amongHosts isOfHost: Bool, _ host: String?, _ bytes: UnsafeBufferPointer<UInt8>
+    ) -> Bool {
+        let own = self.entries(found.isOfHost, host)
+        let entries = self.entries(isOfHost, host)
+        let isSame = isOfHost == found.isOfHost
+        let length = own[found.index].prefix.bytes.count
+        for index in 0..<(isSame ? found.index : entries.count) {
+            if isSame, entries[index].prefix.bytes.count == length { continue }
+            if entries[index].route.upstream == own[found.index].route.upstream,
+                entries[index].prefix.coversIgnoringCase(reading: bytes)
+            {
+                return true
+            }
+        }
+        return false
     }
 }
 
