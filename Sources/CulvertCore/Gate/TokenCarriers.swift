@@ -67,7 +67,8 @@ struct TokenCarriers {
     /// The other parameters stay byte for byte. An encoded name is the same name to what reads it behind the edge, and
     /// must not carry the token there.
     private mutating func takeQuery(name: String) {
-        guard let query = self.query else { return }
+        // Most queries have none, and cost one search without a list of their parts.
+        guard let query = self.query, Query.rawValue(of: name, in: query) != nil else { return }
         var values: [Range<Int>] = []
         var kept: [Range<Int>] = []
         query.withBytes { bytes in
