@@ -11,8 +11,9 @@ import pytest
 
 from kit.admin import Admin
 from kit.edge import TOKEN, wait_for
-from kit.pools import upstream
 from kit.poll import batch, client, open_session
+from kit.pools import upstream
+from kit.push import push
 from kit.raw import Raw, masked, tls
 from kit.script import ScriptedBackend, switching
 
@@ -57,19 +58,6 @@ def upgraded(edge, scheme):
         head += s.recv(1)
     assert head.startswith(b"HTTP/1.1 101"), head
     return s
-
-
-def push(connection, blob, seconds):
-    connection.settimeout(0.2)
-    end, sent = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        try:
-            sent += connection.send(blob)
-        except TimeoutError:
-            pass
-        except OSError:
-            break
-    return sent
 
 
 # --- the client ------------------------------------------------------------------------------------------------------

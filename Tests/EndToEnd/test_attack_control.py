@@ -13,6 +13,7 @@ from kit.admin import Admin
 from kit.edge import wait_for
 from kit.poll import client, open_session
 from kit.pools import shown, upstream
+from kit.push import push
 from kit.raw import Raw, masked
 from kit.script import ScriptedBackend, switching
 
@@ -32,20 +33,6 @@ def scripted(script):
 def echo_pings(connection, head):
     """A backend that takes everything and says nothing."""
     connection.sendall(switching(head))
-
-
-def push(connection, blob, seconds):
-    """Sends `blob` over and over for so long, as fast as it is taken; bytes that were."""
-    connection.settimeout(0.2)
-    end, sent = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        try:
-            sent += connection.send(blob)
-        except TimeoutError:
-            pass
-        except OSError:
-            break
-    return sent
 
 
 def growth(edge, before, seconds):
