@@ -1,0 +1,188 @@
+"""Attacks on the bounds of docs/architecture.md that no other file attacks: a peer sends on without end."""
+
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+
+from kit.attack import MiB, Peak, descriptors, dial, is_closed, read_answer, read_head, request
+from kit.edge import Edge, wait_for
+from kit.poll import BATCH, client, open_session, unframe
+from kit.push import push
+from kit.raw import Raw, masked
+from kit.script import ScriptedBackend, switching
+
+KiB = 1 << 10
+LANE = "Sec-WebSocket-Protocol: culvert.v1\r\n"
+# No end of anything here comes from a deadline.
+PATIENT = "handshake: 60s"
+
+
+@pytest.fixture(scope="module")
+def patient(backend, tmp_path_factory):
+    edge = Edge(tmp_path_factory.mktemp("patient"), backend.port,
+                limits=f"header: 16KiB, {PATIENT}, http: {{ first_byte: 60s, idle: 60s }}")
+    yield edge
+    edge.end()
+
+
+def pump(s, begin, again, most=96 * MiB, seconds=20):
+    """Sends `begin`, and `again` over and over; the bytes that were taken before the other end had enough, or `most`."""
+    s.settimeout(1)
+    blob, sent, end = again * max(1, 64 * KiB // len(again)), 0, time.monotonic() + seconds
+    with contextlib.suppress(OSError):
+        s.sendall(begin)
+        while sent < most and time.monotonic() < end:
+            sent += s.send(blob)
+    return sent
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+PART = b"x" * 8000
+
+
+def test_an_upstreams_message_without_end_is_not_assembled(make_edge):
+    """A polled session's upstream sends fragments, none of which is the last."""
+    sent = []
+
+    def script(connection, head):
+        connection.sendall(switching(head))
+        # A text that begins, and continuations.
+        sent.append(pump(connection, b"\x01\x00", b"\x00\x7e" + len(PART).to_bytes(2, "big") + PART))
+
+    backend = ScriptedBackend(script)
+    edge = make_edge(backend.port, limits=f"message: 256KiB, {PATIENT}")
+    with client(edge) as http, Peak(edge) as peak:
+        at = open_session(http)
+        answer = http.get(at, headers={"Accept": BATCH})
+        close = unframe(answer.content)[3]
+        wait_for(lambda: sent, 30, "the upstream to be cut")
+    print(f"{sent[0] / MiB:.1f} MiB of one message: {peak}, its client is told {close}")
+    assert close[0] == 1011 and peak.most < 20 * MiB and sent[0] < 48 * MiB
+    assert b"\x03\xf1" in [payload[:2] for opcode, payload in backend.frames() if opcode == 8]
+    backend.stop()
+
+
+@pytest.mark.parametrize("path", ["/record", "/record/_poll"], ids=["message", "envelope"])
+def test_a_clients_message_without_end_is_1009(fresh_backend, make_edge, path):
+    """A native message is not assembled, but counted over its fragments; an envelope is assembled."""
+    edge = make_edge(fresh_backend.port, session="buffer: 64KiB", limits=f"message: 64KiB, {PATIENT}")
+    raw = Raw(edge, path, headers="" if path == "/record" else LANE)
+    if path != "/record":
+        raw.frame()
+    # No frame's own length tells.
+    raw.send(masked(2, b"", fin=False), *[masked(0, PART, fin=False)] * 60)
+    code = raw.close_code()
+    print(f"{path}: a message of {60 * len(PART)} bytes so far is closed with {code}")
+    assert code == 1009 and fresh_backend.received == []
+    raw.s.close()
+
+
+def test_an_envelope_without_end_ends_the_lane_alone(fresh_backend, make_edge):
+    edge = make_edge(fresh_backend.port, session="buffer: 64KiB", limits=f"message: 64KiB, {PATIENT}")
+    with client(edge) as http:
+        at = open_session(http)
+        raw = Raw(edge, at + "/socket", headers=LANE)
+        # Twice what a body may have, in fragments, so that no frame's own length tells.
+        raw.send(masked(2, b"", fin=False), *[masked(0, PART, fin=False)] * 60)
+        code = raw.close_code()
+        answer = http.post(at, json={"first": 1, "messages": [{"text": "here"}]})
+        print(f"an envelope of {60 * len(PART)} bytes so far: the lane ends with {code}, a POST has {answer.status_code}")
+        assert (code, answer.status_code) == (1009, 200)
+        raw.s.close()
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+HEADS = {
+    "target": (b"GET /", b"a"),
+    "method": (b"", b"G"),
+    "field's name": (b"GET / HTTP/1.1\r\nHost: a\r\n", b"X"),
+    "field": (b"GET / HTTP/1.1\r\nHost: a\r\nX: ", b"a"),
+    "fields": (b"GET / HTTP/1.1\r\nHost: a\r\n", b"X: y\r\n"),
+    "chunk's extension": (b"POST /_poll HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"e"),
+    "trailers": (b"POST /_poll HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n"),
+}
+
+
+@pytest.mark.parametrize("begin, again", HEADS.values(), ids=HEADS)
+def test_a_head_without_end_is_not_kept(patient, begin, again):
+    with dial(patient.plain_port) as s, Peak(patient) as peak:
+        sent = pump(s, begin, again)
+        closed = is_closed(s, 10)
+    print(f"{sent / MiB:.1f} MiB: {peak}, closed {closed}")
+    assert closed and sent < 48 * MiB and peak.most < 20 * MiB
+
+
+@pytest.mark.parametrize("size, status", [(15 * KiB, 426), (17 * KiB, 431)])
+def test_a_head_has_so_many_bytes_whole_and_in_pieces(patient, size, status):
+    head = request("GET", "/", "X: " + "x" * size)
+    for step in (len(head), 1000):
+        with dial(patient.plain_port) as s:
+            with contextlib.suppress(OSError):
+                for at in range(0, len(head), step):
+                    s.sendall(head[at:at + step])
+            got = read_answer(s)[0]
+            print(f"a head of {len(head)} bytes, {step} at a time: {got}")
+            assert got == status
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 900000000\r\n", b"Transfer-Encoding: chunked\r\n"],
+                         ids=["length", "chunked"])
+def test_a_refused_body_without_end_is_discarded_so_far_and_no_further(patient, length):
+    """Its client has no token, and reads its answer late or never."""
+    again = b"x" * 4096 if length.startswith(b"Content") else b"1000\r\n" + b"x" * 4096 + b"\r\n"
+    with dial(patient.plain_port) as s, Peak(patient) as peak:
+        sent = pump(s, b"POST /_poll HTTP/1.1\r\nHost: a\r\n" + length + b"\r\n", again)
+    print(f"{sent / MiB:.1f} MiB of a refused body were taken: {peak}")
+    # 16 MiB, and what the kernel holds.
+    assert sent < 48 * MiB and peak.most < 20 * MiB
+
+
+# --- connections -----------------------------------------------------------------------------------------------------
+
+def test_connections_that_idle_are_kept_up_to_a_number(backend, make_edge):
+    """Each asks once, and stays: past twice `limits.connections` and 256 an answer is its connection's last."""
+    edge = make_edge(backend.port, limits="connections: 2, process: { handshakes: 1000 }, http: { idle: 60s }")
+    before = descriptors(edge)
+    with contextlib.ExitStack() as stack:
+        kept = 0
+        for _ in range(300):
+            s = stack.enter_context(dial(edge.plain_port))
+            s.sendall(request("GET", "/"))
+            status, head, _, _ = read_answer(s)
+            assert status == 426
+            kept += "connection: close" not in head
+        held = descriptors(edge) - before
+        print(f"300 connections that ask once and stay: {kept} are kept, {held} descriptors")
+        assert kept == 2 * 2 + 256
+        wait_for(lambda: descriptors(edge) - before <= kept + 2, what="the others to be closed")
+
+
+def test_a_polled_sessions_upstream_that_reads_nothing_costs_a_queue(make_edge):
+    """Batches are refused, and nothing of them is kept, once the upstream's queue is full."""
+    def script(connection, head):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(switching(head))
+        stop.wait(30)
+
+
+    stop = threading.Event()
+    backend = ScriptedBackend(script)
+    edge = make_edge(backend.port, session="stall: none, buffer: 1MiB")
+    with client(edge) as http, Peak(edge) as peak:
+        at, taken, refused = open_session(http), 0, 0
+        frame = b"\x82\x7f" + (900 * KiB).to_bytes(8, "big") + b"z" * (900 * KiB)
+        for _ in range(60):
+            body = bytes(8) + (taken + 1).to_bytes(8, "big") + frame
+            status = http.post(at, content=body, headers={"Content-Type": BATCH}).status_code
+            assert status in (200, 503)
+            taken += status == 200
+            refused += status == 503
+        print(f"60 batches of 900 KiB to an upstream that reads nothing: {taken} taken, {refused} refused, {peak}")
+    assert refused > 30 and peak.most < 20 * MiB
+    stop.set()
+    backend.stop()
