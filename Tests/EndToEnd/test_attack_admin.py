@@ -66,8 +66,7 @@ def test_so_many_connections_of_nobody_do_not_keep_an_operator_out(edge):
             with Admin(edge) as other:
                 assert other.get("/v1/version").status_code == 200
             assert is_closed(sockets[0], 10)
-    wait_for(lambda: edge.events("admin connections closed: too many, and the oldest had not shown the token"),
-             what="a log line")
+    edge.expect_events("admin connections closed: too many, and the oldest had not shown the token")
 
 
 @pytest.mark.parametrize("expects", [True, False], ids=["expect", "silent"])

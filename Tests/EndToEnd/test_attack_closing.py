@@ -88,7 +88,7 @@ def test_a_client_that_says_close_and_reads_nothing(make_edge, scheme):
     time.sleep(0.5)
     for s in sockets:
         s.sendall(masked(8, CLOSE))
-    wait_for(lambda: len(edge.events("session ended")) >= clients // 2, what="sessions to end")
+    edge.expect_events("session ended", clients // 2)
     # In this order: what has gone meanwhile is missing from the second alone.
     sessions = counted(edge)
     left = descriptors(edge) - base
@@ -98,7 +98,7 @@ def test_a_client_that_says_close_and_reads_nothing(make_edge, scheme):
     wait_for(lambda: descriptors(edge) <= base + 1, timeout=20, what="the connections to be closed")
     wait_for(lambda: counted(edge) == 0, what="no session to be counted")
     wait_for(lambda: used(edge) == 0, what="nothing to be held")
-    assert len(edge.events("session ended")) == clients
+    assert len(edge.expect_events("session ended", clients)) == clients
     for s in sockets:
         s.close()
     backend.stop()
@@ -246,7 +246,7 @@ def test_a_client_that_ends_its_direction_behind_its_close_is_answered(make_edge
             got += part
         assert got == server_frame(1, b"last word") + server_frame(8, CLOSE)
         s.close()
-    ends = wait_for(lambda: edge.events("session ended")[4:] and edge.events("session ended"), what="the ends")
+    ends = edge.expect_events("session ended", 5)
     assert {(e["close_code"], e["closed_by"]) for e in ends} == {(1000, "client")}
     wait_for(lambda: descriptors(edge) <= base + 1, what="the connections to be closed")
     backend.stop()
@@ -263,7 +263,7 @@ def test_a_client_that_only_ends_its_direction_is_gone_at_once(make_edge, backen
         s.sendall(masked(1, b"x")[:3])
     # Under TLS without a close_notify.
     socket.socket.shutdown(s, socket.SHUT_WR)
-    [event] = wait_for(lambda: edge.events("session ended"), what="the end")
+    [event] = edge.expect_events("session ended")
     assert (event["close_code"], event["closed_by"]) == (1006, "client")
     wait_for(lambda: descriptors(edge) <= base + 1, what="the connections to be closed")
     s.close()

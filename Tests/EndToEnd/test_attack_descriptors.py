@@ -13,6 +13,7 @@ from kit.stray import (
     bye, cpu, descriptors, echoes, end, launch, launch_with_pipe, plain, wait_until_healthy)
 
 LIMIT = 160
+PAUSES = "out of file descriptors: accepting pauses, and clients wait; raise the limit, or lower limits"
 
 
 def few(limit=LIMIT):
@@ -58,7 +59,7 @@ def let_go(held):
 def fill(edge, pipe):
     """Holds all that clients may have."""
     held = idle(edge.plain_port, LIMIT + 100)
-    wait_for(lambda: b"out of file descriptors" in pipe.text, what="the log to say so")
+    pipe.expect_events(PAUSES)
     return held
 
 
@@ -87,14 +88,14 @@ def test_without_descriptors_it_does_not_spin_and_what_is_open_goes_on(scarce):
     print(f"{descriptors(edge.process)} of {LIMIT} descriptors; {used:.2f} s of CPU in 2 s, {calm:.2f} s at rest")
     assert used < 0.6
     assert all(echoes(s) for s in sessions)
-    [event] = pipe.events("out of file descriptors: accepting pauses, and clients wait; raise the limit, or lower limits")
+    [event] = pipe.events(PAUSES)
     assert event["limit"] == LIMIT and event["reserved"] == LIMIT // 8 and event["level"] == "warning"
     assert LIMIT - event["reserved"] <= event["in_use"] <= LIMIT
     assert descriptors(edge.process) < LIMIT - 4
     let_go(held)
     late = [opened(edge) for _ in range(5)]
     assert all(echoes(s) for s in late + sessions)
-    wait_for(lambda: pipe.events("file descriptors suffice again: accepting goes on"), 20, "the log to say so")
+    pipe.expect_events("file descriptors suffice again: accepting goes on", timeout=20)
     let_go(late + sessions)
 
 

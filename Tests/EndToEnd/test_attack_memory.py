@@ -164,7 +164,7 @@ def test_unread_answers_go_before_any_session_does(make_edge):
                 others.append(answer.headers["location"])
         for getter in unread:
             getter.drain()
-        [event] = wait_for(lambda: edge.events("unread answers cut for memory"), what="a log line")
+        [event] = edge.expect_events("unread answers cut for memory")
         assert event["bytes"] > 2 * MIB
         assert memory(edge)["closed"] == 0
         for at in (first, second, *others):
@@ -183,7 +183,7 @@ def test_an_ended_session_counts_and_goes_however_often_its_client_asks(make_edg
         kept = []
         for _ in range(2):
             kept.append(open_session(http))
-        wait_for(lambda: len(edge.events("session ended")) == 2, what="both to end")
+        edge.expect_events("session ended", 2)
         assert limits(edge)["sessions"] == 2
         opened = 0
         end = time.monotonic() + 1
@@ -205,7 +205,7 @@ def test_an_ended_session_is_forgotten_though_its_client_takes_it_bit_by_bit(mak
     edge = make_edge(backend.port, session="resume: 1s")
     with client(edge) as http:
         at = open_session(http)
-        wait_for(lambda: edge.events("session ended"), what="the end")
+        edge.expect_events("session ended")
         began, ack = time.monotonic(), 0
 
         def ended():

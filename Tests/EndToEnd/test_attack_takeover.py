@@ -66,7 +66,7 @@ def succeed(edge):
     os.close(pipe.write_end)
     pipe.drain(lambda text: b'"admin listening"' in text)
     wait_for(lambda: edge.process.poll() is not None or edge._healthy(), 20, "an end or a beginning")
-    return pipe.text.decode() if edge.process.poll() is not None else None
+    return pipe.drain().decode() if edge.process.poll() is not None else None
 
 
 def answers(s):
@@ -141,7 +141,7 @@ def test_another_user_at_the_socket_is_given_nothing(backend, make_edge):
             "    print((b'', []))")
     got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert got.stdout == "(b'', [])\n", (got.stdout, got.stderr)
-    [event] = wait_for(lambda: edge.events("takeover failed; nothing has changed"), what="the log to say so")
+    [event] = edge.expect_events("takeover failed; nothing has changed")
     assert f"uid {NOBODY}" in event["reason"]
     # The next is served: its owner.
     successor = subprocess.Popen([BIN, "serve", "--takeover", "--config", str(edge.config)], env=ENVIRONMENT)

@@ -28,10 +28,6 @@ def edge(make_edge, fresh_backend, pages):
     return make_edge(fresh_backend.port, extra_routes=page_routes(pages))
 
 
-def said_by(edge):
-    return [(event["close_code"], event["closed_by"]) for event in edge.events("session ended")]
-
-
 # --- pages that go ---------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("transport", [*TRANSPORTS, "plain"])

@@ -95,7 +95,7 @@ def test_nothing_is_lost_or_doubled_while_the_network_is_cut_again_and_again(
     assert page.run("const end = closed(s); s.close(1000); return (await end).wasClean") is True
     wait_for(lambda: len(fresh_backend.closed) == 1, what="the backend to see the close")
     assert [request.path for request in fresh_backend.requests] == ["/page"]
-    event = wait_for(lambda: edge.events("session ended"), what="the end of the session")[0]
+    event = edge.expect_events("session ended")[0]
     assert (event["messages_in"], event["messages_out"]) == (MESSAGES, MESSAGES)
 
 

@@ -89,8 +89,8 @@ def test_where_websockets_do_not_work_it_polls_and_knows_it_next_time(page, box,
 @pytest.mark.parametrize("fault", ["up", "down", "later"])
 def test_a_lane_that_was_given_up_leaves_no_session_behind(page, box, page_edge, fault):
     assert page.run(ECHO, at(box(upgrades=fault)), options(timeout=500))[0] == "polling"
-    sessions = page_edge.events("session opened")
-    wait_for(lambda: len(page_edge.events("session ended")) == len(sessions), what="every session to end")
+    page_edge.catch_up()
+    page_edge.expect_events("session ended", len(page_edge.events("session opened")))
 
 
 def test_what_is_remembered_expires(page, box):
@@ -172,7 +172,7 @@ def test_a_plain_websocket_with_no_other_way_is_not_probed(page, box):
 
 # --- up again --------------------------------------------------------------------------------------------------------
 
-def test_it_moves_up_when_websockets_work_again(page, box, sessions_left):
+def test_it_moves_up_when_websockets_work_again(page, page_edge, box, sessions_left):
     box = box(upgrades="down")
     page.run("""
         const [url, options] = given;
@@ -196,7 +196,8 @@ def test_it_moves_up_when_websockets_work_again(page, box, sessions_left):
         return [lanes, got.every((data, index) => data === "m" + index)];
     """)
     assert result == [["polling", "websocket"], True]
-    assert sessions_left() == 1
+    page_edge.catch_up()
+    wait_for(lambda: sessions_left() == 1, what="one session to be left")
     # The next socket takes what works now.
     assert page.run(ECHO, at(box), options())[0] == "websocket"
 
@@ -204,6 +205,7 @@ def test_it_moves_up_when_websockets_work_again(page, box, sessions_left):
 @pytest.fixture
 def sessions_left(page_edge):
     """How many sessions there are of those opened since the test began."""
+    page_edge.catch_up()
     before = len(page_edge.events("session opened"))
 
     def count():

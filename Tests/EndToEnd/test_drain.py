@@ -157,6 +157,7 @@ def test_progress_and_a_second_request(backend, make_edge):
             assert admin.post("/v1/drain").status_code == 409
             assert any(e["action"] == "server.drain" for e in admin.get("/v1/audit").json()["items"])
     assert edge.process.wait(30) == 0
+    edge.read_to_end()
     assert edge.events("draining")
 
 
@@ -271,6 +272,7 @@ def test_two_thousand_sessions_are_sent_away_evenly(backend, make_edge):
     assert edge.process.wait(30) == 0
     assert {(kind, code) for kind, code in ends} == {("websocket", 1012), ("long-poll", 1012)} and len(ends) == 2000
     # By the clock of the edge: a client of a thousand sessions may be late to hear of one.
+    edge.read_to_end()
     [begin] = [at(event) for event in edge.events("draining")[:1]]
     for kind in ("websocket", "long-poll"):
         times = sorted(at(event) - begin for event in edge.events("session ended") if event["transport"] == kind)

@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 
-from kit.edge import TOKEN, wait_for
+from kit.edge import TOKEN
 from kit.knock import knock
 from kit.process import restart
 
@@ -38,9 +38,10 @@ def test_the_descriptor_limit_is_raised_and_a_low_one_is_told(backend, make_edge
     [line] = [line for line in limits.splitlines() if line.startswith("Max open files")]
     assert int(line.split()[3]) == hard
     told = "too few file descriptors for limits.connections"
+    edge.catch_up()
     assert not edge.events(told)
     edge = make_edge(backend.port, limits=f"connections: {hard}")
-    assert wait_for(lambda: edge.events(told), what="the warning")[0]["limit"] == hard
+    assert edge.expect_events(told)[0]["limit"] == hard
 
 
 def test_an_older_tls_than_the_minimum_is_refused(backend, make_edge):

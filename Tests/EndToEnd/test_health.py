@@ -72,13 +72,13 @@ def test_a_server_that_dies_is_passed_over_and_used_again_when_it_is_back(make_e
             expect(admin, {dying.port: True, other.port: True})
             dying.kill()
             expect(admin, {dying.port: False, other.port: True})
-            event = wait_for(lambda: edge.events("server unhealthy"), what="the log line")[0]
+            event = edge.expect_events("server unhealthy")[0]
             assert (event["upstream"], event["server"]) == ("echo", url(dying))
             assert "refused" in event["reason"] and "refused" in last_reason(admin)
             assert [knock(edge, "websocket", token=TOKEN).status for _ in range(6)] == [101] * 6
             dying = EchoProcess(dying.port)
             expect(admin, {dying.port: True, other.port: True})
-            assert [e["server"] for e in edge.events("server healthy")] == [url(dying)]
+            assert [e["server"] for e in edge.expect_events("server healthy")] == [url(dying)]
             assert last_reason(admin) is None
 
             async def run():

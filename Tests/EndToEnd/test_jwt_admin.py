@@ -156,6 +156,7 @@ def test_what_is_no_public_key_is_refused_and_not_kept(edge, admin, name):
     assert refusal(answer)[0] == 400
     assert key.kid not in [item["id"] for item in admin.get("/v1/jwt/keys").json()["items"]]
     kept = b"".join(path.read_bytes() for path in edge.folder.glob("culvert.db*"))
+    edge.catch_up()
     for secret in (key.private_jwk["d"], key.private_pem.splitlines()[1], HS.private, HS.jwk["k"]):
         assert secret not in answer.text + edge.text and secret.encode() not in kept
 

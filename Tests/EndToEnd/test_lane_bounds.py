@@ -124,8 +124,8 @@ def test_half_envelopes_count_as_memory(make_edge, fresh_backend):
         for raw in raws:
             # Of a frame that is to be longer.
             raw.send(masked(2, b"x" * 1_200_000)[:-100])
-        wait_for(lambda: len(edge.events("session ended")) >= 5, what="the largest to be closed")
-    assert all(event["close_code"] == 1013 for event in edge.events("session ended")[:5])
+        closed = edge.expect_events("session ended", 5)
+    assert all(event["close_code"] == 1013 for event in closed[:5])
 
 
 def test_lanes_that_lead_nowhere_are_handshakes(make_edge, fresh_backend):

@@ -479,8 +479,7 @@ def test_a_session_of_nobody_ends_by_what_ended_it(make_edge, fresh_backend, tmp
         with opened(edge, token=token["secret"]) as (_, lane):
             admin.revoke(token)
             assert lane.take() == [] and lane.close == (4401, "token revoked")
-    wait_for(lambda: edge.events("session ended"), what="the end")
-    assert edge.events("session ended")[0]["close_code"] == 4401
+    assert edge.expect_events("session ended")[0]["close_code"] == 4401
     wait_for(lambda: fresh_backend.closed, what="the backend's Close")
     assert fresh_backend.closed[0][1:] == (1001, "token revoked")
 

@@ -53,7 +53,7 @@ def test_a_session_leaves_one_line_when_it_opens_and_one_when_it_ends(backend, m
     assert knock(edge, transport).status == 401  # No session: no line.
     began = time.monotonic()
     least = converse(edge, transport)
-    wait_for(lambda: edge.events("session ended"), what="the end of the session")
+    edge.expect_events("session ended")
     most = time.monotonic() - began
     whole_log(edge)
     [opened], [ended] = edge.events("session opened"), edge.events("session ended")
@@ -69,7 +69,7 @@ def test_a_session_leaves_one_line_when_it_opens_and_one_when_it_ends(backend, m
 def test_numbers_are_numbers_in_the_json_log(backend, make_edge, transport):
     edge = make_edge(backend.port)
     converse(edge, transport)
-    [ended] = wait_for(lambda: edge.events("session ended"), what="the end of the session")
+    [ended] = edge.expect_events("session ended")
     for name in ("duration", "messages_in", "messages_out", "bytes_in", "bytes_out", "close_code"):
         assert type(ended[name]) in (int, float), name
 
@@ -138,7 +138,7 @@ def test_the_log_tells_who_ended_a_polled_session_and_why(backend, make_edge, li
 
 def how_it_ended(edge, live):
     live(edge)
-    [ended] = wait_for(lambda: edge.events("session ended"), what="the end of the session")
+    [ended] = edge.expect_events("session ended")
     return int(ended["close_code"]), ended["closed_by"]
 
 

@@ -354,7 +354,7 @@ def test_a_client_that_stays_away_ends_the_session(backend, make_edge):
         assert [c[1] for c in backend.closed if c[0] == "/stay-away"] == [1001]
         answer = http.get(at, params={"ack": 0})
         assert answer.status_code in (410, 404)
-        ended = wait_for(lambda: edge.events("session ended"), what="the log line")
+        ended = edge.expect_events("session ended")
         assert ended[0]["close_code"] == 1001 and ended[0]["closed_by"] == "culvert"
 
 
@@ -406,8 +406,9 @@ def test_a_whole_session_on_one_connection(edge):
         send(http, at, 1, "a")
         assert receive(http, at, 0) == (1, ["a"], None)
         assert http.delete(at).status_code == 204
-        ports = edge.events("session opened")[-1]["client"]
-        assert ports == "127.0.0.1"
+        session = at.rsplit("/", 1)[1]
+        [line] = wait_for(lambda: [e for e in edge.events("session opened") if session.startswith(e["id"])], what="the log")
+        assert line["client"] == "127.0.0.1"
 
 
 def test_no_header_of_ours_is_needed(edge):

@@ -36,8 +36,9 @@ def test_nothing_is_lost_or_doubled_on_a_bad_network(fresh_backend, make_edge, s
             assert min(network.faults.values()) > 50 and sum(t.cancelled for t in talks) > 50
 
     asyncio.run(run())
-    wait_for(lambda: len(edge.events("session ended")) == SESSIONS, what="the sessions to end")
-    for event in edge.events("session ended"):
+    ended = edge.expect_events("session ended", SESSIONS)
+    assert len(ended) == SESSIONS
+    for event in ended:
         # The edge took each message once and the upstream sent each once: no session was opened twice or replayed.
         assert (event["messages_in"], event["messages_out"]) == (MESSAGES, MESSAGES)
         assert event["close_code"] == 4000

@@ -71,10 +71,10 @@ def test_the_largest_goes_first_and_the_others_live_on(fresh_backend, make_edge)
             410, 1013, "server out of memory")
         assert wait_for(lambda: fresh_backend.closed, what="the backend to be told") == [
             ("/flood", 1001, "server out of memory")]
-        [event] = wait_for(lambda: edge.events("session ended"), what="the end")
+        [event] = edge.expect_events("session ended")
         assert (event["close_code"], event["closed_by"], event["close_reason"]) == (
             1013, "culvert", "server out of memory")
-        [relief] = edge.events("memory relief")
+        [relief] = edge.expect_events("memory relief")
         assert relief["id"] == event["id"] and relief["bytes"] >= 2560 * KIB and relief["ceiling"] == 6 * MIB
         # The rest of them lose nothing, and there is room again.
         wait_for(lambda: used(edge) >= (1024 + 1536 + 1280) * KIB, what="the rest to arrive")
@@ -96,7 +96,7 @@ def test_a_parked_poll_of_another_session_is_not_disturbed_and_many_floods_stay_
         assert 6 <= len(gone) < 10
         other.post(quiet, json={"first": 1, "messages": [{"text": "still here"}]})
         assert other.get(quiet).json()["messages"] == [{"text": "still here"}]
-        assert len(edge.events("memory relief")) == memory(edge)["closed"] == len(gone)
+        assert len(edge.expect_events("memory relief", len(gone))) == memory(edge)["closed"] == len(gone)
 
 
 def test_a_polled_session_that_has_ended_may_go_too(fresh_backend, make_edge):
@@ -106,7 +106,7 @@ def test_a_polled_session_that_has_ended_may_go_too(fresh_backend, make_edge):
         wait_for(lambda: used(edge) >= 3072 * KIB, what="the window to fill")
         [connection] = fresh_backend.connections
         fresh_backend.call(connection.close())
-        wait_for(lambda: edge.events("session ended"), what="the end")
+        edge.expect_events("session ended")
         assert used(edge) >= 3072 * KIB
         flood(http, 2048)
         wait_for(lambda: memory(edge)["closed"] == 1, what="the relief")
@@ -145,7 +145,7 @@ def test_websockets_that_take_nothing_go_too(fresh_backend, make_edge):
     asyncio.run(talk())
     assert wait_for(lambda: fresh_backend.closed, what="the backend to be told")[0][1:] == (
         1001, "server out of memory")
-    event = wait_for(lambda: [e for e in edge.events("session ended") if e["close_code"] == 1013], what="its end")[0]
+    event = edge.expect_events("session ended", close_code=1013)[0]
     assert event["close_reason"] == "server out of memory"
     assert 128 * KIB <= used(edge) <= MIB
 

@@ -128,7 +128,7 @@ def test_an_upgrade_to_what_cannot_start(backend, make_edge):
     edge.config.write_text(edge.config.read_text() + "state: /nowhere/culvert.db\n")
     _, out, errors = Shell(edge).run(the_upgrade(), old=str(edge.process.pid))
     assert "No such process" in errors and "version" not in out
-    assert "/nowhere" in (edge.folder / "culvert.log").read_text()
+    wait_for(lambda: "/nowhere" in (edge.folder / "culvert.log").read_text(), what="the log to say why")
     assert knock(edge, "websocket", token=TOKEN).status == 101
 
 
@@ -139,7 +139,7 @@ def test_a_change_of_the_configuration(backend, make_edge):
     edge.config.write_text(edge.config.read_text() + "reload: { close_code: 4000 }\n")
     code, out, errors = shell.run(block)
     assert code == 0, errors
-    assert "close_code: 4000" in out and edge.events("configuration reloaded")[0]["changed"] == "reload"
+    assert "close_code: 4000" in out and edge.expect_events("configuration reloaded")[0]["changed"] == "reload"
     edge.config.write_text(edge.config.read_text() + "drain: { code: 1005 }\n")
     code, _, errors = shell.run("ctl reload")
     assert code == 1 and "drain.code" in errors

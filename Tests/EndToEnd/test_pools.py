@@ -142,7 +142,7 @@ def test_a_server_that_is_down_is_passed_over_unnoticed_then_ejected(backends, m
     opened = {"websocket": 101, "long-poll": 201}[transport]
     for _ in range(8):
         assert knock(edge, transport, token=TOKEN).status == opened
-    ejected = edge.events("server ejected")
+    ejected = edge.expect_events("server ejected")
     assert [e["server"] for e in ejected] == [f"ws://127.0.0.1:{down}"]
     assert ejected[0]["seconds"] == 10
 
@@ -152,7 +152,7 @@ def test_an_ejected_server_comes_back(backends, make_edge):
     edge = make_edge(0, upstream=upstream(
         port, backends[0].port, balance="round_robin", eject={"failures": 1, "time": "200ms", "longest": "200ms"}))
     assert knock(edge, "websocket", token=TOKEN).status == knock(edge, "websocket", token=TOKEN).status == 101
-    wait_for(lambda: edge.events("server ejected"), what="the ejection")
+    edge.expect_events("server ejected")
     echo = EchoProcess(port)
     try:
         async def served():
@@ -182,6 +182,7 @@ def test_without_retries_the_failure_is_the_answer(backends, make_edge):
     edge = make_edge(0, upstream=upstream(
         free_port(), backends[0].port, balance="round_robin", retries=0, eject={"failures": 0}))
     assert sorted(knock(edge, "websocket", token=TOKEN).status for _ in range(4)) == [101, 101, 502, 502]
+    edge.catch_up()
     assert not edge.events("server ejected")
 
 

@@ -190,7 +190,7 @@ def test_who_is_no_trusted_proxy_is_refused_at_once(backend, make_edge):
         with contextlib.suppress(ConnectionError), tcp(edge, first, host="127.0.0.2") as s:
             assert is_closed(s)
     assert time.monotonic() - begin < 5
-    told = wait_for(lambda: edge.events("connection closed before its PROXY header"), what="the log")
+    told = edge.expect_events("connection closed before its PROXY header")
     assert (told[0]["peer"], told[0]["reason"]) == ("127.0.0.2", "no trusted proxy")
     with opened(edge, "websocket", tcp(edge, header("v2", SOURCES[0]))):
         pass
@@ -204,7 +204,7 @@ def test_a_header_that_does_not_come_to_its_end_is_not_waited_for(backend, make_
     with tcp(edge, first) as s:
         assert is_closed(s)
     assert 0.9 < time.monotonic() - begin < 8
-    [told] = wait_for(lambda: edge.events("connection closed before its PROXY header"), what="the log")
+    [told] = edge.expect_events("connection closed before its PROXY header")
     assert (told["peer"], told["reason"]) == ("127.0.0.1", "no PROXY header in time")
 
 
@@ -220,7 +220,7 @@ def test_what_is_no_header_ends_the_connection(backend, make_edge, first, reason
     edge = accepting(make_edge, backend.port)
     with tcp(edge, tls_hello(edge)[2].read() if first is None else first) as s:
         assert is_closed(s)
-    [told] = wait_for(lambda: edge.events("connection closed before its PROXY header"), what="the log")
+    [told] = edge.expect_events("connection closed before its PROXY header")
     assert told["reason"] == reason
 
 

@@ -90,7 +90,7 @@ def test_the_oldest_in_excess_are_told_1012_at_the_rate_whatever_their_transport
                 assert all([await echoes(ws) for ws in natives[6:]])
             done = [e for e in admin.get("/v1/audit").json()["items"] if e["action"] == "upstream.rebalance"]
             assert [(e["target"], e["detail"]) for e in done] == [("echo", "rate 10")]
-        assert edge.events("rebalanced")[0]["closed"] == 10
+        assert edge.expect_events("rebalanced")[0]["closed"] == 10
 
     asyncio.run(run())
 

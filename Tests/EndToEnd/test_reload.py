@@ -302,7 +302,7 @@ def test_a_file_that_is_wrong_changes_nothing_and_says_why(backend, make_edge):
             assert error["key"] == "session.hold" and "unit" in error["detail"] and error["line"] > 1
             assert await echoes(ws)
             edge.process.send_signal(signal.SIGHUP)
-            wait_for(lambda: edge.events("reload refused; nothing has changed"), what="the log to say so")
+            edge.expect_events("reload refused; nothing has changed")
             assert await echoes(ws)
             assert await status(edge, TOKEN) == 101
 
@@ -390,7 +390,7 @@ def test_a_signal_reloads(backend, make_edge):
             assert await closing(ws) == GONE
 
     asyncio.run(run())
-    [event] = wait_for(lambda: edge.events("configuration reloaded"), what="the log to say so")
+    [event] = edge.expect_events("configuration reloaded")
     assert (event["changed"], event["sessions_closed"]) == ("routes", 1)
 
 
@@ -560,7 +560,7 @@ def test_certificates_are_swapped_by_themselves(backend, make_edge, tmp_path):
         async with dial(edge) as ws:
             # A certificate whose key is not there yet is not served.
             edge.cert.write_text(new_cert.read_text())
-            wait_for(lambda: edge.events("certificates not changed; those before stay"), what="the log to say so")
+            edge.expect_events("certificates not changed; those before stay")
             assert served(edge) == old
             (edge.folder / "localhost.key").write_text(new_key.read_text())
             wait_for(lambda: served(edge) == ssl.PEM_cert_to_DER_cert(new_cert.read_text()), what="the swap")
@@ -576,4 +576,4 @@ def test_expiry_is_shown_and_warned_of(backend, make_edge):
         [item] = admin.get("/v1/certificates").json()["items"]
     assert item["file"] == str(edge.cert) and item["names"] == ["localhost"]
     assert 86400 < item["seconds_left"] <= 2 * 86400
-    wait_for(lambda: edge.events("certificate expires soon"), what="the log to warn")
+    edge.expect_events("certificate expires soon")

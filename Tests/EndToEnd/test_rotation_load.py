@@ -9,7 +9,6 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from kit.admin import Admin, bearer
-from kit.edge import wait_for
 from kit.pace import within
 
 EACH = 200
@@ -135,4 +134,4 @@ def test_rotation_and_revocation_under_load(backend, make_edge):
 
     with Admin(edge) as admin:
         asyncio.run(run(admin))
-        wait_for(lambda: len(edge.events("session ended")) >= 2 * EACH, what="the log")
+        edge.expect_events("session ended", 2 * EACH)

@@ -70,7 +70,7 @@ def post(http, at, first, messages):
 
 
 def ended(edge):
-    [event] = wait_for(lambda: edge.events("session ended"), what="the session to end")
+    [event] = edge.expect_events("session ended")
     return event
 
 

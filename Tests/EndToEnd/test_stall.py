@@ -29,7 +29,7 @@ def flooded(edge):
 
 
 def ended(edge):
-    [event] = wait_for(lambda: edge.events("session ended"), what="the session to end")
+    [event] = edge.expect_events("session ended")
     return event["close_code"], event["closed_by"], event["close_reason"]
 
 
@@ -167,5 +167,6 @@ def test_without_a_stall_nobody_is_let_go(fresh_backend, make_edge, stall):
     raw = flooded(edge)
     wait_for(lambda: fresh_backend.sent > 0, what="the flood")
     time.sleep(2)  # There is nothing else that nothing happens in.
+    edge.catch_up()
     assert not edge.events("session ended")
     assert raw.frame()[0] == 2

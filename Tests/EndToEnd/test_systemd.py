@@ -52,8 +52,9 @@ def run(backend, make_edge, tmp_path):
         process = subprocess.Popen(
             [*prefix, BIN, "serve", "--config", str(edge.config)], stderr=subprocess.PIPE, text=True,
             env={**os.environ, "SWIFT_BACKTRACE": "enable=no", **environment}, **options)
-        edge.process, edge.lines = process, []
-        threading.Thread(target=edge._read, args=(process,), daemon=True).start()
+        edge.process = process
+        edge.forget()
+        edge.follow(process.stderr)
         started.append(process)
         return edge
 

@@ -5,7 +5,6 @@ import contextlib
 import os
 import socket
 import subprocess
-import threading
 
 import pytest
 from websockets.asyncio.client import connect
@@ -14,31 +13,26 @@ from websockets.exceptions import ConnectionClosed
 from kit.admin import Admin
 from kit.edge import BIN, TOKEN, free_port, wait_for
 from kit.knock import knock
+from kit.log import Log
 from kit.poll import client, open_session
 
 
-class Successor:
+class Successor(Log):
     """`culvert serve --takeover` with the configuration of an edge."""
 
     def __init__(self, edge):
-        self.edge, self.lines = edge, []
+        super().__init__()
         self.process = subprocess.Popen(
             [BIN, "serve", "--takeover", "--config", str(edge.config)], stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL, env={**os.environ, "SWIFT_BACKTRACE": "enable=no"}, text=True)
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        for line in self.process.stderr:
-            self.lines.append(line)
-
-    @property
-    def text(self):
-        return "".join(self.lines)
+        self.follow(self.process.stderr)
 
     def stop(self):
         self.process.terminate()
         try:
-            return self.process.wait(20)
+            code = self.process.wait(20)
+            self.read_to_end()
+            return code
         finally:
             self.process.kill()
 
@@ -112,6 +106,7 @@ def test_under_a_connect_storm_nobody_is_refused(pair):
         return len(done)
 
     assert asyncio.run(run()) >= 300
+    edge.read_to_end()
     assert "another process takes over" in edge.text
 
 
@@ -122,7 +117,7 @@ def test_open_sessions_stay_with_the_old_process_until_their_turn(pair):
         async with contextlib.AsyncExitStack() as stack:
             sockets = [await stack.enter_async_context(dial(edge)) for _ in range(5)]
             await asyncio.to_thread(take)
-            await asyncio.to_thread(wait_for, lambda: "another process takes over" in edge.text, 20, "the takeover")
+            await asyncio.to_thread(edge.expect_text, "another process takes over", 20)
             echoes = 0
             for ws in sockets:
                 with contextlib.suppress(ConnectionClosed):
@@ -163,9 +158,8 @@ def test_the_admin_api_moves_too_and_what_it_does_holds_for_sessions_that_are_le
         nonlocal successor
         sockets = [await dial(edge, token=token["secret"]) for _ in range(10)]
         successor = await asyncio.to_thread(Successor, edge)
-        await asyncio.to_thread(wait_for, lambda: edge.events("draining"), 20, "the takeover")
-        await asyncio.to_thread(
-            wait_for, lambda: '"admin listening"' in successor.text, 20, "the new process to be there")
+        await asyncio.to_thread(edge.expect_events, "draining", timeout=20)
+        await asyncio.to_thread(successor.expect_events, "admin listening", timeout=20)
         with Admin(edge) as admin:
             answer = await asyncio.to_thread(admin.get, f"/v1/tokens/{token['id']}")
             assert answer.status_code == 200
@@ -189,7 +183,7 @@ def test_one_takeover_after_the_other(pair):
     edge, take = pair
     first = take()
     assert edge.process.wait(30) == 0
-    wait_for(lambda: '"listening"' in first.text, what="the first to listen")
+    first.expect_events("listening")
     second = take()
     assert first.process.wait(30) == 0
     assert knock(edge, "websocket", token=TOKEN).status == 101
@@ -209,9 +203,11 @@ def test_a_newcomer_that_cannot_start_changes_nothing(pair, old, new, word, had_
     assert old in text
     edge.config.write_text(text.replace(old, new, 1))
     failed = take()
-    assert failed.process.wait(20) == 1 and word in failed.text, failed.text
+    assert failed.process.wait(20) == 1
+    failed.read_to_end()
+    assert word in failed.text, failed.text
     if had_sockets:
-        wait_for(lambda: "takeover broken off; nothing has changed" in edge.text, what="the log to say so")
+        edge.expect_events("takeover broken off; nothing has changed")
     assert knock(edge, "websocket", token=TOKEN).status == 101
     edge.config.write_text(text)
     take()
@@ -235,7 +231,7 @@ def test_with_nobody_to_take_over_from_it_starts(backend, make_edge):
     edge.stop()
     successor = Successor(edge)
     try:
-        wait_for(lambda: '"listening"' in successor.text, what="it to listen")
+        successor.expect_events("listening")
         assert "no process to take over from" in successor.text
     finally:
         assert successor.stop() == 0

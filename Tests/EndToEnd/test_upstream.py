@@ -221,7 +221,7 @@ def test_a_silent_upstream_is_pinged_and_then_lost(scripted, transport):
             assert http.get(at).json()["close"]["code"] == 1011
     assert upstream.ended.wait(10)
     assert upstream.frames()[0][0] == 9
-    ended = wait_for(lambda: edge.events("session ended"), what="the log line")
+    ended = edge.expect_events("session ended")
     assert (ended[0]["close_code"], ended[0]["closed_by"]) == (1006, "upstream")
 
 
@@ -244,4 +244,4 @@ def test_the_clients_address_is_that_which_a_trusted_proxy_saw(backend, make_edg
     chain = [client] + (["127.0.0.1"] if client != "127.0.0.1" else [])
     assert seen.get_all("X-Forwarded-For") == [", ".join(chain)]
     assert seen["Forwarded"].startswith(f"for={client};proto=https;") and "203.0.113" not in seen["Forwarded"]
-    assert wait_for(lambda: edge.events("session opened"), what="the log")[-1]["client"] == client
+    assert edge.expect_events("session opened")[-1]["client"] == client

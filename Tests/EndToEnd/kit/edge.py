@@ -2,17 +2,15 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import pathlib
 import signal
 import ssl
 import subprocess
-import threading
-import time
 import urllib.request
 
-from kit.pace import within
+from kit.log import Log
+from kit.pace import wait_for
 from kit.ports import free_port, free_ports  # noqa: F401 (tests take them from here)
 
 BIN = os.environ.get("CULVERT_BIN") or str(pathlib.Path(__file__).parents[3] / ".build/release/culvert")
@@ -21,17 +19,6 @@ OTHER_TOKEN = "e2e-token-of-bob"
 NARROW_TOKEN = "e2e-token-narrow"
 EXPIRED_TOKEN = "e2e-token-expired"
 ORIGIN = "https://app.example.com"
-
-
-def wait_for(condition, timeout=10.0, what="condition"):
-    """Polls a condition of another process; the deadline is the failure, not the pace."""
-    begin = time.monotonic()
-    while time.monotonic() - begin < within(timeout):
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"timed out waiting for {what}")
 
 
 def make_certificate(folder, name="localhost"):
@@ -47,11 +34,12 @@ def digest(token):
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-class Edge:
+class Edge(Log):
     """One `culvert serve`; `session`, `limits` and `route` are members of the configuration to add."""
 
     def __init__(self, folder, upstream_port, route="", session="", limits="", upstream=None, extra_routes="", certs=(),
                  tokens="", authentication="", admin="", healthy=None, sections=""):
+        super().__init__()
         self.folder = pathlib.Path(folder)
         self.cert, key = make_certificate(self.folder)
         self.tls_port, self.plain_port, self.admin_port = free_ports(3)
@@ -96,7 +84,6 @@ log: {{ format: json }}
 """
         self.config = self.folder / "proxy.yaml"
         self.config.write_text(config)
-        self.lines = []
         self.is_healthy = healthy or Edge._healthy
         self.start()
 
@@ -104,13 +91,9 @@ log: {{ format: json }}
         self.process = subprocess.Popen(
             [BIN, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
             env={**os.environ, "SWIFT_BACKTRACE": "enable=no"}, text=True)
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        self.follow(self.process.stderr)
         wait_for(lambda: self.process.poll() is not None or self.is_healthy(self), what="the edge to be healthy")
         assert self.process.poll() is None, self.lines
-
-    def _read(self, process):
-        for line in process.stderr:
-            self.lines.append(line)
 
     def _healthy(self):
         try:
@@ -123,9 +106,20 @@ log: {{ format: json }}
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(timeout)
+            code = self.process.wait(timeout)
+            self.read_to_end()
+            return code
         finally:
             self.process.kill()
+
+    def catch_up(self):
+        """Returns when every line is there that the edge has logged until now. A reload is logged last."""
+        def reloads():
+            return len(self.events("configuration reloaded") + self.events("reload refused; nothing has changed"))
+
+        before = reloads()
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: reloads() > before, what="the log to tell of a reload")
 
     def end(self):
         """Stops it at the end of a test, with a second signal if clients that the test has left behind hold it for more
@@ -136,21 +130,6 @@ log: {{ format: json }}
                 self.process.wait(1)
         self.stop()
         assert "Fatal error" not in self.text, self.text
-
-    def events(self, message):
-        found = []
-        for line in list(self.lines):
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if event.get("message") == message:
-                found.append(event)
-        return found
-
-    @property
-    def text(self):
-        return "".join(self.lines)
 
     @property
     def ssl(self):

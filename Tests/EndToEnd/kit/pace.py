@@ -31,3 +31,14 @@ def within(seconds):
     """
     since = time.monotonic() - seconds - 2
     return seconds + 3 * sum(late for end, late in list(_steps) if end > since)
+
+
+def wait_for(condition, timeout=10.0, what="condition"):
+    """Polls a condition of another process; the deadline is the failure, not the pace."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < within(timeout):
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"timed out waiting for {what}")

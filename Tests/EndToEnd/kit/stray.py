@@ -10,12 +10,13 @@ import threading
 import time
 
 from kit.edge import BIN, wait_for
+from kit.log import Events
 from kit.raw import masked
 
 ENVIRONMENT = {**os.environ, "SWIFT_BACKTRACE": "enable=no"}
 
 
-class Pipe:
+class Pipe(Events):
     """The standard error of an edge, of which the test reads when it likes."""
 
     def __init__(self):
@@ -36,9 +37,9 @@ class Pipe:
             self.text += part
         self.ended = True
 
-    def events(self, message=None):
-        found = [json.loads(line) for line in self.text.split(b"\n") if line]
-        return [event for event in found if message in (None, event["message"])]
+    def _logged(self):
+        """Every line that is whole is JSON, whatever happened to the reader."""
+        return [json.loads(line) for line in self.text.split(b"\n")[:-1]]
 
     def stop_reading(self):
         os.close(self.read_end)
