@@ -10,7 +10,6 @@ import pytest
 from kit.attack import MiB, Peak, descriptors, dial, is_closed, read_answer, read_head, request
 from kit.edge import Edge, wait_for
 from kit.poll import BATCH, client, open_session, unframe
-from kit.push import push
 from kit.raw import Raw, masked
 from kit.script import ScriptedBackend, switching
 

@@ -261,3 +261,12 @@ def test_a_check_that_is_not_answered_has_a_deadline(make_edge, kind):
             print(f"a check of {kind}: given up after {over[0]:.1f} s, "
                   f"{shown(admin)['servers'][0]['last_check']['reason']!r}")
         assert over[0] < within(4)
+
+
+def test_a_probe_has_ten_seconds(edge):
+    """It says nothing but pings, which are answered."""
+    raw = Raw(edge, "/_poll/probe", headers="Sec-WebSocket-Protocol: culvert.v1\r\n")
+    begun = time.monotonic()
+    took = until_closed(raw.s, masked(9, b""), pause=0.2)
+    print(f"a probe that pings now and then: closed after {took:.1f} s")
+    assert 9 < took < within(16)
