@@ -9,7 +9,7 @@ struct ServiceManager: Sendable {
     /// Half of how long the process may be silent; nil when nobody listens for it.
     let watchdogPeriod: Duration?
     let sockets: InheritedSockets
-    /// Descriptors that were given and are no sockets. They are left alone: were the count wrong, they could be this
+    /// Descriptors that were given and are not sockets. They are left alone: if the count is wrong, they may be this
     /// process's own.
     let others: [CInt]
 

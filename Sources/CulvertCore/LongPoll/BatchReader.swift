@@ -1,10 +1,10 @@
 /// Reads the JSON form of a batch (docs/protocol.md, section 3) byte by byte, in one pass.
 ///
-/// The shape is fixed: a member that a batch does not have ends the reading, so that no value is ever skipped and nothing
-/// is nested deeper than a batch is. Strings are unescaped, and base64 is read, in their own place, where the result is
-/// never longer.
+/// The shape is fixed: a member that a batch does not have ends the reading, so that no value is ever skipped and
+/// nothing is nested deeper than a batch is. Strings are unescaped, and base64 is read, in their own place, where the
+/// result is never longer.
 struct BatchReader {
-    /// Where the payload of a message begins in the bytes, and how long it is.
+    /// The place of a message's payload in the bytes, and its length.
     struct Message {
         var opcode: Opcode
         var start: Int
@@ -125,7 +125,7 @@ struct BatchReader {
         }
     }
 
-    /// The next byte that is no space; 0 at the end.
+    /// The next byte that is not a space; 0 at the end.
     private mutating func peek() -> UInt8 {
         self.skipSpace()
         return self.index < self.bytes.count ? self.bytes[self.index] : 0
@@ -216,7 +216,7 @@ struct BatchReader {
 
     // MARK: - strings
 
-    /// Where the string's content stands once it is unescaped; nil for null.
+    /// The place of the string's content once it is unescaped; nil for null.
     private mutating func string(_ path: @autoclosure () -> String) throws(PollProblem) -> Range<Int>? {
         guard try self.begins(UInt8(ascii: "\""), path()) else { return nil }
         self.index += 1
@@ -259,7 +259,7 @@ struct BatchReader {
         return end + 1
     }
 
-    /// Four hexadecimal digits, or two times four with `\u` between: a surrogate alone is no character.
+    /// Four hexadecimal digits, or two times four with `\u` between them, because a surrogate alone is not a character.
     private mutating func scalar() throws(PollProblem) -> UInt32 {
         let unit = try self.unit()
         guard unit & 0xF800 == 0xD800 else { return unit }

@@ -84,7 +84,7 @@ extension PollCodec {
     }
 }
 
-/// What the messages of one batch may take (docs/protocol.md, `max_message` and `max_batch`).
+/// The budget of the messages of one batch (docs/protocol.md, `max_message` and `max_batch`).
 struct BatchBudget {
     static let messageTooLong = PollProblem(413, "A message is longer than max_message.")
     private static let batchTooLarge = PollProblem(
@@ -100,7 +100,7 @@ struct BatchBudget {
         self.batchLimit = batchLimit
     }
 
-    /// A message of `length` bytes. One that is alone may be larger than `max_batch`.
+    /// Takes a message of `length` bytes. A message that is alone in its batch may be larger than `max_batch`.
     mutating func take(_ length: Int) throws(PollProblem) {
         if length > self.messageLimit { throw Self.messageTooLong }
         self.count += 1

@@ -1,13 +1,13 @@
 package import NIOCore
 
-/// What the body of `POST {path}/_poll` asks for: `{"protocols": ["chat.v2"]}`. An empty body asks for nothing.
+/// The body of `POST {path}/_poll`: `{"protocols": ["chat.v2"]}`. An empty body asks for nothing.
 package enum PollOpening {
-    /// Bytes are those of ``PollTarget/bodyLimit``. A list of as many names as may be offered fits, with room for members
-    /// that mean nothing.
+    /// Bytes are those of ``PollTarget/bodyLimit``. A list of as many names as may be offered fits, with room for
+    /// members that mean nothing.
     private static let limits = JSONLimits(bytes: 4 << 10, depth: 8, values: 2 * Gate.protocolLimit)
 
-    /// The subprotocols, without those that carry tokens: as in the header, their names are not the application's. What
-    /// is no token of HTTP is left out, since it could not stand in one field with others.
+    /// The subprotocols, without those that carry tokens: as in the header, their names are not the application's. A
+    /// name that is not a token of HTTP is left out, because it could not stand in one field with others.
     package static func protocols(of body: ByteBuffer) throws(PollProblem) -> [String] {
         guard body.readableBytes > 0 else { return [] }
         let members: [String: JSONValue]

@@ -18,7 +18,7 @@ package enum PollTarget: Equatable, Sendable {
         }
     }
 
-    /// What the path calls the session; nil where it names none.
+    /// The path's name of the session; nil where it names none.
     package var sessionID: String? {
         switch self {
         case .session(_, let id), .close(_, let id), .token(_, let id), .socket(_, let id): id
@@ -26,8 +26,8 @@ package enum PollTarget: Equatable, Sendable {
         }
     }
 
-    /// Most bytes of a request's body that is no batch: a list of subprotocols, or a form with a token. Nil for batches,
-    /// which have a limit of the configuration.
+    /// Most bytes of a request's body other than a batch: of a list of subprotocols, or of a form with a token. Nil for
+    /// batches, whose limit is the configuration's.
     package var bodyLimit: Int? {
         switch self {
         case .session: nil
@@ -50,7 +50,7 @@ package enum PollTarget: Equatable, Sendable {
 
     /// Nil for a path of any other kind, which is a WebSocket URL.
     package static func parse(path: String) -> PollTarget? {
-        // Of "/a/_poll/ID/close", from the right: where "close", "ID" and "_poll" begin.
+        // The places where "close", "ID" and "_poll" begin in "/a/_poll/ID/close", from the right.
         var starts: [Int] = []
         path.withBytes { bytes in
             for index in bytes.indices.reversed() where bytes[index] == UInt8(ascii: "/") {

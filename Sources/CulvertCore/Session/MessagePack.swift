@@ -3,8 +3,8 @@ import NIOCore
 /// Messages of a window in as few pieces of memory as possible.
 ///
 /// A message in a buffer of its own costs more than a hundred bytes beside its payload, so that a window of very small
-/// messages would hold many times what it counts. Small messages are copied one behind another into a pack of a few KiB;
-/// a larger message is a pack by itself, in the buffer that it came in.
+/// messages would hold many times what it counts. Small messages are copied one behind another into a pack of a few
+/// KiB; a larger message is a pack by itself, in the buffer that it came in.
 struct MessagePack: Sendable {
     /// Bytes of payload from which on a message is a pack by itself.
     private static let large = 1024
@@ -12,11 +12,12 @@ struct MessagePack: Sendable {
     private static let size = 4096
     /// Messages in a pack, for empty ones.
     private static let most = 1024
-    /// What a pack costs beside its bytes: an entry of the window, and two objects with their headers.
+    /// The cost of a pack beside its bytes: an entry of the window, and two objects with their headers.
     private static let cost = 200
 
     private var bytes: ByteBuffer
-    /// Where each message ends in `bytes`, times two, and one more for text. Empty in a pack of one large message.
+    /// The offset in `bytes` at which each message ends, times two, and one more for text. Empty in a pack of one large
+    /// message.
     private var ends: [UInt32] = []
     /// The opcode of a message that is a pack by itself.
     private let opcode: Opcode
@@ -46,7 +47,7 @@ struct MessagePack: Sendable {
     /// Bytes of payload that are not dropped.
     var payloadBytes: Int { self.isAlone ? self.bytes.readableBytes : self.bytes.writerIndex - self.start(self.dropped) }
 
-    /// - Returns: false when there is no room for the message here.
+    /// - Returns: false when the pack has no room for the message.
     mutating func append(_ message: PollMessage) -> Bool {
         let length = message.payload.readableBytes
         guard !self.isAlone, length < Self.large, self.ends.count < Self.most,

@@ -11,7 +11,7 @@ package struct SendWindow: Sendable {
         case beyond(last: UInt64)
     }
 
-    /// What the protocol counts a message with beside its payload. Packed, a message costs about that.
+    /// Bytes that the protocol counts for a message beside its payload. A packed message costs about as much.
     package static let overhead = 16
 
     /// Where ``isFull`` begins.

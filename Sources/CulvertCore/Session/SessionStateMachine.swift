@@ -47,8 +47,8 @@ package struct SessionStateMachine: Sendable {
     private var receiveWindow = ReceiveWindow()
     /// The Close that ends the stream of messages to the client; stays until acknowledged with them.
     package private(set) var finalFrame: CloseFrame?
-    /// When the session ends unless a request of its client comes first. Once it has ended: when it is forgotten unless
-    /// its client takes more of it.
+    /// When the session ends unless a request of its client comes first. After the end: when the session is forgotten
+    /// unless its client takes more of it.
     package private(set) var resumeDeadline: NIODeadline
     /// When the session is forgotten whatever its client takes; nil before its end.
     package private(set) var lastDeadline: NIODeadline?

@@ -1,7 +1,7 @@
 import DequeModule
 package import NIOCore
 
-/// What is left of a polled session after its end, for requests that come late.
+/// The facts that are kept of a polled session after its end, for requests that come late.
 package struct Tombstone: Equatable, Sendable {
     package var subject: String?
     package var basePath: String

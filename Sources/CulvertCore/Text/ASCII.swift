@@ -1,8 +1,8 @@
 import Glibc
 
-// Text that a peer has sent is split, compared and searched by bytes. Swift's Characters are graphemes: a combining mark
-// behind a delimiter, or U+0600 in front of it, makes another Character of it, while every other program still sees the
-// delimiter. Comparing Strings is no better: U+212A equals "K", and U+037E equals ";".
+// Text that a peer has sent is split, compared and searched by bytes. Swift's Characters are graphemes: a combining
+// mark behind a delimiter, or U+0600 in front of it, makes another Character of it, while every other program still
+// sees the delimiter. Comparing Strings has the same flaw: U+212A equals "K", and U+037E equals ";".
 // `Tests/EndToEnd/test_bytewise.py` finds uses of Characters.
 
 extension UInt8 {
@@ -103,7 +103,7 @@ extension StringProtocol where SubSequence == Substring, UTF8View.SubSequence ==
     /// Without so many bytes at the front.
     package func dropping(_ count: Int) -> Substring { Substring(self.utf8.dropFirst(count)) }
 
-    /// What stands in front of the first `mark`, and what behind it; nil where there is no such mark.
+    /// The parts before and after the first `mark`; nil without such a mark.
     package func split(at mark: UInt8) -> (before: Substring, after: Substring)? {
         self.withBytes { $0.offset(of: mark) }.map(self.split)
     }
@@ -114,13 +114,13 @@ extension StringProtocol where SubSequence == Substring, UTF8View.SubSequence ==
     }
 
     private func split(offset: Int) -> (before: Substring, after: Substring) {
-        // Of the bytes: a part of the text would be looked at for characters that it might cut.
+        // A part of the bytes: Swift would check whether a part of the text cuts a character.
         let bytes = self.utf8
         let index = bytes.index(bytes.startIndex, offsetBy: offset)
         return (Substring(bytes[..<index]), Substring(bytes[bytes.index(after: index)...]))
     }
 
-    /// What stands between the marks, empty parts among it. Never empty.
+    /// The parts between the marks, also empty ones; at least one part.
     package func parts(at mark: UInt8) -> [Substring] {
         var parts: [Substring] = []
         var rest = Substring(self.utf8[...])
@@ -176,7 +176,7 @@ extension UnsafeBufferPointer<UInt8> {
         return UnsafeRawPointer(found) - UnsafeRawPointer(start)
     }
 
-    /// Those of `range` without spaces and tabs at either end.
+    /// The part of `range` without spaces and tabs at either end.
     func trimmed(_ range: Range<Int>) -> Range<Int> {
         var range = range
         while let first = range.first, self[first].isBlank { range = first + 1..<range.upperBound }

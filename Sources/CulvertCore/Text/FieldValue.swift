@@ -29,14 +29,14 @@ package enum FieldValue {
         return members
     }
 
-    /// What stands in front of the parameters: the type of `text/plain; charset=utf-8`, in lower case.
+    /// The part before the parameters: the type of `text/plain; charset=utf-8`, in lower case.
     package static func essence(_ value: some StringProtocol) -> String {
         let text = Substring(value)
         return (text.split(at: UInt8(ascii: ";"))?.before ?? text).trimmed.asciiLowercased
     }
 }
 
-/// What a `Host` field says (RFC 9110 7.2): a name or an address, and perhaps a port.
+/// The value of a `Host` field (RFC 9110 7.2): a name or an address, and perhaps a port.
 package enum HostPort {
     /// Whether `text` is that, and can stand in another field without being quoted. Narrower than RFC 3986: neither
     /// percent signs nor sub-delims, which no name of a server has, and which lists, quotes and other readers take for

@@ -55,7 +55,7 @@ package enum JSONBytes {
     private static func quote(_ text: UnsafeRawBufferPointer, _ out: UnsafeMutableRawBufferPointer) {
         var end = 1
         out[0] = 0x22
-        // What needs no escape is copied in runs.
+        // Runs of bytes that need no escape are copied whole.
         var run = 0
         var index = 0
         while index < text.count {

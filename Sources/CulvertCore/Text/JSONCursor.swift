@@ -44,7 +44,7 @@ package struct JSONCursor {
 
     // MARK: - structure
 
-    /// What the next value is, by its first byte.
+    /// The kind of the next value, by its first byte.
     package mutating func kind() throws(JSONFault) -> Kind {
         switch self.peek() {
         case UInt8(ascii: "{")?: return .object
@@ -105,7 +105,7 @@ package struct JSONCursor {
         return true
     }
 
-    /// Behind the document's one value there is nothing but white space.
+    /// Checks that only white space follows the document's one value.
     package mutating func finish() throws(JSONFault) {
         guard self.depth == 0, self.peek() == nil else { throw .syntax }
     }
@@ -312,7 +312,7 @@ extension JSONCursor {
         return out
     }
 
-    /// What stands behind `\u`: four digits, or a pair of surrogates (RFC 8259 section 7). Half a pair is no text.
+    /// The character after `\u`: four digits, or a pair of surrogates (RFC 8259 section 7). Half a pair is refused.
     private static func scalar(_ raw: UnsafeBufferPointer<UInt8>, _ at: inout Int) throws(JSONFault) -> Unicode.Scalar {
         var code = try self.hex(raw, &at)
         if (0xD800...0xDBFF).contains(code) {

@@ -1,9 +1,9 @@
 /// The target of a request (RFC 9112 3.2), taken apart at the bytes that delimit it.
 package struct RequestTarget: Equatable, Sendable {
-    /// As it came. What is no path is left for the gate to refuse.
+    /// The path as it came. The gate refuses a target without a path.
     package var path: String
     package var query: String?
-    /// Of a target in absolute form, where it counts instead of `Host` (RFC 9112 3.2.2).
+    /// The host of a target in absolute form, which counts instead of `Host` (RFC 9112 3.2.2).
     package var authority: String?
 
     package init(_ text: String) {

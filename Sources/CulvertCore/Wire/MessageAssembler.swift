@@ -28,7 +28,7 @@ package struct MessageAssembler: Sendable {
     /// Whether a message may come in fragments.
     private let allowsFragments: Bool
     private let keepsPings: Bool
-    /// Of the latest ping, still masked with ``latestPingMask``.
+    /// The payload of the latest ping, still masked with ``latestPingMask``.
     private var latestPing: ByteBuffer?
     private var latestPingMask: UInt32 = 0
 
@@ -123,7 +123,7 @@ package struct MessageAssembler: Sendable {
         }
     }
 
-    /// There is no more to take apart. What is left of the input no longer keeps the buffer that it was read in: one byte
+    /// There is no more to take apart. The rest of the input is copied out of the buffer that it was read in: one byte
     /// of a header would hold 64 KiB.
     private mutating func starve() -> Event {
         if self.input.readableBytes == 0 {

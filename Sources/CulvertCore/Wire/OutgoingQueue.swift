@@ -12,7 +12,7 @@ package import NIOCore
 package struct OutgoingQueue: Sendable {
     /// Cost of writes after which the connection is asked what it holds.
     package static let look = 32 * 1024
-    /// What a write costs besides its buffer, by and large; with TLS a record has a buffer, too.
+    /// The approximate cost of a write besides its buffer; with TLS a record has a buffer, too.
     package static let entry = 1024
     /// Bytes that are copied together at most.
     package static let chunk = 16 * 1024
@@ -52,13 +52,13 @@ package struct OutgoingQueue: Sendable {
         return (full, self.tail.readableBytes >= Self.chunk ? self.takeTail() : nil)
     }
 
-    /// Whether the connection is to be asked what it holds. After a flush.
+    /// After a flush: whether the caller asks the connection for the bytes that it holds.
     @inline(__always)
     package var wantsLook: Bool { !self.isBacklogged && self.unknown >= Self.look }
 
     /// The connection holds `held` bytes.
     ///
-    /// - Returns: whether it is to be asked again once these are out, and what waits here goes to it then.
+    /// - Returns: whether the caller asks again once these bytes are out; the bytes that wait here are written then.
     package mutating func looked(held: Int) -> Bool {
         self.unknown = 0
         self.isBacklogged = held > 0

@@ -83,7 +83,7 @@ package struct PeerControl: Equatable, Sendable {
     /// Whether `count` has changed since it was looked at last. Asked after each read.
     package func isNew(_ count: ControlCount) -> Bool { self.counted != count }
 
-    /// What is new in `count` since the last call.
+    /// The number by which `count` has grown since the last call.
     package mutating func take(_ count: ControlCount) -> ControlCount {
         defer { self.counted = count }
         return count - self.counted
@@ -95,7 +95,7 @@ package struct PeerControl: Equatable, Sendable {
     package mutating func charge(_ frames: UInt64, now: NIODeadline) -> TimeAmount? {
         let interval = 1_000_000_000 / Int64(Self.rate)
         let depth = interval * Int64(Self.burst)
-        // What is beyond the longest wait is forgiven, so that a number from a peer cannot overflow.
+        // A debt beyond the longest wait is forgiven, so that a number from a peer cannot overflow.
         let most = UInt64(Self.burst) + UInt64(Self.longestWait.nanoseconds / interval)
         let cost = interval * Int64(min(frames, most))
         self.full = min(max(self.full, now) + .nanoseconds(cost), now + .nanoseconds(depth) + Self.longestWait)

@@ -45,7 +45,7 @@ package struct RequestDelimiter {
     /// The whole request was taken.
     package var isComplete: Bool { if case .complete = self.state { true } else { false } }
 
-    /// What looks like a whole head was taken.
+    /// Bytes that look like a whole head were taken.
     package var isAtHeadEnd: Bool { if case .headEnd = self.state { true } else { false } }
 
     /// Not a byte of the next request was taken.

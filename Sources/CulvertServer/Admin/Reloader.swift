@@ -147,7 +147,7 @@ package actor Reloader {
     ) async throws -> EdgeServer.Prepared {
         let edge = self.edge
         return try await self.files.run {
-            // What could not be swapped in later is said now.
+            // An error that would keep the files from being swapped in later is reported now.
             if let admin = config.admin, let tls = admin.tls {
                 _ = try TLSContexts.make(tls, clientCA: admin.clientCA)
             }

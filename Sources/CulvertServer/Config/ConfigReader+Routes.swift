@@ -59,7 +59,7 @@ extension ConfigReader {
     private func host(_ node: ConfigNode) -> String? {
         guard let text = node.string()?.asciiLowercased else { return nil }
         let isLiteral = text.utf8.first == UInt8(ascii: "[")
-        // What is no such name is in no request that is let in: the route would never match.
+        // No request with another kind of name is let in: the route would never match.
         guard !text.isEmpty, HostPort.isValid(text),
             isLiteral ? text.utf8.last == UInt8(ascii: "]") : !text.contains(byte: UInt8(ascii: ":"))
         else {

@@ -2,7 +2,7 @@ import CulvertCore
 import Foundation
 
 extension ProxyConfig {
-    /// Whatever is wrong with the files that the configuration names. Each is loaded as a start loads it, so that
+    /// The errors in the files that the configuration names. Each file is loaded as a start loads it, so that
     /// `culvert check` says what would keep `serve` from starting, and a reload from being taken.
     package func checkFiles() -> [ConfigError] {
         var check = FileCheck()

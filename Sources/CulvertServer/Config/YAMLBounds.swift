@@ -3,8 +3,8 @@ internal import CYaml
 
 /// Whether a YAML document can be read in a time that its size foretells.
 ///
-/// An alias stands for all that its anchor has. Few lines of aliases of aliases stand for more values than there is time
-/// to look at, and a mapping may have such a value for a key, which is hashed.
+/// An alias stands for all that its anchor has. Few lines of aliases of aliases stand for more values than there is
+/// time to look at, and a mapping may have such a value for a key, which is hashed.
 enum YAMLBounds {
     /// Bytes of a file.
     static let sizeLimit = 16 << 20
@@ -30,7 +30,7 @@ enum YAMLBounds {
         var isAtKey: Bool
     }
 
-    /// Goes through the parser's events, and makes nothing of them. What is no YAML is left to Yams to explain.
+    /// Goes through the parser's events, and makes nothing of them. Yams explains errors of syntax later.
     static func check(_ yaml: String) throws(Fault) {
         guard yaml.utf8.count <= self.sizeLimit else {
             throw Fault(line: 1, column: 1, message: "more than \(self.sizeLimit >> 20) MiB")

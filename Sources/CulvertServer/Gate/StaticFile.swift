@@ -70,7 +70,7 @@ enum AcceptEncoding {
         for member in FieldValue.list(lines) {
             let parameters = member.parts(at: UInt8(ascii: ";")).dropFirst().map { $0.trimmed.asciiLowercased }
             let weight = parameters.first { $0.begins(with: "q=") }.map { self.thousandths($0.dropping(2)) } ?? 1000
-            // Of the names that are asked for below, whatever else the client lists.
+            // Only the names that are asked for below are kept, whatever else the client lists.
             let name = FieldValue.essence(member)
             if self.names.contains(bytesEqualTo: name) { weights[name] = weight }
         }

@@ -1,9 +1,9 @@
 import Glibc
 import NIOCore
 
-/// Stops a listening socket from accepting while descriptors are short. A client that waits keeps the socket readable, so
-/// that a loop which asks accept(2) again and again, and is refused, spins. Clients wait in the kernel's queue meanwhile;
-/// a timer looks for room.
+/// Stops a listening socket from accepting while descriptors are short. A client that waits keeps the socket readable,
+/// so that a loop which asks accept(2) again and again, and is refused, spins. Clients wait in the kernel's queue
+/// meanwhile; a timer looks for room.
 ///
 /// Not by withholding `read`: NIO does not ask again after an accept(2) that failed, for the read before is still
 /// pending. Only `autoRead` takes the socket out of the selector.
@@ -43,7 +43,7 @@ final class AcceptGate: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // Those for which NIO does not close the listener.
+        // Errors for which NIO does not close the listener.
         if let error = error as? IOError, [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(error.errnoCode) {
             self.pause(context, error)
         } else {

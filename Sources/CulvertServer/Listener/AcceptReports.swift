@@ -1,7 +1,7 @@
 import NIOCore
 
-/// When to tell that accepting pauses: at once, then once in a while for as long as it goes on, and when it is over. All
-/// listeners of the process share one.
+/// When to tell that accepting pauses: at once, then once in a while for as long as it goes on, and when it is over.
+/// All listeners of the process share one.
 struct AcceptReports {
     /// Between two lines about one shortage.
     static let period = TimeAmount.seconds(10)
@@ -17,7 +17,7 @@ struct AcceptReports {
         case over(pauses: Int, lasted: TimeAmount)
     }
 
-    /// What to do now: a line to write, and when to call ``look(at:)``.
+    /// The caller's next steps: a line to write, and when to call ``look(at:)``.
     struct Answer: Equatable {
         var line: Line?
         var lookIn: TimeAmount?

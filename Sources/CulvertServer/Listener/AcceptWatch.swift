@@ -3,7 +3,7 @@ import Logging
 import NIOCore
 import Synchronization
 
-/// What the listeners of a process know of its descriptors, and the log of it.
+/// The descriptors of the process as its listeners see them, and the log lines about them.
 final class AcceptWatch: Sendable {
     /// An accepted connection that used what is kept for others.
     struct Reserved: Error {}
@@ -19,9 +19,10 @@ final class AcceptWatch: Sendable {
 
     var bounds: DescriptorBudget.Bounds { self.budget.bounds }
 
-    /// Looks at a client's connection that was just accepted, on its event loop. Its number says how short descriptors are.
+    /// Looks at a client's connection that was just accepted, on its event loop. Its number says how short descriptors
+    /// are.
     ///
-    /// - Throws: ``Reserved`` when the connection is to be closed: it came before its listener could pause.
+    /// - Throws: ``Reserved`` for a connection that came before its listener could pause; the caller closes it.
     func accepted(_ channel: any Channel) throws {
         let bounds = self.bounds
         guard let number = DescriptorBudget.number(of: channel), number >= bounds.clients else { return }
@@ -65,7 +66,7 @@ final class AcceptWatch: Sendable {
         let bounds = self.bounds
         switch line {
         case .paused(let pauses):
-            // What else may be short, by accept(2), is memory.
+            // By accept(2), memory is the only other thing that may be short.
             let isDescriptors = error.map { $0.errnoCode == EMFILE || $0.errnoCode == ENFILE } ?? true
             self.logger.warning(
                 isDescriptors

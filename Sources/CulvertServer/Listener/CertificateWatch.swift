@@ -45,7 +45,7 @@ package actor CertificateWatch {
     private var period: TimeAmount?
     private var seen: [String: FileState] = [:]
     private var failed: [String: FileState]?
-    /// What others may ask for while a file is being read.
+    /// State that other tasks may read while a file is being read.
     private let shared = Mutex(Shared())
 
     private struct Shared {
@@ -96,7 +96,7 @@ package actor CertificateWatch {
         task?.cancel()
     }
 
-    /// Those that are served.
+    /// The certificates that are served.
     package nonisolated var certificates: [CertificateInfo] { self.shared.withLock(\.infos) }
 
     private var all: [WatchedTLS] { self.listeners + (self.admin.map { [$0] } ?? []) }

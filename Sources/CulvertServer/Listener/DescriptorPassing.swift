@@ -10,7 +10,7 @@ enum DescriptorPassing {
         func close() { for descriptor in self.descriptors { Glibc.close(descriptor) } }
     }
 
-    /// What a message cannot be, from a process that speaks as this one does.
+    /// A message that no process of this program sends.
     struct Malformed: Error, CustomStringConvertible {
         var description: String
     }
@@ -53,8 +53,8 @@ enum DescriptorPassing {
     }
 
     /// - Returns: nil when the other end is closed.
-    /// - Throws: ``Malformed`` for a message that came in part: the kernel cuts off text, and descriptors that this process
-    ///   has no room for.
+    /// - Throws: ``Malformed`` for a message that came in part: the kernel cuts off text, and descriptors that this
+    ///   process has no room for.
     static func receive(from socket: CInt) throws -> Message? {
         var text = [UInt8](repeating: 0, count: self.textLimit)
         let size = self.headerSize + self.mostDescriptors * MemoryLayout<CInt>.size

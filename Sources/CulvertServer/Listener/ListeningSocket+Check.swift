@@ -1,7 +1,7 @@
 import Glibc
 import NIOCore
 
-/// What a socket that another process has opened really is.
+/// Checks a socket that another process has opened.
 extension ListeningSocket {
     /// A socket that is not what it was handed over as.
     package struct Misfit: Error, CustomStringConvertible {

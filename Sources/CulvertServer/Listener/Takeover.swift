@@ -20,8 +20,8 @@ import Synchronization
 ///
 /// If the new process goes before it is ready, nothing has happened.
 ///
-/// Each looks at whose process the other is before it says a word (SO_PEERCRED), since the path may lie where others can
-/// write; and the new one looks at what each socket is (``ListeningSocket/check(_:listensAt:)``).
+/// Each looks at whose process the other is before it says a word (SO_PEERCRED), since the path may lie where others
+/// can write; and the new one looks at what each socket is (``ListeningSocket/check(_:listensAt:)``).
 enum Takeover {
     static let hello = "takeover 1"
     static let listener = "listener "
@@ -86,7 +86,7 @@ package final class TakeoverClient: Sendable {
         var description: String
     }
 
-    /// What the other process has said so far.
+    /// The sockets that the other process has given so far.
     private struct Received {
         var socket: CInt = -1
         var listeners: [InheritedSockets.Socket] = []
@@ -249,7 +249,7 @@ package final class TakeoverServer: Sendable {
 }
 
 extension String {
-    /// What is behind `prefix`, compared byte by byte; nil for a text that does not begin with it.
+    /// The text behind `prefix`, compared byte by byte; nil for a text that does not begin with it.
     fileprivate func after(_ prefix: String) -> String? {
         guard self.utf8.starts(with: prefix.utf8) else { return nil }
         return String(decoding: self.utf8.dropFirst(prefix.utf8.count), as: UTF8.self)

@@ -48,7 +48,7 @@ struct LineBytes {
     private mutating func appendEscaped(_ text: UnsafeBufferPointer<UInt8>, _ style: Style) {
         let end = self.bytes.count + LogLine.fieldLimit
         var index = 0
-        /// Where the bytes begin that are still to be copied, for they need no escape.
+        /// The first of the bytes that need no escape and are not copied yet.
         var start = 0
         while index < text.count {
             if self.bytes.count + index - start >= end {

@@ -1,10 +1,11 @@
 /// Lines on their way to a descriptor that may take none for a while. Past its capacity new lines are dropped and
 /// counted; what it holds keeps its order.
 ///
-/// Lines are dropped only after those that it holds and before those that come once it is taken, so that a count written
-/// behind a batch stands where the lines are missing.
+/// Lines are dropped only after those that it holds and before those that come once it is taken, so that a count
+/// written behind a batch stands where the lines are missing.
 package struct LogBuffer {
-    /// What a pipe takes as a whole (POSIX `PIPE_BUF` on Linux): lines of two processes that share a pipe do not mix.
+    /// Bytes that a pipe takes as a whole (POSIX `PIPE_BUF` on Linux): lines of two processes that share a pipe do not
+    /// mix.
     package static let chunk = 4096
 
     package struct Batch {

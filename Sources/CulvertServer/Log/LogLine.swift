@@ -1,8 +1,8 @@
 package import Logging
 
-/// One log event as one line of text: pure functions, no clock and no file.
+/// Makes a line of text of a log event: pure functions, no clock and no file.
 ///
-/// A peer chooses some of what stands in a line. What could end a line or drive a terminal is escaped wherever it stands,
+/// A peer chooses parts of a line. Characters that end a line or drive a terminal are escaped wherever they stand,
 /// a field is cut at ``fieldLimit`` and a line at about ``lineLimit``, and the line says so.
 package enum LogLine {
     /// Bytes that one text takes in a line, escapes included, before it is cut.

@@ -11,8 +11,8 @@ import Synchronization
     import Darwin
 #endif
 
-/// What all loggers of the process share: the form of a line, the clock, where lines go, and the bound on warnings that
-/// come again and again.
+/// Shared by all loggers of the process: the form of a line, the clock, the writer, and the bound on warnings that come
+/// again and again.
 package final class LogSink: Sendable {
     package let format: LogConfig.Format
     private let now: @Sendable () -> Int64
@@ -30,8 +30,8 @@ package final class LogSink: Sendable {
         self.write = write
     }
 
-    /// Writes to the standard error stream by the system's clock, without ever waiting for who reads it; what is written
-    /// until the process exits is waited for then.
+    /// Writes to the standard error stream by the system's clock, without ever waiting for who reads it; what is
+    /// written until the process exits is waited for then.
     package static func standardError(_ format: LogConfig.Format) -> LogSink {
         let writer = LogWriter(descriptor: STDERR_FILENO) { dropped in
             LogLine.bytes(

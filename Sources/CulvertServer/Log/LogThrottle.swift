@@ -1,5 +1,6 @@
 /// Bounds how often one message is written. A peer can cause some warnings for nothing, such as one for each connection
-/// to a server that is down; a flood of them must not push other lines out of the log. Lines past the bound are counted.
+/// to a server that is down; a flood of them must not push other lines out of the log. Lines past the bound are
+/// counted.
 ///
 /// Messages are told apart by their text: what differs between two events is in their metadata.
 package struct LogThrottle {
@@ -34,7 +35,7 @@ package struct LogThrottle {
     }
 
     private var windows: [String: Window] = [:]
-    /// What ended windows left out, until ``ended(at:)`` fetches it.
+    /// Counts of lines that ended windows left out, until ``ended(at:)`` fetches them.
     private var summaries: [Summary] = []
 
     package init() {}
@@ -56,7 +57,7 @@ package struct LogThrottle {
         return .leaveOut(isFirst: window.leftOut == 1)
     }
 
-    /// What the windows that are over left out; each is told once.
+    /// Counts of lines that ended windows left out; each is returned once.
     package mutating func ended(at now: Int64) -> [Summary] {
         for (name, window) in self.windows where window.isOver(at: now) {
             self.end(window, of: name)
@@ -65,7 +66,7 @@ package struct LogThrottle {
         return self.takeSummaries()
     }
 
-    /// What all windows left out, those that are not over among them.
+    /// Counts of lines that all windows left out, also windows that are not over.
     package mutating func finish() -> [Summary] {
         for (name, window) in self.windows { self.end(window, of: name) }
         self.windows = [:]

@@ -10,19 +10,19 @@ import Synchronization
     import Darwin
 #endif
 
-/// Writes lines to a descriptor from a thread of its own, so that a reader that stands still holds up nobody else: lines
-/// wait in a bounded buffer, and past it they are dropped and counted. A line says how many, in their place.
+/// Writes lines to a descriptor from a thread of its own, so that a reader that stands still holds up nobody else:
+/// lines wait in a bounded buffer, and past it they are dropped and counted. A line says how many, in their place.
 ///
 /// The descriptor stays as it is: other processes may share it, and would be surprised by O_NONBLOCK.
 package final class LogWriter: Sendable {
-    /// Bytes that may wait. As much again may be on its way out.
+    /// Most bytes that wait. The same number again may be on its way out.
     package static let capacity = 4 << 20
     /// Lines of a burst are written together: the thread waits so many microseconds for more before it writes.
     private static let gathering: UInt32 = 1_000
     /// At the exit: how long a reader may take nothing, and how long it may take in all.
     private static let longestStall = Duration.seconds(1)
     private static let longestFlush = Duration.seconds(5)
-    /// What is done at the process's exit.
+    /// Called at the process's exit.
     private static let lastWords = Mutex<[@Sendable () -> Void]>([])
 
     private struct State {
@@ -75,7 +75,7 @@ package final class LogWriter: Sendable {
         }
     }
 
-    /// Has every way out of the process, but for a crash, wait for ``flush()``.
+    /// Makes every way out of the process, except a crash, wait for ``flush()``.
     ///
     /// - Parameter first: called before, for what is still to be said.
     package func flushAtExit(first: @escaping @Sendable () -> Void) {

@@ -1,12 +1,12 @@
 import NIOCore
 import Synchronization
 
-/// Counts one answer in ``SessionMemory``, from the moment a session hands it out until its connection has written it or
-/// is gone.
+/// Counts one answer in ``SessionMemory``, from the moment a session hands it out until its connection has written it
+/// or is gone.
 ///
 /// The session's loop makes it, and cuts the answer when it is superseded. The connection's loop, which may be another,
 /// says what the answer costs in its form, and releases it. Letting go of the last reference releases it as well, so
-/// that an answer whose connection is gone does not count for ever.
+/// an answer whose connection is gone stops counting.
 final class AnswerHold: Sendable {
     private struct State {
         /// Zero once the answer is written or gone.
@@ -86,8 +86,8 @@ final class AnswerHold: Sendable {
     }
 }
 
-/// The larger answers that the sessions of one loop have handed out, for the relief of memory: an answer that its client
-/// does not read may outlive its session.
+/// The larger answers that the sessions of one loop have handed out, for the relief of memory: an answer that its
+/// client does not read may outlive its session.
 struct AnswerLedger {
     /// Smaller answers go into the kernel's buffer, or count little.
     private static let least = 16 * 1024

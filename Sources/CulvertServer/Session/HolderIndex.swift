@@ -37,7 +37,7 @@ struct HolderIndex {
     }
 
     struct Holder: Sendable {
-        /// Of the session, in ``LoopState/sessions``: one that has ended is not found by its id any more.
+        /// The session's key in ``LoopState/sessions``: a session that has ended is no longer found by its id.
         var key: ObjectIdentifier
         var id: SessionID
         var bytes: Int

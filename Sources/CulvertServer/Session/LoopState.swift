@@ -19,7 +19,7 @@ final class LoopState {
     var masks = MaskSource()
     /// Its sessions by what they hold.
     var holders = HolderIndex()
-    /// What its sessions have handed out to connections that may not read it.
+    /// Answers that its sessions have handed out, and that clients may not be reading.
     var answers = AnswerLedger()
     /// The tokens in force, as this loop sees them.
     var keyring: TokenKeyring

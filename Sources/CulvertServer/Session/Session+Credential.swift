@@ -30,7 +30,8 @@ extension Session {
         }
     }
 
-    /// The token's beginning was moved ahead. That of a JWT cannot be, and the issuer's clock may differ.
+    /// Whether the token's beginning was moved ahead. The beginning of a JWT cannot move, and its issuer's clock may
+    /// differ.
     private func isPremature(_ credential: Credential) -> Bool {
         guard credential.token.source != .jwt, let entry = self.state.keyring.current(credential),
             let start = entry.token.notBefore
@@ -114,8 +115,8 @@ extension Session {
     /// Messages a second that the token may send; nil for no limit.
     var messageRate: Int? { self.credential?.token.limits.messagesPerSecond }
 
-    /// Counts what a native client has sent, pings and pongs included, and stops reading while its token is over its rate. Nothing is dropped:
-    /// the client's own sending blocks.
+    /// Counts the messages, pings and pongs that a native client has sent, and stops reading while its token is over
+    /// its rate. Nothing is dropped: the client's own sending blocks.
     func throttle(_ leg: WebSocketLeg, rate: Int) {
         guard let use = self.credential?.entry.use else { return }
         let controls = leg.controls

@@ -4,14 +4,14 @@ import NIOCore
 
 /// Batches that were taken from the client and not yet given to the upstream.
 ///
-/// A small batch passes at once. Of a large one a slice passes in each turn of the loop, so that the loop's other
+/// A small batch passes at once. A large batch passes in slices, one in each turn of the loop, so that the loop's other
 /// sessions wait for a slice and not for a batch.
 struct ForwardQueue {
     /// Messages and bytes of payload that pass in one turn.
     static let messagesPerTurn = 2048
     static let bytesPerTurn = 256 * 1024
-    /// A loop takes all tasks there are before it looks at its sockets, also tasks that came meanwhile, but none that is
-    /// for later.
+    /// A loop takes all tasks there are before it looks at its sockets, also tasks that came meanwhile, but none that
+    /// is for later.
     static let pause = TimeAmount.milliseconds(1)
 
     struct Part {
@@ -29,7 +29,8 @@ struct ForwardQueue {
 }
 
 extension Session {
-    /// Forwards the messages of a batch that was taken: what fits into this turn now, the rest behind what waits already.
+    /// Forwards the messages of a batch that was taken: what fits into this turn now, the rest behind what waits
+    /// already.
     func forward(_ messages: ArraySlice<PollMessage>, of batch: PollBatch) {
         if let rate = self.messageRate {
             self.credential?.entry.use.take(messages.count, rate: rate, now: .now())
@@ -54,7 +55,7 @@ extension Session {
         .batch(PollBatch(ack: self.machine.received, first: self.machine.nextSequence))
     }
 
-    /// One turn's worth. Nothing passes behind a Close.
+    /// Forwards one turn's worth. Nothing passes behind a Close.
     private func forwardSlice() {
         guard self.machine.closing.maySend(to: .server) else {
             self.dropForwarding(.problem(.gone(self.endFrame)))

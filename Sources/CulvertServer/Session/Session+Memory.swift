@@ -51,7 +51,7 @@ extension Session {
         }
         self.dismiss(frame, upstreamReason: frame.reason)
         if wasEnded {
-            // What is left waits for a peer that takes nothing.
+            // The rest waits for a peer that takes nothing.
             self.clientLeg?.abort()
             self.upstreamLeg.abort()
         }

@@ -85,7 +85,7 @@ final class Session: LegDelegate {
     var limits: SessionLimitState
     /// Bytes counted in ``SessionMemory``.
     var held = 0
-    /// Where the session stands in its loop's ``HolderIndex``.
+    /// The session's place in its loop's ``HolderIndex``.
     var holderPlace: HolderIndex.Place?
     /// Ended for what it held, which is free now.
     var isRelieved = false

@@ -27,7 +27,7 @@ struct SessionLog: Sendable {
         self.logger.info("session ended", metadata: metadata)
     }
 
-    /// Once for each side of a session. The side is read more slowly from then on.
+    /// Logged once for each side of a session. The side is read more slowly from then on.
     func tooManyControls(_ session: Session, from side: Endpoint) {
         self.tooManyControls(id: session.id, of: side == .client ? "client" : "upstream", more: self.facts(session))
     }

@@ -3,8 +3,8 @@ import Foundation
 
 /// Masking keys for the frames that Culvert sends to upstreams: unpredictable, as RFC 6455 5.3 asks.
 ///
-/// They are the key stream of ChaCha20 under a key that is drawn from the system for each 4 KiB of them, so that a batch
-/// of very many messages makes no system call for each. One source for each event loop.
+/// They are the key stream of ChaCha20 under a key that is drawn from the system for each 4 KiB of them, so that a
+/// batch of very many messages makes no system call for each. Each event loop has a source of its own.
 struct MaskSource {
     private static let size = 4096
 

@@ -3,7 +3,7 @@ import NIOCore
 
 /// A handler that writes frames to one WebSocket peer: as they come, copied together while the peer takes less.
 ///
-/// Writing may change the channel's writability at once, and that may lead to another write. Hence the queue is never
+/// Writing may change the channel's writability at once, and that may lead to another write. So the queue is never
 /// borrowed while the channel is called.
 protocol QueuedOutput: AnyObject {
     var context: ChannelHandlerContext? { get }
@@ -15,7 +15,7 @@ protocol QueuedOutput: AnyObject {
 }
 
 extension QueuedOutput {
-    /// Bytes that wait until the peer takes them. None once the connection has ended: what waited will not be written.
+    /// Bytes that wait until the peer takes them; 0 once the connection has ended, because they will not be written.
     var queuedBytes: Int {
         guard let channel = self.context?.channel, channel.isActive else { return 0 }
         return channel.bufferedBytes + self.queue.tailBytes

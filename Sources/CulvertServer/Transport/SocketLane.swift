@@ -66,7 +66,7 @@ final class SocketLane: ChannelDuplexHandler, QueuedOutput {
     private var mayRead = false
     private var isReadPending = true
     private var hasEnvelope = false
-    /// What has come whole was more than a turn's worth.
+    /// More envelopes have come than one turn takes.
     private var hasMore = false
     /// The Close of the session was sent.
     private var hasFinal = false
@@ -81,7 +81,7 @@ final class SocketLane: ChannelDuplexHandler, QueuedOutput {
     private let address: String
     /// Bytes that came behind our Close.
     private var dropped = 0
-    /// What the client's pings and pongs may cost, and the latest ping until it is answered.
+    /// The budget of the client's pings and pongs, and the latest ping until it is answered.
     private var control = PeerControl()
     /// Lifts the pause of a client whose pings and pongs came too fast; nil while it may be read.
     private var controlPause: Scheduled<Void>?

@@ -37,7 +37,7 @@ final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
 
         init(_ assembler: MessageAssembler) { self.assembler = assembler }
     }
-    /// What the peer's pings and pongs may cost, and the latest ping where they are answered here.
+    /// The budget of the peer's pings and pongs, and the latest ping where they are answered here.
     var control = PeerControl()
     /// A Close was sent to the peer, and nothing may follow it (RFC 6455 5.5.1).
     private var isSilent = false
@@ -156,7 +156,7 @@ final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
         self.write(frames)
     }
 
-    /// Closes once everything written is out, and at the latest after `time`: a peer may take nothing for ever.
+    /// Closes once everything written is out, and at the latest after `time`, because a peer may take nothing at all.
     func close(within time: TimeAmount) {
         self.isDeaf = true
         guard let context = self.context else { return }

@@ -37,7 +37,8 @@ package struct AdminAPI: Sendable {
             : nil
     }
 
-    /// What the head alone decides: who may not ask, and what anybody may. Nil for what has the token.
+    /// The answer that the head alone decides: a refusal, or an answer for which no token is needed. Nil for a request
+    /// with the token.
     func answerAtHead(_ request: AdminRequest) -> HTTPAnswer? {
         do throws(AdminFailure) {
             return try self.admit(request)

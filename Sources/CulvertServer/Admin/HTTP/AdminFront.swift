@@ -26,7 +26,7 @@ final class AdminFront: ConnectionOwner {
     let bounds = ConnectionBounds(
         firstByte: .seconds(10), head: .seconds(10), idle: .seconds(30), rate: 16 * 1024, requests: 10_000)
 
-    /// What operators ask is counted, and never refused for what others hold.
+    /// Bodies of operators are counted, and never refused because others hold too much.
     var memoryCeiling: Int? { nil }
 
     func opened(_ connection: ClientConnection) {}
@@ -48,7 +48,7 @@ final class AdminFront: ConnectionOwner {
 
     func take(_ exchange: Exchange) {
         if self.requests.isRetired {
-            // Nothing is done on a connection of before that the next process would not know of.
+            // A kept connection changes nothing here: the next process would not learn of it.
             exchange.respond(
                 .problem(503, "moved", "Ask again on a new connection.", headers: ["Retry-After": "0"]), isLast: true)
             return

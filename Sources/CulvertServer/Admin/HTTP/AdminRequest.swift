@@ -83,7 +83,7 @@ struct AdminFailure: Error {
 }
 
 extension AdminRequest {
-    /// Of a body. A key with a chain of certificates is the largest thing that is asked for.
+    /// Limits of a body. The largest useful body is a key with a chain of certificates.
     private static let limits = JSONLimits(bytes: 64 * 1024, depth: 16, values: 4096)
 
     private static func explain(_ fault: JSONFault) -> String {

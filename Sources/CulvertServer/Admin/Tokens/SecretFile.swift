@@ -8,7 +8,7 @@ enum SecretFile {
         var description: String
     }
 
-    /// Makes the file with what it is to hold; leaves one that is there alone, be it another process that has made it
+    /// Makes the file with its content. Leaves a file that is there alone, also one that another process has made
     /// meanwhile.
     ///
     /// It is written under another name with mode 0600, synced, and given its name: no other user has ever been able to

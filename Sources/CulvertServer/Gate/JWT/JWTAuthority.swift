@@ -241,8 +241,8 @@ package actor JWTAuthority {
         }
     }
 
-    /// What Culvert 0.3 called a token without `jti`: by all of it, its signature too, of which ES256 has two.
-    /// Revocations by that name are in databases and hold on.
+    /// The name that Culvert 0.3 gave to a token without `jti`: made of the whole token, also of its signature, of
+    /// which ES256 has two. Revocations by that name are in databases, and still hold.
     private static func formerName(_ text: String) -> String {
         "jwt_" + Base64URL.encode(TokenDigest(of: text).bytes.prefix(12))
     }

@@ -50,7 +50,7 @@ package struct JWTKeyDescription: Equatable, Sendable {
         try self.init(id: id ?? ownID, algorithm: algorithm, material: material)
     }
 
-    /// Of a JWK that stands by itself.
+    /// Limits of a JWK that is not part of a set.
     package static let limits = JSONLimits(bytes: 64 * 1024, depth: 16, values: 1024)
 
     /// A file with PEM, a JWK, or the secret of HS256.

@@ -79,7 +79,7 @@ package enum KeyMaterial: Equatable, Sendable {
 
     /// - Parameter jwk: the members of a JSON Web Key (RFC 7517).
     package init(jwk: [String: JSONValue]) throws(Fault) {
-        // What is compared is short: to compare texts takes a time that is quadratic in a run of combining marks.
+        // Only short texts are compared: comparing takes a time that is quadratic in a run of combining marks.
         func text(_ name: String) -> String? {
             if case .string(let text)? = jwk[name], text.utf8.count <= 64 { text } else { nil }
         }

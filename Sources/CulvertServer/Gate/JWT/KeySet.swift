@@ -22,7 +22,7 @@ enum KeySet {
     private static let keyLimit = 100
     /// Keys have some ten members, and certificates in lists.
     private static let limits = JSONLimits(bytes: sizeLimit, depth: 16, values: 32_768)
-    /// Where files are read and sets parsed, and keys made: none of it is done in no time.
+    /// The queue on which files are read, sets parsed and keys made: each takes too long for a loop.
     static let queue = BlockingQueue("keys")
 
     /// Keys that are of no use here are passed over: a set is made for all who verify with it.
@@ -58,7 +58,7 @@ enum KeySet {
         }
     }
 
-    /// What stands in a file, if it is no more than may.
+    /// The content of a file, unless it is longer than the limit.
     static func contents(of path: String) throws(KeySetFault) -> Data {
         guard let file = FileHandle(forReadingAtPath: path),
             let data = try? file.read(upToCount: self.sizeLimit + 1) ?? Data()
@@ -67,8 +67,8 @@ enum KeySet {
         return data
     }
 
-    /// The client's own look-ups stand in a queue for each event loop. A name that hangs must not get there, since it would
-    /// hold up all others: only one that has just been answered goes on.
+    /// The client's own look-ups stand in a queue for each event loop. A name that hangs must not get there, since it
+    /// would hold up all others: only one that has just been answered goes on.
     private static func look(up host: String, until deadline: NIODeadline, within time: TimeAmount) async throws {
         let name = host.begins(with: "[") ? String(decoding: host.utf8.dropFirst().dropLast(), as: UTF8.self) : host
         do {

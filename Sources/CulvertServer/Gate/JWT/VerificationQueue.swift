@@ -2,10 +2,10 @@ import CulvertCore
 import Foundation
 import Synchronization
 
-/// Where JSON Web Tokens are verified: on threads of their own, and no more at a time than ``limit``.
+/// Verifies JSON Web Tokens on threads of their own, at most ``limit`` at a time.
 ///
-/// Anybody may send a token that is to be verified. What waits here costs its text and a closure, so that the bound is
-/// one of memory as well as of time.
+/// Anybody may send a token to be verified. A token that waits here costs its text and a closure, so the limit bounds
+/// memory as well as time.
 final class VerificationQueue: Sendable {
     /// Verifications under way or waiting, of the process. At 0.1 ms each, an ES256 signature, the last waits 26 ms.
     static let limit = 256
