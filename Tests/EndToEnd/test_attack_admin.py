@@ -60,7 +60,7 @@ def test_so_many_connections_of_nobody_do_not_keep_an_operator_out(edge):
         with Admin(edge) as operator:
             assert operator.get("/v1/version").status_code == 200
             sockets = [stack.enter_context(dial(edge.admin_port)) for _ in range(400)]
-            # The newest of nobody's, the oldest of which have gone, and whoever has shown the token.
+            # The newest stay, and so do connections that have shown the token; the oldest without it have gone.
             wait_for(lambda: descriptors(edge) - before < 300, what="the oldest to be closed")
             assert operator.get("/v1/version").status_code == 200
             with Admin(edge) as other:

@@ -15,7 +15,7 @@ from kit.raw import Raw, masked
 from kit.script import ScriptedBackend, switching
 
 LANE = "Sec-WebSocket-Protocol: culvert.v1\r\n"
-# What max_batch of 1 MiB allows, each message counted with 16 bytes.
+# As many messages as max_batch of 1 MiB allows, each counted with 16 bytes.
 MOST = (1 << 20) // 16
 
 
@@ -39,7 +39,7 @@ def test_a_flood_of_empty_messages_in_a_post_is_refused_and_others_go_on(make_ed
         others.assert_served("690,000 empty messages in a POST, four times")
         print(f"grew by {(edge.rss - before) >> 20} MiB")
         assert edge.rss - before < 40 << 20
-        # Nothing of it was taken, and what the protocol allows is: to the last message.
+        # The flood was not taken. A batch that the protocol allows is taken to its last message.
         answer = post(http, at, struct.pack(">QQ", 0, 1) + b"\x81\x00" * (MOST + 1))
         assert answer.status_code == 413
         answer = post(http, at, struct.pack(">QQ", 0, 1) + b"\x81\x00" * MOST)
@@ -148,7 +148,7 @@ def test_a_close_comes_behind_the_whole_batch(make_edge, fresh_backend, how):
             with client(edge) as own:
                 def close():
                     if how == "DELETE":
-                        # Nothing tells from without that the batch is under way but that it has begun to arrive.
+                        # From without only the first messages tell that the batch is under way.
                         return fresh_backend.received and own.delete(at, params={"code": 4001}).status_code == 204
                     return post(own, at, batch(count + 1, []) + end).status_code in (200, 410)
 
@@ -273,7 +273,7 @@ def test_masks_are_unpredictable(make_edge):
     sent = backend.sent[:3000 * 7]
     masks = [sent[at + 2:at + 6] for at in range(0, len(sent), 7)]
     assert all(sent[at:at + 2] == b"\x81\x81" for at in range(0, len(sent), 7))
-    # Of 3,000 random words about 0.001 pairs are equal.
+    # About 0.001 pairs of 3,000 random words are equal.
     assert len(set(masks)) >= 2999
     for bit in range(32):
         ones = sum(int.from_bytes(mask, "big") >> bit & 1 for mask in masks)

@@ -64,12 +64,12 @@ def upgraded(edge, scheme):
 
 @pytest.mark.parametrize("scheme", ["plain", "tls"])
 def test_a_client_that_says_close_and_reads_nothing(make_edge, scheme):
-    """The session ended and gave its places back, and its connection waited for ever for a flush."""
+    """The session ended and gave its places back, and its connection waited without end for a flush."""
     sizes = iter(range(3200 * KIB, 1 << 40, 50 * KIB))
     lock = threading.Lock()
 
     def script(connection, head):
-        # What the kernel takes by itself differs: for some of the sizes something waits in the edge.
+        # The kernel takes more or less by itself: for some of the sizes bytes wait in the edge.
         with lock:
             size = next(sizes)
         connection.sendall(switching(head) + server_frame(2, b"z" * size))
@@ -93,7 +93,7 @@ def test_a_client_that_says_close_and_reads_nothing(make_edge, scheme):
     sessions = counted(edge)
     left = descriptors(edge) - base
     print(f"{scheme}: {len(edge.events('session ended'))} sessions ended, {left} descriptors, {sessions} counted")
-    # One that has a descriptor at the edge counts. Its upstream's may be there as well.
+    # A session with a descriptor at the edge counts. Its upstream's descriptor may be there as well.
     assert left <= 2 * sessions + 2
     wait_for(lambda: descriptors(edge) <= base + 1, timeout=20, what="the connections to be closed")
     wait_for(lambda: counted(edge) == 0, what="no session to be counted")
@@ -255,7 +255,7 @@ def test_a_client_that_ends_its_direction_behind_its_close_is_answered(make_edge
 @pytest.mark.parametrize("scheme", ["plain", "tls"])
 @pytest.mark.parametrize("how", ["fin", "fin behind a frame"])
 def test_a_client_that_only_ends_its_direction_is_gone_at_once(make_edge, backend, scheme, how):
-    """Nothing is kept for it: without a Close it is lost, whatever it might still read."""
+    """Without a Close it is lost, whatever it might still read, so nothing is kept for it."""
     edge = make_edge(backend.port, limits="handshake: 20s")
     base = descriptors(edge)
     s = upgraded(edge, scheme)

@@ -1,4 +1,4 @@
-"""Attacks on the configuration: a file that takes for ever to read, and files that `check` takes and `serve` does not."""
+"""Attacks on the configuration: a file whose reading does not end, and files that `check` takes and `serve` does not."""
 
 import time
 

@@ -243,7 +243,7 @@ def test_others_are_served_while_ten_clients_send_nothing_but_pings(make_edge):
 @pytest.mark.parametrize("what", ["pings at once", "messages one by one"])
 def test_small_frames_to_clients_that_read_nothing_cost_what_is_counted(make_edge, what):
     """Two-byte pings held 10.9 MiB of a session where 0.5 were counted: each was an entry of a queue."""
-    # What the kernel takes by itself differs: in some of the sessions the small frames wait in the edge.
+    # The kernel takes more or less by itself: in some of the sessions the small frames wait in the edge.
     count, step = 16, 128 << 10
     sizes = iter(range(2 * MIB + step, 1 << 40, step))
     lock, go, stay = threading.Lock(), threading.Event(), threading.Event()

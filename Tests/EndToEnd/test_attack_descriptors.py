@@ -1,4 +1,4 @@
-"""Attacks on the process's descriptors: connections that say nothing, at either listener, until there are no more."""
+"""Attacks on the process's descriptors: connections that say nothing, at either listener, until descriptors run out."""
 
 import resource
 import socket
@@ -23,7 +23,7 @@ def few(limit=LIMIT):
 
 @pytest.fixture
 def scarce(backend, make_edge):
-    """An edge with few descriptors, and its log. What is held open is closed at the end."""
+    """An edge with few descriptors, and its log. Connections that are held open are closed at the end."""
     made = []
 
     def make(**options):

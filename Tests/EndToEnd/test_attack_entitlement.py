@@ -26,7 +26,7 @@ def test_what_a_patch_takes_away_ends_live_sessions_at_once(backend, make_edge, 
                 at = (await http.post("/x/_poll")).headers["location"]
                 parked = asyncio.create_task(http.get(at, params={"ack": 0}, timeout=30))
                 wait_for(lambda: len(admin.sessions(token=minted["id"])) == 2, what="both sessions")
-                # What changes nothing for them, and what gives, closes nobody.
+                # A change that takes nothing from the sessions closes none.
                 for harmless in ({"note": "seen"}, {"routes": ["/x", "/y"]}, {"limits": {"sessions": 5}}):
                     assert admin.patch(f"/v1/tokens/{minted['id']}", json=harmless).status_code == 200
                 await ws.send("still here")

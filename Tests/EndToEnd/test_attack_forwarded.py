@@ -22,7 +22,7 @@ def upstream():
 
 @pytest.fixture(scope="module")
 def edge(upstream, tmp_path_factory):
-    """Behind a proxy, which is whoever connects from loopback."""
+    """Behind a proxy: each peer that connects from loopback is one."""
     edge = Edge(tmp_path_factory.mktemp("edge"), upstream.port, sections="trusted_proxies: [127.0.0.1]")
     yield edge
     edge.stop()
@@ -44,7 +44,7 @@ def test_without_tricks_the_client_is_known(edge, upstream):
 
 @pytest.mark.parametrize("mark", MARKS, ids=lambda mark: f"U+{ord(mark):04X}")
 def test_a_mark_hides_no_comma(edge, upstream, mark):
-    # What the client sends, and what nginx makes of it: the same line with ", 192.0.2.4" behind.
+    # The client's line, and nginx's: the same with ", 192.0.2.4" behind.
     m = mark.encode()
     for sent in [b"6.6.6.6" + m, b"6.6.6.6:" + m, b"6.6.6.6:80" + m, b"[::1]:" + m, b"6.6.6.6," + m, m, m + b"6.6.6.6" + m]:
         for line in (b"X-Forwarded-For: " + sent + b", " + CLIENT, b"X-Forwarded-For: " + sent + b"," + CLIENT,
@@ -53,7 +53,7 @@ def test_a_mark_hides_no_comma(edge, upstream, mark):
             told = client(edge, upstream, line)
             print(f"{line!r}: {told!r}")
             assert told == CLIENT
-    # Where the address itself is spoilt the proxy stands for its client.
+    # The address itself is spoilt, so the proxy stands for its client.
     for line in (b"X-Forwarded-For: 6.6.6.6:" + m, b"X-Forwarded-For: 6.6.6.6, 192.0.2.4" + m, b"Forwarded: for=6.6.6.6:" + m):
         told = client(edge, upstream, line)
         print(f"{line!r}: {told!r}")
@@ -99,7 +99,7 @@ def test_a_field_that_a_gateway_would_fold_does_not_pass(edge, upstream, name):
             answer = ask(edge.plain_port, "POST", path.rstrip("/") + "/_poll", line) if poll else upgrade(edge.plain_port, path, line)
             print(f"{name} to {path}{' polled' if poll else ''}: {answer.status}")
             assert answer.status in (101, 201)
-            # That one is no spelling of `Forwarded`, and the application's business.
+            # The forged name is not a spelling of `Forwarded`, and so the application's business.
             assert (b"eve" in upstream.heads[-1]) == forged
             assert upstream.field(b"x-forwarded-user") == ([] if path == "/open" else [b"alice"])
 

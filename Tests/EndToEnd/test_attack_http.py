@@ -370,7 +370,7 @@ def test_a_window_is_held_once_however_many_ask_for_it(make_edge):
             assert peak.most < 100 * MiB
             # The window itself, and one answer with it.
             assert 10 * MiB < counted < 25 * MiB
-            # Whoever asks next has it; the others were cut in the middle of it.
+            # The next request gets it; the earlier ones were cut in the middle of it.
             time.sleep(1)
             s = stack.enter_context(dial(edge.plain_port))
             s.sendall(request("GET", path + "?ack=0", AUTH))

@@ -48,7 +48,7 @@ def raw(header, payload=b"{}", key=HS):
 
 
 def statuses(edge, text):
-    """Of several tries, since each event loop has a memory of its own."""
+    """The statuses of several tries, since each event loop has a memory of its own."""
     return {knock(edge, "long-poll", token=text).status for _ in range(4)}
 
 
@@ -177,7 +177,7 @@ def test_a_token_issued_ahead_of_our_clock_does_not_outlive_its_revocation(edge,
             assert await closing(ws) == (4401, "token revoked")
 
     asyncio.run(run())
-    # One that no event loop has seen may be as old.
+    # A token that no event loop has seen may be as old.
     assert statuses(edge, ahead) == statuses(edge, later) == {401}
 
 

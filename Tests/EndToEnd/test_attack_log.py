@@ -1,4 +1,4 @@
-"""Attacks on the log: a reader that stands still, one that is gone, a flood of lines. None of them holds up the edge."""
+"""Attacks on the log, none of which holds up the edge: a reader that stands still, a reader that is gone, a flood of lines."""
 
 import os
 import signal

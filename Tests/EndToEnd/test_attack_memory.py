@@ -56,7 +56,7 @@ class Getter:
         self.s.sendall(f"GET {at}?ack={ack} HTTP/1.1\r\n{self.head}".encode())
 
     def drain(self, seconds=20):
-        """What comes until the connection's end; it must come."""
+        """The number of bytes until the connection's end, which must come."""
         self.s.settimeout(seconds)
         got = 0
         with contextlib.suppress(ConnectionResetError):

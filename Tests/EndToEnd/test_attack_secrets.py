@@ -89,7 +89,7 @@ def test_a_file_with_a_secret_is_nobody_elses_from_its_first_byte(tmp_path):
 
 
 def test_no_file_with_a_secret_is_opened_with_a_looser_mode(tmp_path):
-    """What a spy may be too slow to see: each open that makes a file, as the system sees it."""
+    """A spy may be too slow to see it: each open that makes a file, as the system sees it."""
     if subprocess.run(["which", "strace"], capture_output=True).returncode:
         pytest.skip("there is no strace")
     trace = tmp_path / "trace"
@@ -126,7 +126,7 @@ def test_a_file_whose_mode_cannot_be_mended_is_refused():
     stranger = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     if os.geteuid() != 0 or subprocess.run([*stranger, "test", "-x", BIN], capture_output=True).returncode:
         pytest.skip("needs another user's file, and that another user may run the command")
-    # Where another user gets to, unlike pytest's folders.
+    # A folder that another user can reach, unlike pytest's.
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         token = folder / "culvert.admin-token"

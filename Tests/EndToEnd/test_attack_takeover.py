@@ -173,7 +173,7 @@ KEPT = []
 
 
 def connection(port):
-    """One end of a connection: its own address is that of the listener."""
+    """An end of a connection: its own address is that of the listener."""
     with listening(port=port) as listener:
         KEPT.append(socket.create_connection(("127.0.0.1", port)))
         return listener.accept()[0]

@@ -73,7 +73,7 @@ def test_a_dead_token_tells_its_session_why(edge):
         answer = ask(edge.plain_port, method, path, fields)
         print(f"{method} {path}: {answer.body}")
         assert answer.status == 401 and answer.problem[0] == "token_revoked"
-    # At another path it is no session of the token's.
+    # At another path the session is not the token's.
     assert ask(edge.plain_port, "GET", f"/x/_poll/{session}", fields).problem[0] == "invalid_token"
 
 
@@ -125,7 +125,7 @@ def test_a_form_of_nobodys_is_not_searched_at_length(edge, unit):
     spent = cpu(edge) - spent
     print(f"and cost {spent * 250:.1f} ms each")
     assert spent < 4 * 0.1
-    # What a form may have is read, in time in proportion to its bytes.
+    # A form of the permitted length is read, in time in proportion to its bytes.
     body = unit * (16000 // len(unit))
     spent = cpu(edge)
     for _ in range(20):

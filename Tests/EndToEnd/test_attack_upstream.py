@@ -1,4 +1,4 @@
-"""What a server, or the name of one, can do to the edge and to the clients of other servers: each test is an attack."""
+"""Attacks of a server, and of a server's name, on the edge and on the clients of other servers."""
 
 import contextlib
 import os
@@ -197,7 +197,7 @@ def test_an_answer_without_end_is_read_no_further_than_it_may_go(make_edge, begi
         assert {g[0] for g in got} == {status}
         # It was not the deadline that ended them.
         assert max(g[1] for g in got) < 15
-        # What the sockets hold is in it.
+        # These figures include the bytes that the sockets hold.
         assert endless.sent < 32 * MIB and edge.rss - before < 40 * MIB
     finally:
         endless.backend.stop()

@@ -86,7 +86,7 @@ def test_a_tls_handshake_that_drips_has_the_time_of_a_first_byte(backend, make_e
 
 @pytest.mark.parametrize("length", [60_000, 9_000_000], ids=["goes on", "last"])
 def test_the_rest_of_a_refused_request_has_a_deadline(backend, make_edge, length):
-    """Behind its 401 a client sends a byte now and then of a body that is discarded."""
+    """A client sends a body that is discarded, a byte now and then, behind its 401."""
     edge = make_edge(backend.port, limits="handshake: 1s, http: { idle: 60s, body_rate: 1B }")
     with dial(edge.plain_port) as s:
         s.sendall(request("POST", "/_poll", f"Content-Length: {length}"))

@@ -10,7 +10,7 @@ import re
 import pytest
 
 SOURCES = pathlib.Path(__file__).parents[2] / "Sources"
-# Nothing in there comes from a peer: the operator's files and arguments, the client's own script, names of own sockets.
+# Text in there is not a peer's: the operator's files and arguments, the client's own script, names of own sockets.
 EXEMPT = (
     "CulvertServer/Config/", "CulvertServer/Gate/JWT/JWTConfig", "CulvertServer/Admin/HTTP/AdminToken",
     "CulvertServer/Browser/BrowserClient", "CulvertServer/Listener/ListeningSocket", "CulvertServer/Listener/Takeover",

@@ -10,12 +10,12 @@ ARCHITECTURE = ROOT / "docs/architecture.md"
 SECURITY = ROOT / "docs/security.md"
 # The last words of a table's head, by which it is found.
 LAST_COLUMN = {ARCHITECTURE: "Attacked by", SECURITY: "Proved by"}
-# A function of a file, of the file that was named before, or a file, or a suite in Swift. What is in `…` only.
+# A function of a file, or of the file that was named before, or a file, or a suite in Swift; between backticks only.
 NAMES = re.compile(r"`(?:(test_\w+\.py)?(?:::(test_\w+))?|(\w+Tests))`")
 
 
 def known():
-    """What there is: functions by file, and suites."""
+    """The functions by file, and the suites, of the repository."""
     functions = {file.name: set(re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.M))
                  for file in (ROOT / "Tests/EndToEnd").glob("test_*.py")}
     suites = {name for file in (ROOT / "Tests").rglob("*.swift")
@@ -38,7 +38,7 @@ def named(text):
 
 
 def missing(text):
-    """What the text names and is not there."""
+    """Names in the text that do not exist."""
     for file, name in named(text):
         if file is None and (name not in SUITES):
             yield name

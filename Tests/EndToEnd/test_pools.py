@@ -103,7 +103,7 @@ def test_a_key_has_one_server_and_keys_have_several(backends, make_edge, by):
         placed = []
         for options in HASHED[by]:
             placed.append(await place(options))
-            # As many keys as it takes to see every server, and a dozen at least.
+            # The test takes keys until it has seen every server, and a dozen at least.
             if len(placed) >= 12 and len(set(placed)) == 3:
                 break
         assert [await place(options) for options in HASHED[by][:len(placed)]] == placed

@@ -135,7 +135,7 @@ def test_a_pause_keeps_the_rate_and_loses_nothing(fresh_backend, make_edge, dire
     assert least < seconds < within(most)
 
 
-# What is allowed later is so little that a busy machine, which sends slowly, sends too much all the same.
+# The rate is so low that a busy machine, which sends slowly, exceeds it all the same.
 @pytest.mark.parametrize("what,reason", [("messages: 10, message_burst: 50", "too many messages"),
                                          ("bytes: 10KiB, byte_burst: 50KiB", "too many bytes")])
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -1,4 +1,4 @@
-"""Who runs beside whom when tests run side by side (pytest-xdist).
+"""Decides which tests run at the same time when tests run side by side (pytest-xdist).
 
 A test that measures time or load is marked `@pytest.mark.alone`: no other test runs meanwhile. Such tests come first,
 one after the other, so that the others wait for them once.
@@ -24,7 +24,7 @@ class Turns:
             if is_alone:
                 return
             fcntl.flock(self.room, fcntl.LOCK_UN)
-        # Nobody passes a test at the door that waits for the room to empty.
+        # No test passes another at the door, which waits for the room to empty.
         fcntl.flock(self.door, fcntl.LOCK_EX)
         fcntl.flock(self.room, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
         fcntl.flock(self.door, fcntl.LOCK_UN)
@@ -42,7 +42,7 @@ def is_alone(item):
 
 
 def printable(value):
-    """A report without the surrogates that stand for what a test has sent and is no UTF-8: workers report in UTF-8."""
+    """A report without the surrogates that stand for bytes of a test that are not UTF-8: workers report in UTF-8."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
@@ -53,7 +53,7 @@ def printable(value):
 
 
 class Plugin:
-    """Of the process that gives the tests to workers, of a worker, or of a run without workers."""
+    """The plugin of the process that gives the tests to workers, of a worker, or of a run without workers."""
 
     def __init__(self, config):
         self.folder = self.turns = None

@@ -1,4 +1,4 @@
-"""What attacks share: raw connections, figures of the process, and how long others wait meanwhile."""
+"""Shared by attacks: raw connections, figures of the process, and how long others wait meanwhile."""
 
 import contextlib
 import os

@@ -71,14 +71,14 @@ class Answer:
 
     @property
     def problem(self):
-        """What a problem document (RFC 9457) says, as (code, detail)."""
+        """(code, detail) of the problem document (RFC 9457)."""
         document = json.loads(self.body)
         assert document["status"] == self.status
         return document["type"].rsplit(":", 1)[1], document["detail"]
 
 
 def ask(port, method, target, fields=b"", body=b"", host=b"localhost", timeout=20):
-    """One request on a connection of its own. A 101 is read no further."""
+    """Sends a request on a connection of its own. Behind a 101 it reads no further."""
     line = b" ".join(part if isinstance(part, bytes) else part.encode() for part in (method, target, "HTTP/1.1"))
     hosts = b"".join(b"Host: " + name + b"\r\n" for name in ([host] if isinstance(host, bytes) else host))
     length = b"Content-Length: %d\r\n" % len(body) if body or method != "GET" else b""

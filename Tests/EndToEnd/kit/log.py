@@ -11,12 +11,12 @@ class Events:
     """The lines of a log as events. `_logged()`, which gives all that have come, is the subclass's."""
 
     def events(self, message=None, **fields):
-        """Those that have come, with that message and such fields. A test that expects any waits: `expect_events`."""
+        """The events that have come, with that message and such fields. A test that expects any waits: `expect_events`."""
         return [event for event in self._logged() if message in (None, event.get("message"))
                 and all(event.get(name) == value for name, value in fields.items())]
 
     def expect_events(self, message, count=1, timeout=10, **fields):
-        """Those with that message and such fields, of which there are `count` at least."""
+        """The events with that message and such fields, once there are `count` of them."""
         def enough():
             found = self.events(message, **fields)
             return found if len(found) >= count else None
@@ -48,7 +48,7 @@ class Log(Events):
             assert not reader.is_alive(), "the log has not come to its end"
 
     def forget(self):
-        """Begins an empty log. What a process that still runs writes is not in it."""
+        """Begins an empty log, without the lines of a process that still runs."""
         self.lines, self.readers = [], []
 
     def expect_text(self, word, timeout=10):

@@ -34,7 +34,7 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 
 
 class Names:
-    """Of an edge that is started after it: `*.hang.test` are not resolved while `hold` lasts, and other names under
+    """The names of an edge that is started after it: `*.hang.test` are not resolved while `hold` lasts, and other names under
     `test` at once, all to 127.0.0.1."""
 
     def __init__(self, folder, monkeypatch):

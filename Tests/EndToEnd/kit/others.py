@@ -1,4 +1,4 @@
-"""What other clients notice while one attacks: echo round trips on WebSockets of their own, on every event loop."""
+"""Measures other clients during an attack: echo round trips on WebSockets of their own, on every event loop."""
 
 import statistics
 import threading

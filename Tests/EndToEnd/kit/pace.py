@@ -9,7 +9,7 @@ import threading
 import time
 
 STEP = 0.02
-# Of the last steps: when each ended, and by how much too late.
+# The last steps: when each ended, and by how much too late.
 _steps = collections.deque(maxlen=int(30 / STEP))
 
 

@@ -85,7 +85,7 @@ def plain(edge, path="/open", timeout=10, headers=""):
 
 
 def echoes(s, payload=b"hello"):
-    """One message there and back."""
+    """Sends a message there and back."""
     s.sendall(masked(2, payload))
     got = b""
     while len(got) < 2 + len(payload):
