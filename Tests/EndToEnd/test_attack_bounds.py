@@ -9,9 +9,10 @@ import pytest
 
 from kit.attack import MiB, Peak, descriptors, dial, is_closed, read_answer, read_head, request
 from kit.edge import Edge, wait_for
+from kit.pace import within
 from kit.poll import BATCH, client, open_session, unframe
 from kit.raw import Raw, masked
-from kit.script import ScriptedBackend, switching
+from kit.script import ScriptedBackend, listen, switching
 
 KiB = 1 << 10
 LANE = "Sec-WebSocket-Protocol: culvert.v1\r\n"
@@ -185,3 +186,42 @@ def test_a_polled_sessions_upstream_that_reads_nothing_costs_a_queue(make_edge):
     assert refused > 30 and peak.most < 20 * MiB
     stop.set()
     backend.stop()
+
+
+# --- sets of keys ----------------------------------------------------------------------------------------------------
+
+SETS = {
+    "interim answers": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
+    "reason phrase": (b"HTTP/1.1 200 ", b"a"),
+    "field": (b"HTTP/1.1 200 OK\r\nX: ", b"a"),
+    "fields": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+    "chunk's extension": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"e"),
+    "body": (b"HTTP/1.1 200 OK\r\n\r\n", b" "),
+}
+
+
+def test_a_set_of_keys_without_end_is_kept_nowhere_and_has_a_deadline(backend, make_edge):
+    """Each server of a set sends an answer that does not end, as fast as it is read."""
+    spent = {}
+
+    def endless(name, begin, again):
+        def serve(connection):
+            with connection, contextlib.suppress(OSError):
+                connection.recv(4096)
+                begun = time.monotonic()
+                pump(connection, begin, again, most=1 << 40)
+                spent.setdefault(name, time.monotonic() - begun)
+
+        return listen(serve)
+
+    servers = [endless(name, *parts) for name, parts in SETS.items()]
+    sources = ", ".join(f'{{ url: "http://127.0.0.1:{s.getsockname()[1]}/", refresh: 1s, timeout: 1s }}' for s in servers)
+    edge = make_edge(backend.port, authentication=f"jwt: {{ issuer: i, audience: a, jwks: [ {sources} ] }}")
+    with Peak(edge) as peak:
+        # Once more each, now that the process has started.
+        edge.expect_events("jwt keys not read; the last good ones stay", 2 * len(SETS), timeout=30)
+    wait_for(lambda: len(spent) == len(SETS), 30, "every answer to be cut")
+    print(f"answers without end: {peak}, cut after {max(spent.values()):.1f} s at the latest")
+    assert peak.most < 20 * MiB and max(spent.values()) < within(5)
+    for server in servers:
+        server.close()
