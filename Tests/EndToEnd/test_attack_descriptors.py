@@ -135,6 +135,27 @@ def test_a_flood_of_the_admin_listener_leaves_it_and_the_clients_what_they_need(
     let_go([s, *held])
 
 
+def test_sessions_without_descriptors_for_their_upstream_are_refused_and_the_server_is_not_blamed(scarce):
+    edge, pipe = scarce(limits="http: { first_byte: 60s }")
+    with Admin(edge) as admin:
+        held = [socket.create_connection(("127.0.0.1", edge.plain_port), timeout=5) for _ in range(LIMIT * 3 // 5)]
+        request = (b"GET /open HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                   b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+        statuses = []
+        for s in held:
+            s.settimeout(10)
+            s.sendall(request)
+            statuses.append(int(s.recv(4096).split()[1]))
+        print({status: statuses.count(status) for status in set(statuses)})
+        assert 101 in statuses and set(statuses) - {101}, statuses
+        assert set(statuses) <= {101, 502, 503}
+        servers = admin.get("/v1/upstreams").json()["items"][0]["servers"]
+    let_go(held)
+    assert b"server ejected" not in pipe.text, [server for server in servers]
+    for _ in range(3):
+        bye(opened(edge))
+
+
 def test_another_process_takes_over_amid_the_flood(scarce):
     edge, pipe = scarce(sections="takeover: culvert.takeover", limits="http: { first_byte: 2s }")
     held = fill(edge, pipe)

@@ -139,6 +139,7 @@ final class ServerDial<Made: Sendable> {
 
     private func prepare(_ channel: any Channel) throws {
         guard !self.isOver else { throw DialFailure.cancelled }
+        try DescriptorBudget.process.checkUpstream(channel)
         self.attempts.append(Connected(channel: channel, made: try self.configure(channel)))
     }
 
