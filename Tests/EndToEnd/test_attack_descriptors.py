@@ -1,5 +1,6 @@
 """Attacks on the process's descriptors: connections that say nothing, at either listener, until descriptors run out."""
 
+import os
 import resource
 import socket
 import time
@@ -154,6 +155,27 @@ def test_sessions_without_descriptors_for_their_upstream_are_refused_and_the_ser
     assert b"server ejected" not in pipe.text, [server for server in servers]
     for _ in range(3):
         bye(opened(edge))
+
+
+def test_a_limit_that_is_lowered_while_it_runs_makes_it_pause_too(scarce):
+    """accept(2) itself fails then, for nothing could be kept in time."""
+    edge, pipe = scarce(limits="http: { first_byte: 60s }")
+    s = plain(edge)
+    now = max(int(number) for number in os.listdir(f"/proc/{edge.process.pid}/fd")) + 1
+    resource.prlimit(edge.process.pid, resource.RLIMIT_NOFILE, (now, LIMIT))
+    held = idle(edge.plain_port, 100)
+    wait_for(lambda: b"out of file descriptors" in pipe.text, what="the log to say so")
+    before = cpu(edge.process)
+    time.sleep(2)
+    used = cpu(edge.process) - before
+    print(f"limit {now}; {used:.2f} s of CPU in 2 s")
+    assert used < 0.6 and echoes(s)
+    [event] = [event for event in pipe.events() if "out of file descriptors" in event["message"]]
+    assert event["limit"] == now and event["reason"] == "Too many open files"
+    resource.prlimit(edge.process.pid, resource.RLIMIT_NOFILE, (LIMIT, LIMIT))
+    let_go(held)
+    bye(opened(edge))
+    let_go([s])
 
 
 def test_another_process_takes_over_amid_the_flood(scarce):

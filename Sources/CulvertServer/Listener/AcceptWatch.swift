@@ -32,7 +32,9 @@ final class AcceptWatch: Sendable {
 
     /// Whether a listener can accept again.
     func hasRoom(for share: AcceptGate.Share) -> Bool {
-        switch share {
+        // An operator may have raised the limit (prlimit(1)).
+        self.budget.update()
+        return switch share {
         case .clients: self.budget.lowestFree() < self.bounds.clients
         case .control: self.budget.lowestFree() < self.bounds.limit
         }
@@ -40,7 +42,6 @@ final class AcceptWatch: Sendable {
 
     /// - Parameter error: the system's answer to accept(2); nil when the rest is kept for others.
     func paused(by error: IOError?, address: SocketAddress?, on loop: any EventLoop) {
-        // An operator may have changed it (prlimit(1)).
         self.budget.update()
         self.obey(self.reports.withLock { $0.paused(at: .now()) }, error, address, loop)
     }
