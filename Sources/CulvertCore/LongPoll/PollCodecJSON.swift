@@ -5,7 +5,7 @@ extension PollCodec {
     package static func encodeJSON(_ batch: PollBatch) -> ByteBuffer {
         var out = ByteBuffer()
         out.reserveCapacity(self.binaryLength(batch) + 64 + 16 * batch.messages.count)
-        out.writeString("{\"ack\":\(batch.ack),\"first\":\(batch.first),\"messages\":[")
+        out.writeString(self.jsonHead(batch))
         for (index, message) in batch.messages.enumerated() {
             if index > 0 { out.writeInteger(UInt8(ascii: ",")) }
             message.payload.withUnsafeReadableBytes { payload in
@@ -20,15 +20,38 @@ extension PollCodec {
                 }
             }
         }
-        out.writeStaticString("]")
-        if let close = batch.close {
-            // Through the frame's payload, so that both forms drop and cut the same.
-            let sent = (try? CloseFrame.parse(payload: close.payload())) ?? CloseFrame(code: nil)
-            let code = sent.code.map { "\"code\":\($0.rawValue)," } ?? ""
-            out.writeString(",\"close\":{\(code)\"reason\":\(JSONBytes.quoted(sent.reason))}")
-        }
-        out.writeStaticString("}\n")
+        out.writeString(self.jsonTail(batch))
         return out
+    }
+
+    /// What stands before the first message.
+    static func jsonHead(_ batch: PollBatch) -> String {
+        "{\"ack\":\(batch.ack),\"first\":\(batch.first),\"messages\":["
+    }
+
+    /// What stands behind the last message.
+    static func jsonTail(_ batch: PollBatch) -> String {
+        guard let close = batch.close else { return "]}\n" }
+        // Through the frame's payload, so that both forms drop and cut the same.
+        let sent = (try? CloseFrame.parse(payload: close.payload())) ?? CloseFrame(code: nil)
+        let code = sent.code.map { "\"code\":\($0.rawValue)," } ?? ""
+        return "],\"close\":{\(code)\"reason\":\(JSONBytes.quoted(sent.reason))}}\n"
+    }
+
+    /// Bytes of ``encodeJSON(_:)``.
+    static func jsonLength(_ batch: PollBatch) -> Int {
+        var length = self.jsonHead(batch).utf8.count + self.jsonTail(batch).utf8.count
+        length += max(0, batch.messages.count - 1)
+        for message in batch.messages {
+            if message.opcode == .text {
+                // {"text":"…"}
+                length += 11 + message.payload.withUnsafeReadableBytes { JSONBytes.escapedLength($0) }
+            } else {
+                // {"binary":"…"}
+                length += 13 + (message.payload.readableBytes + 2) / 3 * 4
+            }
+        }
+        return length
     }
 
     /// All members are optional, but `first` is needed beside messages. The messages share the memory of one copy of

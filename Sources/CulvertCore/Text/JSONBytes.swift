@@ -18,9 +18,9 @@ package enum JSONBytes {
         }
     }
 
-    /// Bytes of `text` as a string.
-    private static func width(_ text: UnsafeRawBufferPointer) -> Int {
-        var width = text.count + 2
+    /// Bytes of `text` in a string, without its quotation marks.
+    package static func escapedLength(_ text: UnsafeRawBufferPointer) -> Int {
+        var width = text.count
         var index = 0
         while index < text.count {
             let byte = text[index]
@@ -32,9 +32,18 @@ package enum JSONBytes {
 
     /// Appends `text`, which is UTF-8, as a string with its quotation marks.
     package static func quote(_ text: UnsafeRawBufferPointer, into out: inout ByteBuffer) {
-        let width = self.width(text)
+        let width = self.escapedLength(text) + 2
         out.writeWithUnsafeMutableBytes(minimumWritableBytes: width) { target in
             self.quote(text, target)
+            return width
+        }
+    }
+
+    /// Appends a part of a string, which may begin and end within a character, without quotation marks.
+    package static func escape(_ text: UnsafeRawBufferPointer, into out: inout ByteBuffer) {
+        let width = self.escapedLength(text)
+        out.writeWithUnsafeMutableBytes(minimumWritableBytes: width) { target in
+            _ = self.escape(text, target, from: 0)
             return width
         }
     }
@@ -44,7 +53,7 @@ package enum JSONBytes {
         var text = text
         return text.withUTF8 { text in
             let text = UnsafeRawBufferPointer(text)
-            let width = self.width(text)
+            let width = self.escapedLength(text) + 2
             return String(unsafeUninitializedCapacity: width) { target in
                 self.quote(text, UnsafeMutableRawBufferPointer(target))
                 return width
@@ -53,8 +62,15 @@ package enum JSONBytes {
     }
 
     private static func quote(_ text: UnsafeRawBufferPointer, _ out: UnsafeMutableRawBufferPointer) {
-        var end = 1
         out[0] = 0x22
+        out[self.escape(text, out, from: 1)] = 0x22
+    }
+
+    /// - Returns: where the text ends in `out`.
+    private static func escape(
+        _ text: UnsafeRawBufferPointer, _ out: UnsafeMutableRawBufferPointer, from start: Int
+    ) -> Int {
+        var end = start
         // Runs of bytes that need no escape are copied whole.
         var run = 0
         var index = 0
@@ -80,7 +96,7 @@ package enum JSONBytes {
             index += 1
         }
         self.copy(text, run..<text.count, out, &end)
-        out[end] = 0x22
+        return end
     }
 
     private static func digit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x61 + value - 10 }

@@ -7,6 +7,8 @@ struct HTTPAnswer: Sendable {
     var status: HTTPResponseStatus
     var headers = HTTPHeaders()
     var body = ByteBuffer()
+    /// In place of `body`: a body that is made in pieces, as the client takes them.
+    var batch: BatchEncoder?
     /// Released when the answer is written, or its connection gone.
     var hold: AnswerHold?
 
@@ -15,6 +17,19 @@ struct HTTPAnswer: Sendable {
         self.headers = headers
         self.body = body
     }
+
+    /// - Parameter codec: the form of `batch`.
+    init(_ batch: PollBatch, in codec: PollCodec) {
+        self.init(status: .ok, headers: ["Content-Type": codec.mediaType])
+        if batch.encodedBytes > AnswerWriter.piece {
+            self.batch = BatchEncoder(batch, codec: codec)
+        } else {
+            self.body = codec.encode(batch)
+        }
+    }
+
+    /// Bytes of the body.
+    var length: Int { self.batch?.length ?? self.body.readableBytes }
 
     static func problem(
         _ status: Int, _ code: String, _ detail: String, extra: [(String, String)] = [], headers: HTTPHeaders = [:]

@@ -51,6 +51,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     private var fault: HTTPAnswer?
     private var onBody: ((ByteBuffer) -> Void)?
 
+    /// Of an answer whose body is on its way in pieces.
+    private var writer: AnswerWriter?
     private var answerBytes = 0
     /// Counts the answer in place of this connection.
     private var answerHold: AnswerHold?
@@ -121,6 +123,11 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         // A client that has closed its sending side reads no answer worth waiting for: every HTTP server says so.
         if case ChannelEvent.inputClosed? = event as? ChannelEvent { context.close(promise: nil) }
         context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        self.writer?.pump()
+        context.fireChannelWritabilityChanged()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -319,25 +326,39 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         self.request.drop()
         var headers = answer.headers
         if answer.status.mayHaveResponseBody {
-            headers.replaceOrAdd(name: "Content-Length", value: "\(answer.body.readableBytes)")
+            headers.replaceOrAdd(name: "Content-Length", value: "\(answer.length)")
         }
         self.owner.complete(&headers)
         if self.isLast { headers.replaceOrAdd(name: "Connection", value: "close") }
         let hasBody =
-            answer.body.readableBytes > 0 && answer.status.mayHaveResponseBody && self.exchange?.head.method != .HEAD
-        let length = hasBody ? answer.body.readableBytes : 0
+            answer.length > 0 && answer.status.mayHaveResponseBody && self.exchange?.head.method != .HEAD
+        let length = hasBody ? answer.length : 0
         self.answerHold = answer.hold
         self.answerBytes = answer.hold == nil ? length : 0
         let bounds = self.owner.bounds
         self.deadline.set(in: (self.isLast ? bounds.head : bounds.idle) + bounds.time(for: length))
         let head = HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers)
         context.write(self.wrapOutboundOut(.head(head)), promise: nil)
-        if hasBody { context.write(self.wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: nil) }
+        if hasBody, answer.batch != nil || answer.length > AnswerWriter.piece {
+            let writer = AnswerWriter(answer, context: context, slices: self.slices) { [weak self] in
+                self?.finishAnswer(context)
+            }
+            self.writer = writer
+            writer.pump()
+        } else {
+            if hasBody { context.write(self.wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: nil) }
+            self.finishAnswer(context)
+        }
+        if self.phase == .answering { self.account() }
+    }
+
+    /// The last of the body is written, but for a flush.
+    private func finishAnswer(_ context: ChannelHandlerContext) {
+        self.writer = nil
         let done = context.eventLoop.makePromise(of: Void.self)
         // A write that fails is that of a connection which is being closed.
         done.futureResult.assumeIsolated().whenSuccess { self.written() }
         context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: done)
-        if self.phase == .answering { self.account() }
     }
 
     /// The kernel has the whole answer.
@@ -366,6 +387,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func forgetAnswer() {
+        self.writer?.stop()
+        self.writer = nil
         self.answerBytes = 0
         self.answerHold?.release()
         self.answerHold = nil

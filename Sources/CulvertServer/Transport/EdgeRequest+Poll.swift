@@ -252,10 +252,9 @@ extension EdgeRequest {
         case .empty:
             self.answer(HTTPAnswer(status: .noContent), admission)
         case .batch(let batch, let hold):
-            var answer = HTTPAnswer(
-                status: .ok, headers: ["Content-Type": codec.mediaType], body: codec.encode(batch))
+            var answer = HTTPAnswer(batch, in: codec)
             let back = NIOLoopBound(self, eventLoop: self.state.loop)
-            let isWanted = hold?.begin(bytes: answer.body.readableBytes) { [weak hold] in
+            let isWanted = hold?.begin(bytes: answer.length) { [weak hold] in
                 let hold = hold
                 back.eventLoop.execute { back.value.cutAnswer(hold) }
             }

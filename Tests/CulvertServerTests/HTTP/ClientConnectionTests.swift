@@ -83,6 +83,50 @@ struct ClientConnectionTests {
         #expect(try fixture.written().hasPrefix("HTTP/1.1 413 "))
     }
 
+    @Test("A long answer is written as the client takes it, whatever it consists of", arguments: [true, false])
+    func longAnswers(isBatch: Bool) throws {
+        let fixture = try ConnectionFixture()
+        let message = PollMessage(opcode: .binary, payload: ByteBuffer(repeating: 7, count: 900_000))
+        let batch = PollBatch(ack: 1, first: 1, messages: [message, message])
+        let whole = PollCodec.json.encode(batch)
+        fixture.receive(Self.get("/a"))
+        fixture.channel.isWritable = false
+        fixture.owner.exchanges[0].respond(
+            isBatch ? HTTPAnswer(batch, in: .json) : HTTPAnswer(status: .ok, body: whole))
+        #expect(try fixture.written() == "")
+        // A turn's worth, and the rest in turns that come later.
+        fixture.channel.isWritable = true
+        fixture.channel.pipeline.fireChannelWritabilityChanged()
+        var got = try fixture.written()
+        #expect((1_000_000..<1_200_000).contains(got.utf8.count))
+        fixture.receive(Self.get("/b"))
+        #expect(fixture.owner.targets == ["/a"])
+        fixture.time.advanceTime(by: .milliseconds(10))
+        got += try fixture.written()
+        // Not compared as texts, of which a failure would print two million bytes.
+        var expected = "HTTP/1.1 200 OK\r\n"
+        if isBatch { expected += "Content-Type: application/json\r\n" }
+        expected += "Content-Length: \(whole.readableBytes)\r\n\r\n"
+        expected += String(buffer: whole)
+        let isWhole = got == expected
+        #expect(isWhole)
+        #expect(fixture.owner.targets == ["/a", "/b"])
+        fixture.owner.exchanges[1].respond(Self.ok())
+        #expect(try fixture.written().hasPrefix("HTTP/1.1 200 "))
+        #expect(fixture.memory.used == 0)
+    }
+
+    @Test("A connection that goes amid a long answer holds nothing of it")
+    func longAnswerCut() throws {
+        let fixture = try ConnectionFixture()
+        fixture.receive(Self.get("/a"))
+        fixture.channel.isWritable = false
+        fixture.owner.exchanges[0].respond(HTTPAnswer(status: .ok, body: ByteBuffer(repeating: 7, count: 200_000)))
+        #expect(fixture.memory.used >= 200_000)
+        fixture.time.advanceTime(by: .seconds(5000))
+        #expect(!fixture.channel.isActive && fixture.memory.used == 0)
+    }
+
     @Test("Behind an early answer the rest of a small body is discarded, and the next request taken")
     func drains() throws {
         let fixture = try ConnectionFixture()

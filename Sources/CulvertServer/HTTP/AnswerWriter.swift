@@ -1,0 +1,81 @@
+import CulvertCore
+import NIOCore
+import NIOHTTP1
+
+/// Writes the body of one answer in pieces, each when the connection has room for it. What a client does not take is not
+/// copied, nor encrypted, until it does.
+///
+/// ``ClientConnection`` makes it, on its event loop, and calls ``pump()`` when there is room.
+final class AnswerWriter {
+    /// Bytes of a piece. An answer that is no longer is written at once.
+    static let piece = 64 * 1024
+    /// What a client that takes it at once has in one turn of the loop.
+    private static let bytesPerTurn = 1024 * 1024
+
+    private enum Source {
+        case bytes(ByteBuffer)
+        case batch(BatchEncoder)
+
+        /// - Returns: nil behind the last piece.
+        mutating func next() -> ByteBuffer? {
+            switch self {
+            case .bytes(var bytes):
+                guard let piece = bytes.readSlice(length: min(AnswerWriter.piece, bytes.readableBytes)),
+                    piece.readableBytes > 0
+                else { return nil }
+                self = .bytes(bytes)
+                return piece
+            case .batch(var batch):
+                let piece = batch.next(AnswerWriter.piece)
+                self = .batch(batch)
+                return piece
+            }
+        }
+    }
+
+    /// Nil when all is written, or nothing is to be written any more.
+    private var source: Source?
+    private let context: ChannelHandlerContext
+    private let slices: LoopSlices
+    private let onEnd: () -> Void
+    /// A flush may tell of room while a piece is written.
+    private var isWriting = false
+    /// The rest of what may be written now has its turn later.
+    private var isEnqueued = false
+
+    /// - Parameter onEnd: called once, when the last piece has been written, though not flushed.
+    init(_ answer: HTTPAnswer, context: ChannelHandlerContext, slices: LoopSlices, onEnd: @escaping () -> Void) {
+        self.source = answer.batch.map { .batch($0) } ?? .bytes(answer.body)
+        self.context = context
+        self.slices = slices
+        self.onEnd = onEnd
+    }
+
+    /// The connection is gone, or the answer is not wanted any more.
+    func stop() { self.source = nil }
+
+    func pump() {
+        guard !self.isWriting, !self.isEnqueued else { return }
+        self.isWriting = true
+        var room = Self.bytesPerTurn
+        while self.source != nil, self.context.channel.isWritable {
+            guard room > 0 else {
+                self.isEnqueued = true
+                self.slices.enqueue {
+                    self.isEnqueued = false
+                    self.pump()
+                }
+                break
+            }
+            guard let piece = self.source?.next() else {
+                self.source = nil
+                self.onEnd()
+                break
+            }
+            room -= piece.readableBytes
+            self.context.writeAndFlush(
+                NIOAny(HTTPServerResponsePart.body(.byteBuffer(piece))), promise: nil)
+        }
+        self.isWriting = false
+    }
+}
