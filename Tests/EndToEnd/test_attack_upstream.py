@@ -5,6 +5,7 @@ import os
 import resource
 import select
 import socket
+import ssl
 import threading
 import time
 
@@ -12,10 +13,10 @@ import pytest
 
 from kit.admin import Admin
 from kit.backend import Backend
-from kit.edge import TOKEN, free_port, wait_for
+from kit.edge import TOKEN, free_port, make_certificate, wait_for
 from kit.names import Names
 from kit.pools import upstream
-from kit.script import ScriptedBackend, switching
+from kit.script import ScriptedBackend, listen, switching
 
 MIB = 1 << 20
 # Long, so that what ends at once does not end for another reason.
@@ -201,6 +202,81 @@ def test_an_answer_without_end_is_read_no_further_than_it_may_go(make_edge, begi
         assert endless.sent < 32 * MIB and edge.rss - before < 40 * MIB
     finally:
         endless.backend.stop()
+
+
+# --- refusals over TLS ------------------------------------------------------------------------------------------------
+
+class Refuser:
+    """Refuses each session over TLS (`how` "status"), or breaks TLS off, and closes no connection by itself."""
+
+    def __init__(self, folder, how):
+        self.ca, key = make_certificate(folder)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.ca, key)
+        self.stopping, self.refused = threading.Event(), 0
+
+        def serve(connection):
+            with contextlib.suppress(OSError):
+                connection.settimeout(20)
+                if how == "no tls":
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                else:
+                    connection = context.wrap_socket(connection, server_side=True)
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                self.refused += 1
+                # Its close_notify is never read, and so not answered.
+                self.stopping.wait(30)
+            connection.close()
+
+        self.server = listen(serve)
+        self.port = self.server.getsockname()[1]
+
+    def stop(self):
+        self.stopping.set()
+        self.server.close()
+
+
+@pytest.mark.parametrize("how, status", [("status", 403), ("no tls", 502)])
+def test_a_server_that_refuses_over_tls_keeps_no_connections(make_edge, tmp_path, how, status):
+    """Each lived until the server answered the end of TLS, or for a second, and counted nowhere."""
+    refuser = Refuser(tmp_path, how)
+    try:
+        edge = make_edge(0, upstream=upstream(ca=str(refuser.ca), retries=0, eject={"failures": 0}).replace(
+            "[]", f'[{{"url": "wss://localhost:{refuser.port}"}}]'))
+        base, most, got, clients = descriptors_of(edge), 0, set(), 12
+        end = time.monotonic() + 3
+
+        def ask():
+            with socket.create_connection(("127.0.0.1", edge.plain_port), 20) as s:
+                while time.monotonic() < end:
+                    asking(edge, transport="long-poll", connection=s)
+                    code, head = answer(s)
+                    got.add(code)
+                    length = int(head.lower().split("content-length:")[1].split()[0]) if "ontent-" in head else 0
+                    while length:
+                        length -= len(s.recv(length))
+                    if "connection: close" in head.lower():
+                        return
+
+        threads = [threading.Thread(target=ask, daemon=True) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            most = max(most, descriptors_of(edge) - base)
+            time.sleep(0.01)
+        print(f"{how}: {refuser.refused} refusals in 3 s to {clients} clients: {most} descriptors at most")
+        assert got == {status} and refuser.refused
+        # A client's, and its opening's, and the connections that wait for the end of TLS.
+        assert most <= 2 * clients + 64 + 4
+        wait_for(lambda: descriptors_of(edge) <= base + 1, 5, "the connections to be closed")
+    finally:
+        refuser.stop()
+
+
+def descriptors_of(edge):
+    return len(os.listdir(f"/proc/{edge.process.pid}/fd"))
 
 
 def test_heads_in_single_bytes_are_read(make_edge):

@@ -51,6 +51,7 @@ final class UpstreamConnector: Sendable {
     let rebalancer: Rebalancer
     private let logger: Logger
     private let resolver: NameResolver
+    private let closing = ClosingConnections()
 
     /// - Parameter previous: the pool of before a reload.
     init(config: UpstreamConfig, previous: ServerPool?, resolver: NameResolver = .system, logger: Logger) throws {
@@ -219,11 +220,11 @@ final class UpstreamConnector: Sendable {
         let outcome = loop.makePromise(of: Outcome.self)
         let deadline = loop.scheduleTask(deadline: end) {
             outcome.fail(UpstreamFailure(isTimeout: true, reason: "no answer to the handshake"))
-            channel.close(promise: nil)
+            self.closing.close(channel)
         }
         line.stand {
             outcome.fail(UpstreamFailure.clientGone)
-            channel.close(promise: nil)
+            self.closing.close(channel)
         }
         answer.assumeIsolated().whenComplete { result in
             deadline.cancel()
@@ -235,11 +236,11 @@ final class UpstreamConnector: Sendable {
             case .success(.refused(let head, let body)):
                 lease.server.succeeded()
                 lease.release()
-                channel.close(promise: nil)
+                self.closing.close(channel)
                 outcome.succeed(.refused(head, body))
             case .failure(let error):
                 // After the deadline too: the connection was closed, and brings no answer any more.
-                channel.close(promise: nil)
+                self.closing.close(channel)
                 if line.isGone { lease.release() } else { self.giveUp(lease, error) }
                 outcome.fail(UpstreamFailure(isTimeout: false, reason: "\(error)"))
             }
