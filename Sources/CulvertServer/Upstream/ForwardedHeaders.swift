@@ -22,8 +22,23 @@ enum ForwardedHeaders {
         "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
         "transfer-encoding", "upgrade", "content-length", "content-type", "expect", "host", "cookie", "authorization",
         "sec-websocket-key", "sec-websocket-version", "sec-websocket-accept", "sec-websocket-protocol",
-        "sec-websocket-extensions", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host",
-        "accept-encoding",
+        "sec-websocket-extensions", "accept-encoding",
+    ]
+
+    /// Fields beside `X-Forwarded-…` by which proxies tell of a client, and by which backends that were made to stand
+    /// behind one know it. From a client each of them is a forgery. Culvert says the same in the fields that it sets.
+    private static let ofProxies: Set<FieldName> = [
+        "forwarded", "x-forwarded", "forwarded-for", "x-original-forwarded-for", "x-vercel-forwarded-for",
+        // Where it comes from.
+        "x-real-ip", "true-client-ip", "client-ip", "x-client-ip", "x-cluster-client-ip", "x-remote-ip",
+        "x-remote-addr", "remote-addr", "x-originating-ip", "proxy-client-ip", "wl-proxy-client-ip",
+        "cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "fastly-client-ip", "fly-client-ip",
+        "do-connecting-ip", "x-appengine-user-ip", "x-azure-clientip", "x-azure-socketip", "x-envoy-external-address",
+        // What it asked for. The gate has judged the path of the request, and not one that is told beside it.
+        "x-original-url", "x-rewrite-url", "x-original-uri", "x-envoy-original-path", "x-original-host", "x-host",
+        "x-http-host-override",
+        // By which scheme.
+        "x-url-scheme", "x-scheme", "front-end-https",
     ]
 
     /// - Parameters:
@@ -51,7 +66,10 @@ enum ForwardedHeaders {
         for (name, value) in head.headers {
             let folded = FieldName(name)
             // A client's own identity header is a forgery, also under another spelling that upstreams fold together.
-            if self.dropped.contains(folded) || named.contains(folded) || folded == identity { continue }
+            if self.dropped.contains(folded) || self.isOfProxies(folded) || named.contains(folded) || folded == identity
+            {
+                continue
+            }
             headers.add(name: name, value: value)
         }
         for cookie in admission.forwardCookies { headers.add(name: "Cookie", value: cookie) }
@@ -62,6 +80,10 @@ enum ForwardedHeaders {
         self.addForwarded(to: &headers, host: host, facts: facts)
         let uri = basePath + (admission.forwardQuery.map { "?" + $0 } ?? "")
         return HTTPRequestHead(version: .http1_1, method: .GET, uri: uri, headers: headers)
+    }
+
+    private static func isOfProxies(_ name: FieldName) -> Bool {
+        name.begins(with: "x-forwarded-") || self.ofProxies.contains(name)
     }
 
     /// The chain begins with the client that trusted proxies saw: what it claims of these itself is dropped, not
@@ -112,4 +134,6 @@ private struct FieldName: Hashable, ExpressibleByStringLiteral {
     init(_ name: String) { self.bytes = name.utf8.map { $0.isAlphanumeric ? $0.lowercased : UInt8(ascii: "-") } }
 
     init(stringLiteral name: String) { self.init(name) }
+
+    func begins(with prefix: FieldName) -> Bool { self.bytes.starts(with: prefix.bytes) }
 }

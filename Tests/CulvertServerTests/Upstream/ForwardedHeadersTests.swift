@@ -71,6 +71,9 @@ struct ForwardedHeadersTests {
             "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X.Forwarded.User", "X!Forwarded~User",
             "x_forwarded-USER",
             "X_Forwarded_For", "X.Forwarded.Proto", "x-forwarded_host", "Sec_WebSocket_Protocol", "Sec.WebSocket.Key",
+            "X-Forwarded-Port", "X-Forwarded-Prefix", "X_Forwarded_Email", "X-Forwarded-Client-Cert", "X-Real-IP",
+            "x_real_ip", "X.Real.IP", "True-Client-IP", "Client-IP", "X-Client-IP", "X-Cluster-Client-IP",
+            "CF-Connecting-IP", "Fastly-Client-IP", "X-Original-URL", "X_Rewrite_URL", "X-Original-Host",
         ])
     func forgeries(name: String) {
         for subject in ["alice", nil] {
