@@ -1,18 +1,21 @@
 """Attacks on the bounds of docs/architecture.md that no other file attacks: a peer sends on without end."""
 
 import contextlib
+import resource
 import socket
+import ssl
 import threading
 import time
 
 import pytest
 
 from kit.attack import MiB, Peak, descriptors, dial, is_closed, read_answer, read_head, request
-from kit.edge import Edge, wait_for
+from kit.edge import Edge, make_certificate, wait_for
 from kit.pace import within
 from kit.poll import BATCH, client, open_session, unframe
 from kit.raw import Raw, masked
 from kit.script import ScriptedBackend, listen, switching
+from kit.stray import end, launch_with_pipe
 
 KiB = 1 << 10
 LANE = "Sec-WebSocket-Protocol: culvert.v1\r\n"
@@ -225,3 +228,54 @@ def test_a_set_of_keys_without_end_is_kept_nowhere_and_has_a_deadline(backend, m
     assert peak.most < 20 * MiB and max(spent.values()) < within(5)
     for server in servers:
         server.close()
+
+
+# --- the admin listener ----------------------------------------------------------------------------------------------
+
+def test_admin_connections_over_tls_hold_no_more_descriptors_than_plain_ones(backend, make_edge, tmp_path):
+    """Each is closed for a later one, and does not answer the close handshake of TLS."""
+    cert, key = make_certificate(tmp_path)
+    context = ssl.create_default_context(cafile=str(cert))
+
+    def tls_dial(edge):
+        return context.wrap_socket(dial(edge.admin_port), server_hostname="localhost")
+
+    def is_healthy(edge):
+        try:
+            with tls_dial(edge) as s:
+                s.sendall(request("GET", "/healthz"))
+                return read_answer(s)[0] == 200
+        except OSError:
+            return False
+
+    edge = make_edge(backend.port, admin=f", tls: {{ certificates: [ {{ certificate: {cert}, key: {key} }} ] }}",
+                     healthy=is_healthy)
+    # With few descriptors there are eight connections, which are soon exceeded on a slow machine too.
+    edge.stop()
+    pipe = launch_with_pipe(edge, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)))
+    pipe.drain(lambda text: b"admin listening" in text)
+    wait_for(lambda: is_healthy(edge), what="the edge to be healthy")
+    before, most, held, stop = descriptors(edge), 0, [], threading.Event()
+
+    def flood():
+        while not stop.is_set() and len(held) < 100:
+            with contextlib.suppress(OSError):
+                held.append(tls_dial(edge))
+
+    threads = [threading.Thread(target=flood) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    begun = time.monotonic()
+    while time.monotonic() < begun + 15 and any(thread.is_alive() for thread in threads):
+        most = max(most, descriptors(edge) - before)
+        time.sleep(0.01)
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+    print(f"{len(held)} TLS connections of nobody to the admin listener: {most} descriptors at most")
+    for s in held:
+        s.close()
+    # Eight, and the few that are being opened and closed.
+    assert len(held) > 8 and most < 8 + 12
+    assert is_healthy(edge)
+    assert end(edge.process) == 0

@@ -6,7 +6,7 @@ import Synchronization
 /// The connections of the admin listener. When there are as many as may be, a new one takes the place of the oldest
 /// that has not shown the token: nobody keeps an operator out.
 final class AdminConnections: Sendable {
-    /// One connection. Its loop sets what it is, any loop closes it.
+    /// A connection. Its own loop sets its trust; any loop may close it.
     final class Entry: Sendable {
         let channel: any Channel
         private let trusted = Atomic<Bool>(false)
@@ -32,7 +32,7 @@ final class AdminConnections: Sendable {
     /// 124, or fewer where descriptors are scarce.
     private var limit: Int { self.accepts.bounds.control }
 
-    /// - Returns: nil when every other connection has shown the token: the new one is to be closed.
+    /// - Returns: nil when every other connection has shown the token; the caller then closes the new one.
     func add(_ channel: any Channel) -> Entry? {
         let entry = Entry(channel)
         let limit = self.limit
@@ -49,7 +49,14 @@ final class AdminConnections: Sendable {
                 "admin connections closed: too many, and the oldest had not shown the token",
                 ["limit": .stringConvertible(limit)])
         }
-        victim?.channel.close(promise: nil)
+        if let channel = victim?.channel {
+            channel.eventLoop.execute {
+                // TLS would wait for the peer's close_notify, and the descriptor would count nowhere meanwhile.
+                channel.cut()
+                // A connection that is not active yet has nothing to be cut.
+                channel.close(promise: nil)
+            }
+        }
         guard isIn else { return nil }
         channel.closeFuture.whenComplete { _ in self.remove(entry) }
         return entry
