@@ -37,7 +37,7 @@ package enum JWTRefusal: Error, Equatable, Sendable {
     case invalid
     /// Its key may be one of a set that could not be read yet.
     case keysUnavailable
-    /// As many are being verified as may be.
+    /// The limit of verifications at a time is reached.
     case busy
 }
 

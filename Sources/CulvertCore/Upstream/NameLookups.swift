@@ -3,10 +3,10 @@ package import NIOCore
 
 /// Which names are being looked up, which wait for a thread, and for whom: decides when a look-up begins.
 ///
-/// The system's resolver blocks a thread for as long as it takes, and nothing can cancel it. So a name has one look-up at
-/// a time, which all who want the name share, and the threads have a bound. A name that does not answer must not take the
-/// place of one that does: names are told apart by how their last look-up went, and each kind leaves room for the better
-/// ones.
+/// The system's resolver blocks a thread for as long as it takes, and nothing can cancel it. So a name has one look-up
+/// at a time, which all who want the name share, and the threads have a bound. A name that does not answer must not
+/// take the place of one that does: names are told apart by how their last look-up went, and each kind leaves room for
+/// the better ones.
 package struct NameLookups<Waiter: Sendable>: Sendable {
     /// Names one who waits.
     package struct Ticket: Hashable, Sendable {
@@ -18,9 +18,9 @@ package struct NameLookups<Waiter: Sendable>: Sendable {
     package struct Bounds: Equatable, Sendable {
         /// All of them, for a name whose last look-up ended in time.
         package var all = 256
-        /// Those of names that have not been looked up yet, and slow ones, for another such name.
+        /// Threads for names that have not been looked up yet, and for slow names.
         package var unproven = 192
-        /// Those of slow names, for another slow name.
+        /// Threads for slow names.
         package var slow = 128
         /// A look-up that takes longer is slow.
         package var patience = TimeAmount.seconds(2)
@@ -37,7 +37,7 @@ package struct NameLookups<Waiter: Sendable>: Sendable {
     }
 
     private let bounds: Bounds
-    /// Of every name that is being looked up or waits for a thread.
+    /// An entry for each name that is being looked up or waits for a thread.
     private var waiters: [String: [UInt64: Waiter]] = [:]
     /// When the look-up of a name began that is under way.
     private var began: [String: NIODeadline] = [:]

@@ -2,9 +2,9 @@ package import NIOCore
 
 /// Reads a server's answer up to the end of its final head, and bounds how much of it is read.
 ///
-/// A server may send interim answers (1xx, RFC 9110 15.2) before the final one, and nothing in HTTP says how many. Culvert
-/// passes none of them on: the reader counts each and drops its bytes. It looks at each byte once, so that a head that
-/// comes in single bytes costs no more than one that comes whole.
+/// A server may send interim answers (1xx, RFC 9110 15.2) before the final one, and nothing in HTTP says how many.
+/// Culvert passes none of them on: the reader counts each and drops its bytes. It looks at each byte once, so that a
+/// head that comes in single bytes costs no more than one that comes whole.
 package struct UpstreamHeadReader: Sendable {
     /// Why the answer is read no further.
     package enum Fault: Error, Equatable, CustomStringConvertible {
@@ -25,12 +25,12 @@ package struct UpstreamHeadReader: Sendable {
 
     /// The final head, its empty line included.
     package enum Head: Equatable, Sendable {
-        /// 101: what comes behind it is no HTTP.
+        /// 101: the bytes behind it are another protocol's.
         case switching(ByteBuffer)
         case other(ByteBuffer)
     }
 
-    /// Most interim answers. One 100 and some 103 are usual.
+    /// Most interim answers. Servers usually send a 100 and some 103.
     package static let interimLimit = 8
     /// Most bytes of all heads of an answer together, interim ones included.
     package static let byteLimit = 64 * 1024
@@ -38,7 +38,7 @@ package struct UpstreamHeadReader: Sendable {
     private var held = ByteBuffer()
     /// Bytes of `held` that have been searched for the end of the head.
     private var searched = 0
-    /// Where in `held` the line begins that is being searched.
+    /// The offset in `held` of the line that is being searched.
     private var lineStart = 0
     /// Bytes of interim heads, which have been dropped.
     private var droppedBytes = 0
@@ -46,7 +46,7 @@ package struct UpstreamHeadReader: Sendable {
 
     package init() {}
 
-    /// What has come behind the final head.
+    /// The bytes behind the final head.
     package mutating func takeRest() -> ByteBuffer {
         let rest = self.held
         self.held = ByteBuffer()
@@ -64,7 +64,7 @@ package struct UpstreamHeadReader: Sendable {
             guard self.droppedBytes + (length ?? self.held.readableBytes) <= Self.byteLimit else { throw .headsTooLong }
             let status = self.status
             guard let length, let head = self.held.readSlice(length: length) else {
-                // What has been dropped goes back to the allocator.
+                // The dropped bytes go back to the allocator.
                 self.held.discardReadBytes()
                 return nil
             }
@@ -78,8 +78,8 @@ package struct UpstreamHeadReader: Sendable {
         }
     }
 
-    /// The length of the head that `held` begins with, the empty line included; nil when its end has not come. A lone LF
-    /// ends a line too (RFC 9112 2.2).
+    /// The length of the head that `held` begins with, the empty line included; nil when its end has not come. A lone
+    /// LF ends a line too (RFC 9112 2.2).
     private mutating func nextHead() -> Int? {
         let bytes = self.held.readableBytesView
         let start = bytes.startIndex
@@ -94,7 +94,7 @@ package struct UpstreamHeadReader: Sendable {
         return nil
     }
 
-    /// Of the status line; nil when three digits do not stand where a version of three characters has them.
+    /// The status of the status line; nil when its three digits do not follow a version of three characters.
     private var status: Int? {
         guard let code = self.held.getBytes(at: self.held.readerIndex + 9, length: 4),
             code[..<3].allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains),

@@ -21,11 +21,11 @@ struct ConnectionBounds {
     }
 }
 
-/// What takes the exchanges of a connection: the edge's, or the admin API's. Called on the connection's event loop.
+/// Takes the exchanges of a connection: the edge's owner, or the admin API's. Called on the connection's event loop.
 protocol ConnectionOwner: AnyObject {
-    /// Those in force; asked for each part of a connection.
+    /// The bounds in force; asked for each part of a connection.
     var bounds: ConnectionBounds { get }
-    /// What the process may hold; nil for no ceiling.
+    /// Bytes that the process may hold; nil for no ceiling.
     var memoryCeiling: Int? { get }
 
     func opened(_ connection: ClientConnection)

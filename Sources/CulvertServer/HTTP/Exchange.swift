@@ -2,7 +2,7 @@ import CulvertCore
 import NIOCore
 import NIOHTTP1
 
-/// One request and its answer. Its owner gets it when the head is whole, and not a byte of the body was looked at.
+/// A request and its answer. Its owner gets it when the head is whole, and before a byte of the body is looked at.
 ///
 /// Bound to the connection's event loop. It ends once: when its answer is written out, or when the client is gone.
 final class Exchange {
@@ -27,8 +27,8 @@ final class Exchange {
     /// The body has come already, or there is none: taking it keeps nothing longer than it is there anyway.
     var isBodyHere: Bool { self.connection?.isBodyHere ?? true }
 
-    /// Reads the body. One of more than `limit` bytes, one that comes too slowly, and one that there is no memory for,
-    /// are refused here; `then` is not called for them.
+    /// Reads the body. A body of more than `limit` bytes, a body that comes too slowly, and a body for which there is no
+    /// memory, are refused here; `then` is not called for them.
     func collectBody(limit: Int, _ then: @escaping (ByteBuffer) -> Void) {
         self.connection?.collect(limit: limit, then)
     }
@@ -48,7 +48,7 @@ final class Exchange {
         try self.connection?.switchProtocols(to: handler, headers)
     }
 
-    /// Of the connection.
+    /// Called by the connection.
     func end(isAnswered: Bool) {
         self.connection = nil
         let onEnd = self.onEnd

@@ -2,7 +2,7 @@ import NIOCore
 
 /// A moment at which something is to happen unless it is put off. Bound to its loop.
 ///
-/// It is put off at each request and each read: hence the timer stays where it is when the moment moves away from it,
+/// It is put off at each request and each read. So the timer stays where it is when the moment moves away from it,
 /// and is set again when it fires too early.
 final class LoopDeadline {
     private let loop: any EventLoop
@@ -30,7 +30,7 @@ final class LoopDeadline {
     /// It does not pass; the timer may stay.
     func clear() { self.due = nil }
 
-    /// Nothing is kept.
+    /// Forgets the moment, and cancels the timer.
     func cancel() {
         self.due = nil
         self.timer?.task.cancel()

@@ -4,9 +4,9 @@ import NIOCore
 /// Work of one event loop that is done in slices, with the sockets' turn between them. Bound to that loop.
 ///
 /// `EventLoop.execute` gives the sockets no turn: NIO runs tasks until none is left, those that tasks have added
-/// included. Hence one timer for all the work of a loop, set anew after each slice.
+/// included. So all the work of a loop has a single timer, which is set again after each slice.
 final class LoopSlices {
-    /// What runs before the sockets have their turn; what runs last may take longer.
+    /// The time of work before the sockets have their turn; the last piece of work may exceed it.
     private static let turn = TimeAmount.milliseconds(1)
     private static let pause = TimeAmount.microseconds(100)
 

@@ -1,4 +1,4 @@
-/// What one holder has counted in ``SessionMemory``: given back at the latest when the holder goes.
+/// The bytes that a holder has counted in ``SessionMemory``: given back at the latest when the holder goes.
 struct MemoryHold: ~Copyable {
     private let memory: SessionMemory
     private(set) var bytes = 0
@@ -18,6 +18,6 @@ struct MemoryHold: ~Copyable {
         return change > 0 ? used : nil
     }
 
-    /// Nothing is held any more.
+    /// Gives all bytes back.
     mutating func release() { _ = self.set(0) }
 }

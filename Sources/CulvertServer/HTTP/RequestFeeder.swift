@@ -3,8 +3,8 @@ import NIOCore
 
 /// Stands before the HTTP decoder and gives it one request at a time: a head, then a body when somebody wants it.
 ///
-/// Whatever follows waits here as bytes, a read's worth, and meanwhile nothing more is read. Decoded requests would
-/// cost a hundred times their bytes.
+/// Later bytes wait here undecoded, a read's worth, and meanwhile nothing more is read. Decoded requests would cost a
+/// hundred times their bytes.
 final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -73,7 +73,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         if self.connection?.isUpgraded == true {
-            // What has come before the end is the WebSocket's, which is not in its place yet.
+            // The bytes before the end are the WebSocket's, which is not in its place yet.
             self.isInactive = true
             return
         }
@@ -102,7 +102,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     /// The request is answered, and the decoder has seen its end.
     func nextRequest() { self.delimiter.next() }
 
-    /// Nothing of what came, or comes, is of use.
+    /// Drops the bytes that wait; later bytes are of no use either.
     func discard() { self.held = ByteBuffer() }
 
     /// Feeds the decoder with what the connection wants, as far as that has come.

@@ -9,7 +9,7 @@ import Synchronization
 /// The kernel gives the lowest number that is free. A number at or above a bound therefore says that everything below it
 /// is in use, whatever uses it, and costs no system call to know.
 package final class DescriptorBudget: Sendable {
-    /// Of the process: RLIMIT_NOFILE is the process's.
+    /// The budget of the process, which RLIMIT_NOFILE bounds.
     package static let process = DescriptorBudget()
 
     private let limit: Atomic<Int>

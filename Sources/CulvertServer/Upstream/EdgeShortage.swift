@@ -1,6 +1,6 @@
 import Glibc
 
-/// What this machine lacks when a connection cannot be made for want of it. It tells nothing of the server.
+/// A shortage of this machine that keeps it from making a connection. It tells nothing of the server.
 enum EdgeShortage {
     /// - Parameter codes: `errno` of each address that was tried.
     /// - Returns: nil when the attempts failed for another reason.
@@ -22,7 +22,7 @@ enum EdgeShortage {
         return nil
     }
 
-    /// What a descriptor cannot be had for now; nil when one can.
+    /// Why no descriptor is free now; nil when one is.
     static func ofDescriptors() -> String? {
         let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return self.reason([errno]) }

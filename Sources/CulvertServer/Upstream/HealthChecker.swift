@@ -53,7 +53,7 @@ final class HealthChecker: Sendable {
             guard !Task.isCancelled else { return }
             pause = self.pause(of: 0.9..<1.1)
             if case .notMade(let reason) = result {
-                // Once: the next checks are likely to meet with the same.
+                // Logged once: the next checks are likely to meet the same shortage.
                 if wasMade { self.log("server not checked", server, reason) }
                 wasMade = false
                 continue

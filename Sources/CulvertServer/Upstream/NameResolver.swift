@@ -22,7 +22,7 @@ enum NameFailure: Error, Equatable {
 /// Which look-ups run is decided by ``NameLookups``. Answers are shared by all who ask while the look-up runs, and are not
 /// kept: who a name belongs to is asked again for each session.
 final class NameResolver: Sendable {
-    /// Of the process: the bounds on threads are for all look-ups together.
+    /// The resolver of the process: the bounds on threads are for all look-ups together.
     static let system = NameResolver(lookUp: NameResolver.askSystem)
 
     typealias Answer = Result<[SocketAddress], NameFailure>
@@ -30,7 +30,7 @@ final class NameResolver: Sendable {
     /// Under way, or done; the addresses have the port that was asked for.
     struct Lookup {
         let addresses: EventLoopFuture<[SocketAddress]>
-        /// Nobody wants it any more: it fails with ``NameFailure/cancelled`` if it was not done.
+        /// The caller gives the look-up up: it fails with ``NameFailure/cancelled`` if it was not done.
         let cancel: () -> Void
     }
 

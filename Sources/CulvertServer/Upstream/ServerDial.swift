@@ -11,7 +11,7 @@ struct DialFailure: Error, Equatable, CustomStringConvertible {
         case timeout
         /// The edge's own: it lacks what a connection takes. It counts against no server.
         case edge
-        /// Nobody wants the connection any more.
+        /// The opening does not want the connection any more.
         case cancelled
     }
 
@@ -56,13 +56,13 @@ extension DialFailure {
     }
 }
 
-/// One attempt at one server: looks up its name, then connects to its addresses (RFC 8305). Used once, on its loop.
+/// An attempt to reach a server: looks up its name, then connects to its addresses (RFC 8305). Used once, on its loop.
 ///
 /// NIO has no way to call off a connect. This closes the channels that are connecting instead.
 final class ServerDial<Made: Sendable> {
     struct Connected: Sendable {
         var channel: any Channel
-        /// What `configure` made for this channel.
+        /// The result of `configure` for this channel.
         var made: Made
     }
 
@@ -109,7 +109,7 @@ final class ServerDial<Made: Sendable> {
         return self.promise.futureResult
     }
 
-    /// Nobody wants the connection any more: what is under way ends at once.
+    /// The opening does not want the connection any more: the look-up or the connects end at once.
     func cancel() { self.fail(DialFailure.cancelled) }
 
     private func connect(to addresses: [SocketAddress], until deadline: NIODeadline) {

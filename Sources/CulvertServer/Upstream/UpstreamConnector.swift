@@ -107,7 +107,7 @@ final class UpstreamConnector: Sendable {
     ///
     /// - Parameters:
     ///   - key: from ``key(of:subject:address:)``.
-    ///   - line: by which the client says that it has gone. What is under way for it ends then.
+    ///   - line: tells that the client has gone, which ends the opening.
     func connect(
         _ request: HTTPRequestHead, key: UInt64, client: ClientFacts, line: PlaceInLine, on loop: any EventLoop
     ) -> EventLoopFuture<Outcome> {

@@ -3,7 +3,7 @@ import NIOCore
 
 /// The end of a check by WebSocket: a ping if that is wanted, then Close 1000.
 ///
-/// What a server says of its own accord is read and dropped, up to ``mostDropped``. Its latest ping is answered.
+/// Frames of the server's own accord are read and dropped, up to ``mostDropped``. Its latest ping is answered.
 final class WebSocketCheckHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -104,7 +104,7 @@ final class WebSocketCheckHandler: ChannelInboundHandler {
     }
 
     private func answerPing(_ context: ChannelHandlerContext) {
-        // Behind our Close nothing is said (RFC 6455 5.5.1).
+        // No frame follows our Close (RFC 6455 5.5.1).
         guard !self.hasPassed, !self.isOver,
             let pong = self.control.takePong(
                 isWritable: context.channel.isWritable, mask: .random(in: .min ... .max))
