@@ -48,8 +48,10 @@ package struct Gate: Sendable {
                 Rejection(400, "too_many_protocols", "At most \(Self.protocolLimit) subprotocols may be offered."))
         }
         if let rejection = self.checkTransport(request, route) { return .reject(rejection) }
-        guard route.origins.allows(origins: request.origins) else {
-            return .reject(Rejection(403, "origin_not_allowed", "This origin may not connect here."))
+        do throws(Rejection) {
+            try Self.checkOrigins(request.origins, route)
+        } catch {
+            return .reject(error)
         }
         let origin = request.origins.first
         if request.preflightMethod != nil, request.method == "OPTIONS", let origin {
@@ -111,17 +113,47 @@ package struct Gate: Sendable {
     package func stillAdmits(
         host: String?, path: String, origins: [String], transport: Transport, token: Token?
     ) -> Route? {
-        guard let (path, route) = try? self.route(host: host, path: path), route.transports.contains(transport),
-            route.origins.allows(origins: origins)
-        else { return nil }
+        try? self.recheck(host: host, path: path, origins: origins, transport: transport, token: token)
+    }
+
+    /// Decides again on what was let in, by all but the token's times.
+    ///
+    /// - Parameter transport: nil for a request that the route's transports do not matter to.
+    /// - Returns: the route that a request like it has now.
+    /// - Throws: the answer that a request like it gets now.
+    package func recheck(
+        host: String?, path: String, origins: [String], transport: Transport?, token: Token?
+    ) throws(Rejection) -> Route {
+        let (path, route) = try self.route(host: host, path: path)
+        if let transport, !route.transports.contains(transport) {
+            throw Rejection(404, "no_route", "Nothing is served here.")
+        }
+        try Self.checkOrigins(origins, route)
         guard route.authenticationRequired else { return route }
-        guard let token, token.routes.contains(where: { PathPrefix.covers($0, path) }) else { return nil }
+        guard let token else { throw Self.missingToken }
+        try Self.checkScope(of: token, path, route, origins: origins)
+        return route
+    }
+
+    private static func checkOrigins(_ origins: [String], _ route: Route) throws(Rejection) {
+        guard route.origins.allows(origins: origins) else {
+            throw Rejection(403, "origin_not_allowed", "This origin may not connect here.")
+        }
+    }
+
+    private static func checkScope(
+        of token: Token, _ path: RequestPath, _ route: Route, origins: [String]
+    ) throws(Rejection) {
+        guard token.routes.contains(where: { PathPrefix.covers($0, path) }) else {
+            throw Rejection(
+                403, "insufficient_scope", "The token does not open this path.",
+                headers: [("WWW-Authenticate", #"Bearer realm="culvert", error="insufficient_scope""#)])
+        }
         if let allowed = token.origins,
             !OriginPolicy(allow: allowed, missing: route.origins.missing).allows(origins: origins)
         {
-            return nil
+            throw Rejection(403, "origin_not_allowed", "This origin may not use this token.")
         }
-        return route
     }
 
     private func checkTransport(_ request: GateRequest, _ route: Route) -> Rejection? {
@@ -144,10 +176,7 @@ package struct Gate: Sendable {
 
     /// The one token that the request carries.
     private func secret(_ carriers: TokenCarriers) throws(Rejection) -> Substring {
-        guard let token = carriers.token else {
-            // No error attribute when there were no credentials (RFC 6750 3.1), but the realm.
-            throw Self.unauthorized("token_missing", "A token is required.", error: nil)
-        }
+        guard let token = carriers.token else { throw Self.missingToken }
         if carriers.hasConflict {
             throw Rejection(
                 400, "conflicting_tokens", "The request carries two different tokens.",
@@ -177,18 +206,11 @@ package struct Gate: Sendable {
             if !isOpening { rejection.subject = credential?.token.subject }
             throw rejection
         }
-        guard let token = credential?.token else { return }
-        guard token.routes.contains(where: { PathPrefix.covers($0, path) }) else {
-            throw Rejection(
-                403, "insufficient_scope", "The token does not open this path.",
-                headers: [("WWW-Authenticate", #"Bearer realm="culvert", error="insufficient_scope""#)])
-        }
-        if let origins = token.origins,
-            !OriginPolicy(allow: origins, missing: route.origins.missing).allows(origins: request.origins)
-        {
-            throw Rejection(403, "origin_not_allowed", "This origin may not use this token.")
-        }
+        if let token = credential?.token { try Self.checkScope(of: token, path, route, origins: request.origins) }
     }
+
+    /// No error attribute when there were no credentials (RFC 6750 3.1), but the realm.
+    private static let missingToken = Gate.unauthorized("token_missing", "A token is required.", error: nil)
 
     /// The same for a token that never was and for one that has died, unless the request's session proves that the
     /// client knew it alive.

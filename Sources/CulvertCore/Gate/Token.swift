@@ -104,6 +104,12 @@ package struct Credential: Sendable {
 
     package var token: Token { self.entry.token }
 
+    /// Whether both are the same secret of the same token. A JWT is its own secret.
+    package func isSame(as other: Credential) -> Bool {
+        self.generation == other.generation && self.token.source == other.token.source
+            && self.token.id == other.token.id && self.token.issued == other.token.issued
+    }
+
     /// Whether it is to take the place of `other`, which belongs to the same subject: a later secret of the same token,
     /// or a token issued later, or one that lasts longer.
     package func isNewer(than other: Credential) -> Bool {

@@ -9,6 +9,9 @@ final class EdgeRequest {
     /// As the client sent it, but for the host of a target in absolute form.
     private(set) var head: HTTPRequestHead
     let front: EdgeFront
+    /// The first `Host` line and every `Origin` line, as the gate sees them.
+    private(set) var host: String?
+    private(set) var origins: [String] = []
     /// The session loop that holds this request, to be told when the connection is gone.
     var pendingPoll: PendingPoll?
     /// Taken for an opening whose body is still on its way.
@@ -68,6 +71,7 @@ final class EdgeRequest {
             method: head.method.rawValue, path: target?.base ?? path, query: address.query,
             host: head.headers.first(name: "host"))
         request.origins = head.headers["origin"]
+        (self.host, self.origins) = (request.host, request.origins)
         request.authorization = head.headers["authorization"]
         request.cookies = head.headers["cookie"]
         request.protocols = Handshake.listTokens(head.headers["sec-websocket-protocol"])

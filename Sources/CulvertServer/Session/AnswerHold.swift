@@ -21,8 +21,11 @@ final class AnswerHold: Sendable {
     private let state: Mutex<State>
     /// When the session handed the answer out.
     let since: NIODeadline
+    /// Whose request the answer is to; nil in tests.
+    let caller: Caller?
 
-    init(bytes: Int, memory: SessionMemory, now: NIODeadline) {
+    init(bytes: Int, memory: SessionMemory, now: NIODeadline, caller: Caller? = nil) {
+        self.caller = caller
         self.memory = memory
         self.since = now
         self.state = Mutex(State(bytes: bytes))

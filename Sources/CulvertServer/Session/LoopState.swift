@@ -86,7 +86,7 @@ final class LoopState {
 
     /// Changes the tables alone.
     ///
-    /// - Returns: the sessions whose tokens the changes are about.
+    /// - Returns: the sessions whose tokens the changes are about, or those of their callers.
     func take(_ changes: [TokenChange]) -> [Session] {
         var ids: Set<String> = []
         var revoked: Set<JWTRevocation.Target> = []
@@ -105,11 +105,12 @@ final class LoopState {
             self.keyring.apply(change)
         }
         return self.sessions.values.filter { session in
-            guard let entry = session.credential?.entry else { return false }
-            let token = entry.token
-            guard token.source == .jwt else { return ids.contains(token.id) }
-            return revoked.contains(.id(token.id)) || revoked.contains(.subject(token.subject))
-                || entry.keyID.map(keys.contains) ?? false
+            session.hasToken { entry in
+                let token = entry.token
+                guard token.source == .jwt else { return ids.contains(token.id) }
+                return revoked.contains(.id(token.id)) || revoked.contains(.subject(token.subject))
+                    || entry.keyID.map(keys.contains) ?? false
+            }
         }
     }
 

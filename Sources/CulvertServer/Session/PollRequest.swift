@@ -13,12 +13,23 @@ struct PollRequest: Sendable {
         case refresh
         /// A WebSocket that would be its lane.
         case join(LaneLink)
+
+        /// That the route must allow; nil for any.
+        var transport: Transport? {
+            switch self {
+            case .join: .webSocket
+            case .refresh: nil
+            case .receive, .send, .offer, .close: .longPoll
+            }
+        }
     }
 
     var kind: Kind
     /// Tells this request from every other, so that its connection's end can be matched with it.
     var ticket: UInt64
-    var credential: Credential?
+    var caller: Caller
+    /// Under which the gate let it in.
+    var rules: EdgeRules
     var basePath: String
     /// Name of the route that admitted it.
     var route: String
@@ -27,10 +38,15 @@ struct PollRequest: Sendable {
 }
 
 extension PollRequest {
-    init(kind: Kind, ticket: UInt64, admission: Admission, basePath: String) {
+    /// - Parameter request: that brought it, and was let in just now.
+    init(kind: Kind, ticket: UInt64, admission: Admission, basePath: String, of request: EdgeRequest) {
         self.init(
-            kind: kind, ticket: ticket, credential: admission.credential, basePath: basePath,
-            route: admission.route.name, isAnonymous: !admission.route.authenticationRequired)
+            kind: kind, ticket: ticket,
+            caller: Caller(
+                credential: admission.credential, host: request.host, origins: request.origins,
+                transport: kind.transport),
+            rules: request.state.rules, basePath: basePath, route: admission.route.name,
+            isAnonymous: !admission.route.authenticationRequired)
     }
 }
 
@@ -42,6 +58,8 @@ enum PollAnswer: Sendable {
     case problem(PollFailure)
     /// The token of the request has died.
     case unauthorized(TokenFault)
+    /// The configuration that is in force now does not let the request in.
+    case rejected(Rejection)
     /// The session has the newer token, which dies in so many seconds, if that is known.
     case refreshed(expires: Int64?)
     /// What the session knows the lane by.

@@ -41,6 +41,11 @@ extension Session {
 
     /// The token has changed: the session goes on if it could be opened with it now, as after a reload.
     func reviewEntitlement() {
+        self.reviewOwnEntitlement()
+        self.reviewCallers(.tokens)
+    }
+
+    private func reviewOwnEntitlement() {
         self.reviewCredential()
         guard self.isOpen, let credential = self.credential, credential.token.source != .jwt,
             self.route(under: self.state.rules, keyring: self.state.keyring, haveJWTRulesChanged: false) == nil
@@ -53,6 +58,7 @@ extension Session {
             self.credentialDeadline = nil
             self.reviewCredential()
         }
+        if let deadline = self.callerDeadline, deadline <= now { self.reviewCallers(.time) }
         if let deadline = self.rateDeadline, deadline <= now {
             self.rateDeadline = nil
             self.clientLeg?.resume(.rateLimited)
@@ -96,6 +102,7 @@ extension Session {
         if credential.isNewer(than: old) {
             self.place.move(to: credential, limits: self.state.rules.config.limits)
             self.credential = credential
+            self.succeedCallers(of: old)
             self.reviewCredential()
             return true
         }

@@ -5,6 +5,7 @@ import NIOCore
 struct AttachedLane {
     let generation: UInt64
     let link: LaneLink
+    var caller: Caller
     var isWritable = true
     /// A read's worth of what it has brought, which there was no room for yet.
     var pending: Deque<PollBatch> = []
@@ -24,16 +25,19 @@ extension Session {
     /// The session was opened on `link`, and is nobody's until the client has said something there.
     func open(on link: LaneLink) -> UInt64 {
         let generation = self.machine.sockets.open()
-        self.lane = AttachedLane(generation: generation, link: link)
+        let caller = Caller(
+            credential: self.credential, host: self.facts.host, origins: self.facts.origins, transport: .webSocket)
+        self.lane = AttachedLane(generation: generation, link: link, caller: caller)
         self.isConfirmed = false
         self.transport = .webSocket
         return generation
     }
 
-    func join(_ link: LaneLink) -> UInt64 {
+    func join(_ link: LaneLink, _ caller: Caller) -> UInt64 {
         let generation = self.machine.sockets.join()
         let earlier = self.joiningLane
-        self.joiningLane = AttachedLane(generation: generation, link: link)
+        self.joiningLane = AttachedLane(generation: generation, link: link, caller: caller)
+        self.noteEnd(of: caller)
         self.machine.touch(now: .now())
         earlier?.link.send(.close(Self.superseded))
         return generation
@@ -71,7 +75,7 @@ extension Session {
     }
 
     /// Nobody learnt what the session is called.
-    private func giveUpUnconfirmed() {
+    func giveUpUnconfirmed() {
         self.hasClientClosed = true
         let frame = CloseFrame(code: .goingAway, reason: "client lost")
         self.machine.finish(frame, now: .now())
@@ -241,10 +245,18 @@ extension Session {
     }
 
     /// The lane is closed, the session goes on.
-    private func dropLane(_ frame: CloseFrame) {
+    func dropLane(_ frame: CloseFrame) {
         guard let lane = self.lane else { return }
         _ = self.machine.socketLost(lane.generation, now: .now())
         self.detachLane()
+        lane.link.send(.close(frame))
+    }
+
+    /// Closes a lane that has yet to say something. The session goes on.
+    func dropJoiningLane(_ frame: CloseFrame) {
+        guard let lane = self.joiningLane else { return }
+        _ = self.machine.socketLost(lane.generation, now: .now())
+        self.joiningLane = nil
         lane.link.send(.close(frame))
     }
 

@@ -12,13 +12,14 @@ extension Session {
         // Who asks for it knows of it.
         self.isConfirmed = true
         switch request.kind {
-        case .receive(let ack): self.receive(ack: ack, ticket: request.ticket, respond: respond)
+        case .receive(let ack):
+            self.receive(ack: ack, ParkedPoll(ticket: request.ticket, caller: request.caller, respond: respond))
         case .send(let batch): self.send(batch, respond: respond)
         case .offer: respond(self.refusalOfBatch.map { .problem($0) } ?? .empty)
         case .close(let frame):
             self.closeFromClient(frame)
             respond(.empty)
-        case .join(let link): respond(.joined(self.join(link)))
+        case .join(let link): respond(.joined(self.join(link, request.caller)))
         case .refresh:
             break
         }
@@ -32,7 +33,7 @@ extension Session {
         self.machine.finalFrame ?? self.machine.closing.ending?.frame ?? CloseFrame(code: .normal)
     }
 
-    private func receive(ack: UInt64, ticket: UInt64, respond: @escaping (PollAnswer) -> Void) {
+    private func receive(ack: UInt64, _ poll: ParkedPoll) {
         if self.lane == nil { self.transport = .longPoll }
         // The client asks again, so it has read the answer before, or has given it up. A window that is fetched on many
         // connections and read on none is in memory once.
@@ -41,25 +42,25 @@ extension Session {
         if superseded != nil { self.answerParked(.empty) }
         switch outcome {
         case .reply where self.machine.isDelivered:
-            respond(.problem(.gone(self.endFrame)))
+            poll.respond(.problem(.gone(self.endFrame)))
         case .reply(let batch):
-            respond(self.holding(batch))
+            poll.respond(self.holding(batch, for: poll.caller))
         case .park:
             guard self.edge.admissions.mayPark(limit: self.state.rules.config.limits.http.parked) else {
                 // What it acknowledged holds.
                 if let parked = self.machine.parked {
                     self.machine.laneLost(generation: parked.generation, now: .now())
                 }
-                respond(.problem(.tooManyParked))
+                poll.respond(.problem(.tooManyParked))
                 return
             }
-            self.parkedRespond = respond
-            self.parkedTicket = ticket
+            self.parked = poll
+            self.noteEnd(of: poll.caller)
             // Acknowledging may have made room for what was held back.
             self.resumeUpstream()
             self.deliverReady()
         case .ackBeyond(let last):
-            respond(.problem(.ackBeyond(last: last)))
+            poll.respond(.problem(.ackBeyond(last: last)))
         }
     }
 
@@ -119,33 +120,32 @@ extension Session {
     /// Answers the parked poll if there is something to say, and says it on the lane.
     func deliverReady() {
         if !self.hasClientClosed { self.deliverToLane() }
-        guard self.parkedRespond != nil, let (_, batch) = self.machine.takeReady(now: .now()) else { return }
-        self.answerParked(self.holding(batch))
+        guard let parked = self.parked, let (_, batch) = self.machine.takeReady(now: .now()) else { return }
+        self.answerParked(self.holding(batch, for: parked.caller))
         self.arm()
     }
 
     /// The answer with `batch`, counted until its connection has written it or is gone.
-    private func holding(_ batch: PollBatch) -> PollAnswer {
-        let hold = AnswerHold(bytes: batch.encodedBytes, memory: self.edge.memory, now: .now())
+    private func holding(_ batch: PollBatch, for caller: Caller) -> PollAnswer {
+        let hold = AnswerHold(bytes: batch.encodedBytes, memory: self.edge.memory, now: .now(), caller: caller)
         self.answer = hold
+        self.noteEnd(of: caller)
         self.state.answers.add(hold)
         return .batch(batch, hold)
     }
 
     /// The connection of a request is gone; what it did is not undone, its answer is not missed.
     func laneLost(ticket: UInt64) {
-        guard ticket == self.parkedTicket, let generation = self.machine.parked?.generation else { return }
-        self.parkedRespond = nil
-        self.parkedTicket = nil
+        guard ticket == self.parked?.ticket, let generation = self.machine.parked?.generation else { return }
+        self.parked = nil
         self.machine.laneLost(generation: generation, now: .now())
         self.arm()
     }
 
     func answerParked(_ answer: PollAnswer) {
-        let respond = self.parkedRespond
-        self.parkedRespond = nil
-        self.parkedTicket = nil
-        respond?(answer)
+        let parked = self.parked
+        self.parked = nil
+        parked?.respond(answer)
     }
 
     /// The window may have room again: takes what was held back, then reads on.

@@ -69,6 +69,9 @@ extension LoopState {
         let open = self.sessions.values.filter(\.isOpen)
         for session in self.take(changes) { session.reviewCredential() }
         for session in open { session.adopt(rules, haveJWTRulesChanged: haveJWTRulesChanged) }
+        for session in self.sessions.values {
+            session.reviewCallers(.rules(haveJWTRulesChanged: haveJWTRulesChanged))
+        }
         let kept = open.count(where: \.isOpen)
         return Judgement(kept: kept, closed: open.count - kept)
     }
@@ -89,7 +92,7 @@ extension LoopState {
         return Judgement(kept: kept, closed: open.count - kept)
     }
 
-    private static func haveJWTRulesChanged(_ old: EdgeRules, _ new: EdgeRules) -> Bool {
+    static func haveJWTRulesChanged(_ old: EdgeRules, _ new: EdgeRules) -> Bool {
         let (old, new) = (old.config.authentication.jwt, new.config.authentication.jwt)
         return old != nil && old?.rules != new?.rules
     }

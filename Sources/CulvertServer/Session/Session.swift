@@ -13,6 +13,14 @@ struct SessionFacts {
     var jwtRules: JWTClaimRules?
 }
 
+/// A poll that waits for messages.
+struct ParkedPoll {
+    /// Tells its request from every other.
+    let ticket: UInt64
+    var caller: Caller
+    let respond: (PollAnswer) -> Void
+}
+
 /// One client, however attached, and its upstream: drives the state machine with what the legs and polls bring.
 ///
 /// Bound to the event loop of both legs. A native WebSocket is a session whose client lane is a leg; a polled one has
@@ -33,6 +41,8 @@ final class Session: LegDelegate {
     var credential: Credential?
     /// When the credential dies by itself.
     var credentialDeadline: NIODeadline?
+    /// When the first token dies that a caller has and the session has not.
+    var callerDeadline: NIODeadline?
     var isExpelled = false
     /// The client is not read until then: its token's messages came too fast.
     var rateDeadline: NIODeadline?
@@ -56,14 +66,13 @@ final class Session: LegDelegate {
     /// How the client came last.
     var transport: Transport
 
-    // The parked poll's way back, and which request it is.
-    var parkedRespond: ((PollAnswer) -> Void)? {
+    /// The poll that waits for messages.
+    var parked: ParkedPoll? {
         didSet {
-            if oldValue == nil, self.parkedRespond != nil { self.edge.admissions.parked() }
-            if oldValue != nil, self.parkedRespond == nil { self.edge.admissions.unparked() }
+            if oldValue == nil, self.parked != nil { self.edge.admissions.parked() }
+            if oldValue != nil, self.parked == nil { self.edge.admissions.unparked() }
         }
     }
-    var parkedTicket: UInt64?
     /// The batch that a GET was answered with last. Whether it is still being written, the hold tells.
     weak var answer: AnswerHold?
     /// A polled client has said Close: its requests are answered 410 from then on.
@@ -392,7 +401,7 @@ final class Session: LegDelegate {
                 if let deadline { earliest = min(earliest, deadline) }
             }
         }
-        earliest = min(earliest, self.limitDeadline)
+        earliest = min(earliest, self.limitDeadline, self.callerDeadline ?? .distantFuture)
         if let parked = self.machine.parked {
             earliest = min(earliest, parked.deadline)
         } else if self.isPolled, !self.machine.isAttended, self.isEnded || self.machine.closing.ending == nil {
@@ -418,6 +427,7 @@ final class Session: LegDelegate {
             self.nextTick = now + self.state.rules.settings.ping
             // The clock on the wall may have been set since.
             self.reviewCredential()
+            self.reviewCallers(.time)
             self.watch(now: now)
             self.keepAlive()
         }

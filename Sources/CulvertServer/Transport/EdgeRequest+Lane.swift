@@ -64,7 +64,7 @@ extension EdgeRequest {
             address: self.clientFacts(head).address)
         lane.place = self.front.handOverPlace()
         guard let ready = self.switchProtocols(to: lane, Self.answer(key: key)) else { return }
-        let request = PollRequest(kind: .join(lane.link), ticket: 0, admission: admission, basePath: base)
+        let request = PollRequest(kind: .join(lane.link), ticket: 0, admission: admission, basePath: base, of: self)
         let back = lane.link
         let edge = self.edge
         ready.assumeIsolated().whenComplete { _ in

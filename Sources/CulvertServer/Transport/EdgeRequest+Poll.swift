@@ -220,7 +220,7 @@ extension EdgeRequest {
         whenWelcome: (() -> Void)? = nil
     ) {
         let ticket = UInt64.random(in: .min ... .max)
-        let request = PollRequest(kind: kind, ticket: ticket, admission: admission, basePath: base)
+        let request = PollRequest(kind: kind, ticket: ticket, admission: admission, basePath: base, of: self)
         let codec = Self.codec(accepted: head.headers)
         let back = NIOLoopBound(self, eventLoop: self.state.loop)
         let loop = self.state.loop
@@ -266,6 +266,8 @@ extension EdgeRequest {
         case .unauthorized(let fault):
             var rejection = Gate.unauthorized(fault)
             rejection.allowedOrigin = admission.allowedOrigin
+            self.reject(rejection)
+        case .rejected(let rejection):
             self.reject(rejection)
         case .refreshed(let expires):
             let body = expires.map { "{\"expires\":\($0)}\n" } ?? "{}\n"
@@ -358,13 +360,12 @@ extension LoopState {
     /// good is served: it may have been under way when the newer one came. One whose token has died since another
     /// loop's gate let it pass is told so, as the gate would tell it now.
     func handle(_ request: PollRequest, id: SessionID, respond: @escaping (PollAnswer) -> Void) {
-        if let credential = request.credential,
-            let fault = self.keyring.fault(of: credential, now: Clock.unixSeconds(), isOpening: false)
-        {
-            respond(.unauthorized(fault))
+        if let fault = self.faultOnTheWay(of: request) {
+            respond(PollAnswer(fault))
             return
         }
-        let subject = request.credential?.token.subject
+        let credential = request.caller.credential
+        let subject = credential?.token.subject
         if let session = self.session(id),
             self.isFor(request, session.facts.route, host: session.facts.host, basePath: session.basePath)
         {
@@ -377,10 +378,10 @@ extension LoopState {
             }
             if case .refresh = request.kind {
                 respond(
-                    session.adopt(request.credential)
+                    session.adopt(credential)
                         ? .refreshed(expires: session.expires) : .problem(.notNewer))
             } else if session.isPolled {
-                _ = session.adopt(request.credential)
+                _ = session.adopt(credential)
                 session.handle(request, respond: respond)
             } else {
                 respond(.problem(.unknownSession))

@@ -131,6 +131,9 @@ final class SocketLane: ChannelDuplexHandler, QueuedOutput {
         case .unauthorized(let fault):
             let code = self.state.rules.config.authentication.closeCode
             self.end(CloseFrame(code: code, reason: fault.reason))
+        case .rejected:
+            let code = self.state.rules.config.reload.closeCode
+            self.obey(.close(CloseFrame(code: code, reason: "configuration changed")))
         default:
             self.obey(.close(CloseFrame(code: .internalError)))
         }

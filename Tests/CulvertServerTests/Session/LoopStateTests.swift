@@ -9,16 +9,16 @@ import Testing
 /// session on one that has.
 @Suite("Sessions of a loop")
 struct LoopStateTests {
-    private static func entry(isRevoked: Bool) -> TokenEntry {
+    private static func entry(isRevoked: Bool, routes: [String] = ["/"]) -> TokenEntry {
         TokenEntry(
-            token: Token(id: "a", source: .store, subject: "s", routes: ["/"]),
+            token: Token(id: "a", source: .store, subject: "s", routes: routes),
             secrets: [TokenSecret(digest: TokenDigest(of: "one"), generation: 1)], isRevoked: isRevoked)
     }
 
-    private static func rules() throws -> EdgeRules {
+    private static func rules(origins: String = "[\"https://a.test\"]") throws -> EdgeRules {
         let yaml = """
             listen: [ { address: "127.0.0.1:0" } ]
-            routes: [ { path: /, upstream: echo } ]
+            routes: [ { path: /, upstream: echo, origins: { allow: \(origins) } } ]
             upstreams: { echo: { servers: [ { url: "ws://127.0.0.1:9" } ] } }
             """
         let config = try ConfigLoader.parse(yaml, file: "test", directory: "", environment: [:])
@@ -31,6 +31,7 @@ struct LoopStateTests {
             switch given {
             case .problem(let failure): answer = failure.code
             case .unauthorized(let fault): answer = fault.rawValue
+            case .rejected(let rejection): answer = rejection.code
             case .empty, .batch, .refreshed, .joined: answer = "served"
             }
         }
@@ -39,16 +40,35 @@ struct LoopStateTests {
 
     @Test("A request whose token died on its way is told so, not that its session has ended")
     func overtaken() throws {
+        let rules = try Self.rules()
         let state = LoopState(
-            loop: EmbeddedEventLoop(), index: 0, rules: try Self.rules(),
-            keyring: TokenKeyring([Self.entry(isRevoked: false)]))
-        let credential = Credential(entry: Self.entry(isRevoked: false), generation: 1)
-        let request = PollRequest(
-            kind: .receive(ack: 0), ticket: 1, credential: credential, basePath: "/", route: "/", isAnonymous: false)
+            loop: EmbeddedEventLoop(), index: 0, rules: rules, keyring: TokenKeyring([Self.entry(isRevoked: false)]))
+        let request = Self.request(rules)
         #expect(Self.answer(to: request, in: state) == "no_session")
         state.apply([.put(Self.entry(isRevoked: true))])
         #expect(Self.answer(to: request, in: state) == "revoked")
         state.apply([.remove(id: "a")])
         #expect(Self.answer(to: request, in: state) == "revoked")
+    }
+
+    @Test("A request that was let in under another configuration, or by a token that has changed, is judged again")
+    func admittedElsewhere() throws {
+        let state = LoopState(
+            loop: EmbeddedEventLoop(), index: 0, rules: try Self.rules(origins: "[\"https://b.test\"]"),
+            keyring: TokenKeyring([Self.entry(isRevoked: false)]))
+        #expect(Self.answer(to: Self.request(try Self.rules()), in: state) == "origin_not_allowed")
+        let request = Self.request(state.rules, origins: ["https://b.test"])
+        #expect(Self.answer(to: request, in: state) == "no_session")
+        state.apply([.put(Self.entry(isRevoked: false, routes: ["/other"]))])
+        #expect(Self.answer(to: request, in: state) == "insufficient_scope")
+    }
+
+    private static func request(_ rules: EdgeRules, origins: [String] = ["https://a.test"]) -> PollRequest {
+        let caller = Caller(
+            credential: Credential(entry: self.entry(isRevoked: false), generation: 1), host: nil, origins: origins,
+            transport: .longPoll)
+        return PollRequest(
+            kind: .receive(ack: 0), ticket: 1, caller: caller, rules: rules, basePath: "/", route: "/",
+            isAnonymous: false)
     }
 }
