@@ -140,6 +140,32 @@ def test_a_file_whose_mode_cannot_be_mended_is_refused():
             assert process.returncode == 1 and "chmod 600" in log and "culvert.admin-token" in log
 
 
+@pytest.mark.parametrize("name, kind", [
+    ("culvert.admin-token", "file"), ("culvert.admin-token", "link"), ("culvert.db", "file"), ("culvert.db", "link"),
+    ("culvert.db", "dangling link"), ("culvert.db-wal", "file"), ("culvert.db-shm", "file"), ("culvert.db-journal", "file"),
+])
+def test_a_file_that_another_user_has_put_there_is_refused(tmp_path, name, kind):
+    """In a folder where others can write, as /tmp, another user makes it first, and knows or chooses what is in it."""
+    if os.geteuid() != 0:
+        pytest.skip("needs another user's file")
+    path, target = tmp_path / name, tmp_path / "known"
+    match kind:
+        case "file":
+            path.write_text("cva_" + "x" * 40 + "\n" if "token" in name else "")
+            path.chmod(0o600)
+        case "link":
+            target.write_text("cva_" + "x" * 40 + "\n" if "token" in name else "")
+            path.symlink_to(target)
+        case "dangling link":
+            path.symlink_to(target)
+    os.chown(path, 65534, 65534, follow_symlinks=False)
+    process = serve(tmp_path)
+    log = process.communicate(timeout=20)[1]
+    print(f"tried {name} as a {kind} of another user: {log.strip().splitlines()[-1]}")
+    assert process.returncode == 1 and name in log and "another user" in log and "chown" in log
+    assert not target.exists() or "link" in kind
+
+
 def test_the_log_has_nothing_to_try_tokens_against(tmp_path):
     """At `debug` too: the digest of a secret lets whoever reads it try secrets without asking."""
     admin, key, token = "correct horse battery staple", "k" * 40, "a-token-in-the-file"

@@ -49,6 +49,26 @@ struct SecretFileTests {
         }
     }
 
+    @Test("A file or a link of another user is refused", .enabled(if: geteuid() == 0))
+    func owner() throws {
+        try Self.inFolder { folder in
+            let path = folder + "/secret"
+            try SecretFile.makeIfMissing(path, Array("one".utf8))
+            symlink("secret", folder + "/link")
+            symlink(folder + "/link", folder + "/links")
+            symlink("none", folder + "/dangling")
+            for name in ["/secret", "/link", "/links"] { try SecretFile.protect(folder + name, logger: nil) }
+            #expect(throws: SecretFile.Failure.self) { try SecretFile.protect(folder + "/dangling", logger: nil) }
+            lchown(folder + "/link", 65534, 65534)
+            for name in ["/link", "/links"] {
+                #expect(throws: SecretFile.Failure.self) { try SecretFile.protect(folder + name, logger: nil) }
+            }
+            try SecretFile.protect(path, logger: nil)
+            chown(path, 65534, 65534)
+            #expect(throws: SecretFile.Failure.self) { try SecretFile.protect(path, logger: nil) }
+        }
+    }
+
     @Test("Of two processes that start at once, both have the token of the same file")
     func race() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "culvert-\(UUID())").path

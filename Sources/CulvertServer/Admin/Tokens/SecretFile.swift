@@ -50,18 +50,13 @@ enum SecretFile {
         close(descriptor)
     }
 
-    /// Takes from others what they may do with a file that is there, and says so in the log. Its owner may have given
-    /// it to a group to read on purpose, where the owner is another user.
+    /// Takes from others what they may do with a file that is there, and says so in the log. Root may have given it to
+    /// a group to read on purpose.
     ///
-    /// - Throws: when others may read or change it, and that cannot be ended.
+    /// - Throws: when the file is another user's, or others may read or change it and that cannot be ended.
     static func protect(_ path: String, logger: Logger?) throws(Failure) {
         // Not by a descriptor: to close one of a database ends the locks that the process has on it (POSIX, fcntl).
-        guard FileManager.default.fileExists(atPath: path) else { return }
-        let target = URL(filePath: path).resolvingSymlinksInPath().path
-        guard let attributes = try? FileManager.default.attributesOfItem(atPath: target),
-            let mode = (attributes[.posixPermissions] as? NSNumber)?.uint32Value,
-            let owner = (attributes[.ownerAccountID] as? NSNumber)?.uint32Value
-        else { throw Failure(description: "\(path): its mode cannot be looked at") }
+        guard let (mode, owner) = try self.target(of: path) else { return }
         let isOurs = owner == geteuid()
         let wanted = mode & (isOurs ? 0o700 : 0o740)
         guard wanted != mode else { return }
@@ -75,6 +70,37 @@ enum SecretFile {
             "other users could read or change a file with secrets; its mode is changed",
             metadata: ["file": "\(path)", "mode": "\(text)", "now": "0\(String(wanted, radix: 8))"])
     }
+
+    /// Follows the links that `path` may be. Whoever owns the file, or a link on the way to it, chooses what is in it.
+    ///
+    /// - Returns: mode and owner of the file; nil when nothing has the name.
+    private static func target(of path: String) throws(Failure) -> (mode: UInt32, owner: UInt32)? {
+        var step = path
+        for _ in 0..<Self.mostLinks {
+            // Of the link itself, where there is one.
+            guard let attributes = try? FileManager.default.attributesOfItem(atPath: step) else {
+                if step == path, access(path, F_OK) != 0, errno == ENOENT { return nil }
+                throw Failure(description: "\(path): its mode and owner cannot be looked at")
+            }
+            guard let mode = (attributes[.posixPermissions] as? NSNumber)?.uint32Value,
+                let owner = (attributes[.ownerAccountID] as? NSNumber)?.uint32Value
+            else { throw Failure(description: "\(path): its mode and owner cannot be looked at") }
+            guard owner == geteuid() || owner == 0 else {
+                let what = step == path ? path : "\(path): \(step)"
+                throw Failure(
+                    description: "\(what): it belongs to another user (\(owner)), who may know or choose what is in it; "
+                        + "remove it, or give it to the user that Culvert runs as: chown \(geteuid()) \(step)")
+            }
+            guard attributes[.type] as? FileAttributeType == .typeSymbolicLink else { return (mode, owner) }
+            guard let next = try? FileManager.default.destinationOfSymbolicLink(atPath: step) else {
+                throw Failure(description: "\(path): the link cannot be read")
+            }
+            step = URL(filePath: next, relativeTo: URL(filePath: step).deletingLastPathComponent()).path
+        }
+        throw Failure(description: "\(path): too many links")
+    }
+
+    private static let mostLinks = 40
 
     private static func failure(_ path: String, _ what: String) -> Failure {
         Failure(description: "\(path): \(what): \(String(cString: strerror(errno)))")
