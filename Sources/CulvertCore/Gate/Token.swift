@@ -6,6 +6,17 @@ package struct Token: Equatable, Sendable {
         case jwt
     }
 
+    /// Whether a token may have `text` for its subject. An upstream gets it as the value of a field, and would not see
+    /// blanks at an end (RFC 9110 5.5): to it "alice " were alice.
+    package static func isSubject(_ text: String) -> Bool {
+        self.isPrintable(text) && text.utf8.first != 0x20 && text.utf8.last != 0x20
+    }
+
+    /// Whether `text` may stand in a field and in a log: 1 to 256 printable characters of ASCII.
+    package static func isPrintable(_ text: String) -> Bool {
+        (1...256).contains(text.utf8.count) && text.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7F }
+    }
+
     /// The operator's name for it, or the JWT's `jti`; may be logged.
     package var id: String
     package var source: Source

@@ -145,7 +145,7 @@ struct ConfigReader {
         guard let keys = node.section(required + ["expires"], required: required) else { return nil }
         let id = keys["id"]?.string()
         let digest = keys["sha256"].flatMap(self.digest)
-        let subject = keys["subject"].flatMap(self.headerValue)
+        let subject = keys["subject"].flatMap(self.subject)
         let routes = keys["routes"]?.list()?.compactMap(self.path)
         let expires = keys["expires"].flatMap(self.date)
         guard let id, let digest, let subject, let routes else { return nil }
@@ -187,10 +187,11 @@ struct ConfigReader {
         return isName ? text : nil
     }
 
-    private func headerValue(_ node: ConfigNode) -> String? {
+    private func subject(_ node: ConfigNode) -> String? {
         guard let text = node.string() else { return nil }
-        guard !text.isEmpty, text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) else {
-            node.fail("expected printable ASCII, for it is sent in a header")
+        guard Token.isSubject(text) else {
+            node.fail(
+                "expected 1 to 256 printable ASCII characters without a blank at an end, for it is sent in a header")
             return nil
         }
         return text

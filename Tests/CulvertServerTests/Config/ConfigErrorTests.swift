@@ -107,7 +107,7 @@ struct ConfigErrorTests {
             ),
             (
                 "subject: s", "subject: \"s\\n\"",
-                "8:101: authentication.tokens[0].subject: expected printable ASCII, for it is sent in a header"
+                "8:101: authentication.tokens[0].subject: expected 1 to 256 printable ASCII characters without a blank at an end, for it is sent in a header"
             ),
             (
                 "routes: [\"/\"] }", "routes: [\"/\"], expires: soon }",

@@ -38,10 +38,10 @@ package struct JWTClaimRules: Equatable, Sendable {
         guard let expires = try Self.date("exp", in: claims, .down) else { throw .claim("exp") }
         let notBefore = try Self.date("nbf", in: claims, .up)
         let issued = try Self.date("iat", in: claims, .down)
-        guard case .string(let subject)? = claims["sub"], Self.isPrintable(subject) else { throw .claim("sub") }
+        guard case .string(let subject)? = claims["sub"], Token.isSubject(subject) else { throw .claim("sub") }
         var id = fallbackID
         if let value = claims["jti"] {
-            guard case .string(let text) = value, Self.isPrintable(text) else { throw .claim("jti") }
+            guard case .string(let text) = value, Token.isPrintable(text) else { throw .claim("jti") }
             id = text
         }
         let routes = try Self.list(self.routesClaim, in: claims) ?? self.defaultRoutes
@@ -102,10 +102,5 @@ package struct JWTClaimRules: Equatable, Sendable {
         default: break
         }
         throw .claim(name)
-    }
-
-    /// It is sent in a header, or stands in a log.
-    private static func isPrintable(_ text: String) -> Bool {
-        (1...256).contains(text.utf8.count) && text.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7F }
     }
 }

@@ -23,8 +23,11 @@ package struct StoredToken: Sendable, Equatable {
         self.revokedReason = revokedReason
     }
 
+    /// A database of Culvert 0.3 may have subjects that are none: their tokens open nothing.
     func entry(use: TokenUse) -> TokenEntry {
-        TokenEntry(token: self.token, secrets: self.secrets, isRevoked: self.revokedAt != nil, use: use)
+        TokenEntry(
+            token: self.token, secrets: self.secrets,
+            isRevoked: self.revokedAt != nil || !Token.isSubject(self.token.subject), use: use)
     }
 }
 

@@ -136,7 +136,7 @@ extension TokenDesk {
         guard revocation.until > self.now() else { throw .invalid(member: "/until", "must be in the future") }
         // What no token can have would be refused for nothing.
         let member = if case .id = revocation.target { "/jti" } else { "/subject" }
-        _ = try TokenRules.subject(revocation.target.value, member: member)
+        try TokenRules.claim(revocation.target.value, member: member)
         let line = self.line("jwt.revoke", "\(revocation.target.kind) \(revocation.target.value)", by: caller)
         var joined = revocation
         try self.write { database in

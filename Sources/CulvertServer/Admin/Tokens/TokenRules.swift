@@ -76,11 +76,19 @@ enum TokenRules {
     }
 
     /// It is sent in a header.
-    static func subject(_ text: String, member: String = "/subject") throws(DeskError) -> String {
-        guard (1...256).contains(text.utf8.count), text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) else {
-            throw .invalid(member: member, "1 to 256 printable ASCII characters are allowed")
+    static func subject(_ text: String) throws(DeskError) -> String {
+        guard Token.isSubject(text) else {
+            throw .invalid(
+                member: "/subject", "1 to 256 printable ASCII characters are allowed, and no blank at an end")
         }
         return text
+    }
+
+    /// Of a JWT that is revoked: its `jti` or `sub`.
+    static func claim(_ text: String, member: String) throws(DeskError) {
+        guard Token.isPrintable(text) else {
+            throw .invalid(member: member, "1 to 256 printable ASCII characters are allowed")
+        }
     }
 
     static func routes(_ list: [String]) throws(DeskError) -> [String] {
