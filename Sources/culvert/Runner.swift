@@ -73,6 +73,10 @@ struct Runner {
             let store = try self.config.state.map { path throws(StoreError) in
                 try TokenStore(path: path, logger: self.logger)
             }
+            let conflicts = try store?.conflicts(with: self.config.authentication.tokens) ?? []
+            guard conflicts.isEmpty else {
+                throw StartFailure(description: conflicts.map(\.description).joined(separator: "; "))
+            }
             let minted = try store?.entries() ?? []
             let configured = ConfiguredTokens(self.config.authentication.tokens.map(\.entry))
             let authority = try await self.startAuthority(store)

@@ -101,6 +101,7 @@ package actor Reloader {
             var config = try await self.read()
             let changed = config.sections(differingFrom: old)
             let needsRestart = config.keepFixed(from: old)
+            try self.checkSecrets(config)
             let authority = try await self.prepareAuthority(config)
             let prepared: EdgeServer.Prepared
             do {
@@ -139,6 +140,18 @@ package actor Reloader {
             return .success(report)
         } catch {
             return .failure(error)
+        }
+    }
+
+    private func checkSecrets(_ config: ProxyConfig) throws(ReloadFailure) {
+        let conflicts: [ConfigError]
+        do throws(StoreError) {
+            conflicts = try self.store?.conflicts(with: config.authentication.tokens) ?? []
+        } catch {
+            throw .unusable(error.description)
+        }
+        guard conflicts.isEmpty else {
+            throw .unusable(conflicts.map(\.description).joined(separator: "; "))
         }
     }
 

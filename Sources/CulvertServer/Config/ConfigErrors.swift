@@ -21,6 +21,18 @@ package struct ConfigError: Error, Equatable, Sendable, CustomStringConvertible 
     }
 }
 
+/// Where a value stands, for what is found wrong with it later.
+package struct ConfigPlace: Sendable {
+    var file: String
+    var line: Int
+    var column: Int
+    var keyPath: String
+
+    func error(_ message: String) -> ConfigError {
+        ConfigError(file: self.file, line: self.line, column: self.column, keyPath: self.keyPath, message: message)
+    }
+}
+
 /// All that is wrong with a configuration file, in the order of its lines. Never empty.
 package struct ConfigErrors: Error, Equatable, Sendable {
     package var errors: [ConfigError]

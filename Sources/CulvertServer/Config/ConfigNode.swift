@@ -12,6 +12,12 @@ struct ConfigNode {
             line: self.node.mark?.line ?? 1, column: self.node.mark?.column ?? 1, keyPath: self.path, message)
     }
 
+    var place: ConfigPlace {
+        ConfigPlace(
+            file: self.errors.file, line: self.node.mark?.line ?? 1, column: self.node.mark?.column ?? 1,
+            keyPath: self.path)
+    }
+
     private func child(_ node: Node, _ path: String) -> ConfigNode {
         ConfigNode(node: node, path: path, errors: self.errors, environment: self.environment)
     }

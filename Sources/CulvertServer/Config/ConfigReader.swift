@@ -150,7 +150,8 @@ struct ConfigReader {
         let expires = keys["expires"].flatMap(self.date)
         guard let id, let digest, let subject, let routes else { return nil }
         return ConfigToken(
-            token: Token(id: id, source: .config, subject: subject, routes: routes, expires: expires), digest: digest)
+            token: Token(id: id, source: .config, subject: subject, routes: routes, expires: expires), digest: digest,
+            place: keys["sha256"]?.place)
     }
 
     /// Unix seconds.

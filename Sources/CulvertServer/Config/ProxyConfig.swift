@@ -124,10 +124,18 @@ package struct AuthenticationConfig: Sendable, Equatable {
 package struct ConfigToken: Sendable, Equatable {
     package var token: Token
     package var digest: TokenDigest
+    /// Of the digest in the file; nil for a token that stands in none.
+    package var place: ConfigPlace?
 
-    package init(token: Token, digest: TokenDigest) {
+    package init(token: Token, digest: TokenDigest, place: ConfigPlace? = nil) {
         self.token = token
         self.digest = digest
+        self.place = place
+    }
+
+    /// A token that has moved within the file is the same.
+    package static func == (one: ConfigToken, other: ConfigToken) -> Bool {
+        one.token == other.token && one.digest == other.digest
     }
 
     package var entry: TokenEntry {

@@ -8,6 +8,7 @@ enum StoreSchema {
         migrator.registerMigration("1-audit") { try $0.execute(sql: self.audit) }
         migrator.registerMigration("2-jwt-keys") { try $0.execute(sql: self.jwtKeys) }
         migrator.registerMigration("3-audit-replace") { try $0.execute(sql: self.auditReplace) }
+        migrator.registerMigration("4-ended-secrets") { try $0.execute(sql: self.endedSecrets) }
         return migrator
     }
 
@@ -61,6 +62,14 @@ enum StoreSchema {
             note TEXT NOT NULL,
             created INTEGER NOT NULL,
             until INTEGER
+        ) STRICT, WITHOUT ROWID;
+        """
+
+    /// Secrets that were replaced, or whose token was deleted: they must not begin again as tokens of the configuration.
+    private static let endedSecrets = """
+        CREATE TABLE ended_secret (
+            digest BLOB NOT NULL PRIMARY KEY CHECK (length(digest) = 32),
+            token TEXT NOT NULL
         ) STRICT, WITHOUT ROWID;
         """
 

@@ -156,7 +156,7 @@ package actor TokenDesk {
         _ = try self.changeable(id)
         let line = self.line("token.delete", id, by: caller)
         try self.write { database in
-            try database.execute(sql: "DELETE FROM token WHERE id = ?", arguments: [id])
+            try TokenStore.remove(id: id, database)
             try TokenStore.append(line, database)
         }
         self.entries[id] = nil

@@ -205,11 +205,47 @@ package final class TokenStore: Sendable {
                 token.limits.sessions, token.limits.messagesPerSecond, token.issued, stored.note, stored.rotatedAt,
                 stored.revokedAt, stored.revokedReason,
             ])
+        try self.endSecrets(of: token.id, database)
         try database.execute(sql: "DELETE FROM secret WHERE token = ?", arguments: [token.id])
         for secret in stored.secrets {
             try database.execute(
                 sql: "INSERT INTO secret (token, generation, digest, until) VALUES (?, ?, ?, ?)",
                 arguments: [token.id, secret.generation, Data(secret.digest.bytes), secret.until])
+        }
+        try database.execute(
+            sql: "DELETE FROM ended_secret WHERE digest IN (SELECT digest FROM secret WHERE token = ?)",
+            arguments: [token.id])
+    }
+
+    static func remove(id: String, _ database: Database) throws {
+        try self.endSecrets(of: id, database)
+        try database.execute(sql: "DELETE FROM token WHERE id = ?", arguments: [id])
+    }
+
+    private static func endSecrets(of id: String, _ database: Database) throws {
+        try database.execute(
+            sql: "INSERT OR IGNORE INTO ended_secret (digest, token) SELECT digest, token FROM secret WHERE token = ?",
+            arguments: [id])
+    }
+
+    /// What is wrong with the tokens of the configuration: a secret that the database has, or has had. A secret has one
+    /// token, and one that has ended does not begin again.
+    package func conflicts(with tokens: [ConfigToken]) throws(StoreError) -> [ConfigError] {
+        try self.read { database in
+            let sql = """
+                SELECT token, (SELECT revoked IS NULL FROM token WHERE id = token) FROM secret WHERE digest = ?1
+                UNION ALL SELECT token, 0 FROM ended_secret WHERE digest = ?1
+                """
+            let statement = try database.cachedStatement(sql: sql)
+            return try tokens.compactMap { token in
+                guard let row = try Row.fetchOne(statement, arguments: [Data(token.digest.bytes)]) else { return nil }
+                let (id, isLive): (String, Bool) = (row[0], row[1])
+                return token.place?.error(
+                    isLive
+                        ? "it is the secret of the minted token \"\(id)\", and a secret has one token; take one of the two away"
+                        : "it is a secret of the minted token \"\(id)\" that was revoked, deleted or rotated away; "
+                            + "choose another secret")
+            }
         }
     }
 }
