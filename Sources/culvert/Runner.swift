@@ -158,7 +158,9 @@ struct Runner {
 
     private func startAuthority(_ store: TokenStore?) async throws -> JWTAuthority? {
         guard let config = self.config.authentication.jwt else { return nil }
-        return try await JWTAuthority(config: config, stored: try store?.jwtKeys() ?? [], logger: self.logger)
+        return try await JWTAuthority(
+            config: config, stored: try store?.jwtKeys() ?? [], ended: try store?.endedJWTKeys() ?? [:],
+            logger: self.logger)
     }
 
     private func openDoor(_ inherited: InheritedSockets.Socket?) throws -> AdminDoor? {

@@ -208,7 +208,8 @@ package actor Reloader {
                 return NextAuthority(next: authority, prepared: prepared, changes: [prepared.change])
             }
             let stored = try self.store?.jwtKeys() ?? []
-            let authority = try await JWTAuthority(config: jwt, stored: stored, logger: self.logger)
+            let authority = try await JWTAuthority(
+                config: jwt, stored: stored, ended: try self.store?.endedJWTKeys() ?? [:], logger: self.logger)
             return NextAuthority(next: authority, changes: await authority.changes)
         } catch {
             throw .unusable("\(error)")

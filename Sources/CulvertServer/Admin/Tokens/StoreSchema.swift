@@ -9,6 +9,7 @@ enum StoreSchema {
         migrator.registerMigration("2-jwt-keys") { try $0.execute(sql: self.jwtKeys) }
         migrator.registerMigration("3-audit-replace") { try $0.execute(sql: self.auditReplace) }
         migrator.registerMigration("4-ended-secrets") { try $0.execute(sql: self.endedSecrets) }
+        migrator.registerMigration("5-ended-jwt-keys") { try $0.execute(sql: self.endedJWTKeys) }
         return migrator
     }
 
@@ -70,6 +71,14 @@ enum StoreSchema {
         CREATE TABLE ended_secret (
             digest BLOB NOT NULL PRIMARY KEY CHECK (length(digest) = 32),
             token TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        """
+
+    /// Keys that were deleted: they must not count again for a copy in a set of keys or in the configuration.
+    private static let endedJWTKeys = """
+        CREATE TABLE ended_jwt_key (
+            thumbprint TEXT NOT NULL PRIMARY KEY,  -- RFC 7638
+            until INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID;
         """
 

@@ -10,6 +10,8 @@ package struct StoredJWTKey: Sendable, Equatable {
     /// Unix seconds; `until` is nil while it is not retired.
     package var createdAt: Int64
     package var until: Int64?
+
+    var thumbprint: String { self.description.material.thumbprint }
 }
 
 extension TokenStore {
@@ -44,5 +46,21 @@ extension TokenStore {
 
     static func removeJWTKey(_ id: String, _ database: Database) throws {
         try database.execute(sql: "DELETE FROM jwt_key WHERE id = ?", arguments: [id])
+    }
+
+    /// Ends of keys that were deleted, by their thumbprints.
+    package func endedJWTKeys() throws(StoreError) -> [String: Int64] {
+        try self.read { database in
+            let rows = try Row.fetchAll(database, sql: "SELECT thumbprint, until FROM ended_jwt_key")
+            return Dictionary(rows.map { ($0[0] as String, $0[1] as Int64) }, uniquingKeysWith: min)
+        }
+    }
+
+    /// - Parameter until: Unix seconds; nil for a key that was added again.
+    static func setEnd(ofJWTKey thumbprint: String, _ until: Int64?, _ database: Database) throws {
+        try database.execute(sql: "DELETE FROM ended_jwt_key WHERE thumbprint = ?", arguments: [thumbprint])
+        guard let until else { return }
+        try database.execute(
+            sql: "INSERT INTO ended_jwt_key (thumbprint, until) VALUES (?, ?)", arguments: [thumbprint, until])
     }
 }

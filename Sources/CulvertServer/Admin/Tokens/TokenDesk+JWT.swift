@@ -38,6 +38,9 @@ extension TokenDesk {
         }
         let stored = try self.storedJWTKeys()
         if stored.contains(where: { $0.id == id }) { throw .conflict("another key has the id \"\(id)\"") }
+        if let same = stored.first(where: { $0.thumbprint == key.thumbprint && $0.until != nil }) {
+            throw .conflict("the same key has the id \"\(same.id)\", and is retired")
+        }
         if stored.count >= Self.keyLimit { throw .conflict("there are \(Self.keyLimit) keys; delete one first") }
         try await self.save(
             key, beside: stored, "jwt.key.add", detail: description.algorithm.rawValue, by: caller)
@@ -53,28 +56,43 @@ extension TokenDesk {
         return Self.listed(key)
     }
 
-    /// The key counts no more, and its tokens' sessions end.
+    /// The key counts no more, and its tokens' sessions end. Its end is kept: it does not count again for a copy in a set
+    /// of keys or in the configuration.
     func deleteJWTKey(id: String, by caller: AdminCaller) async throws(DeskError) {
-        let (_, others) = try await self.changeableJWTKey(id)
+        let known = await self.authority?.keys.filter { $0.source != .store } ?? []
+        let (key, others) = try await self.changeableJWTKey(id)
+        let thumbprint = key.thumbprint
+        // Whoever deletes it may mean its place here alone, or the key.
+        if key.until == nil, known.contains(where: { $0.thumbprint == thumbprint })
+            || others.contains(where: { $0.thumbprint == thumbprint })
+        {
+            throw .conflict(
+                "the same key stands in the configuration, in a set of keys or under another id, and would go on to "
+                    + "count; retire it, and delete it then")
+        }
         let line = self.line("jwt.key.delete", id, by: caller)
+        var ended = try self.endedJWTKeys()
+        let until = min(key.until ?? .max, ended[thumbprint] ?? .max, self.now())
+        ended[thumbprint] = until
         try self.write { database in
             try TokenStore.removeJWTKey(id, database)
+            try TokenStore.setEnd(ofJWTKey: thumbprint, until, database)
             try TokenStore.append(line, database)
         }
-        await self.publishJWTKeys(others)
+        await self.publishJWTKeys(others, ended: ended)
     }
 
     /// All that count, wherever they stand.
     func listJWTKeys() async throws(DeskError) -> [ListedJWTKey] {
         let stored = try self.storedJWTKeys()
-        let others = await self.authority?.keys.filter { $0.source != .store } ?? []
+        let others = await self.authority?.keysWithEnds.filter { $0.key.source != .store } ?? []
         let listed =
             stored.map(Self.listed)
-            + others.map { key in
+            + others.map { key, until in
                 let material = key.description.material
                 return ListedJWTKey(
                     id: key.description.id, algorithm: key.description.algorithm, source: key.source,
-                    thumbprint: material.isSecret ? nil : material.thumbprint, until: key.until)
+                    thumbprint: material.isSecret ? nil : material.thumbprint, until: until)
             }
         return listed.sorted { ($0.id ?? "", $0.source.rawValue) < ($1.id ?? "", $1.source.rawValue) }
     }
@@ -90,6 +108,10 @@ extension TokenDesk {
         try self.reading { () throws(StoreError) in try self.store.jwtKeys() }
     }
 
+    private func endedJWTKeys() throws(DeskError) -> [String: Int64] {
+        try self.reading { () throws(StoreError) in try self.store.endedJWTKeys() }
+    }
+
     private func changeableJWTKey(
         _ id: String
     ) async throws(DeskError) -> (key: StoredJWTKey, others: [StoredJWTKey]) {
@@ -103,17 +125,21 @@ extension TokenDesk {
         _ key: StoredJWTKey, beside others: [StoredJWTKey], _ action: String, detail: String, by caller: AdminCaller
     ) async throws(DeskError) {
         let line = self.line(action, key.id, detail: detail, by: caller)
+        var ended = try self.endedJWTKeys()
+        // A key that was deleted counts again when it is added again.
+        ended[key.thumbprint] = nil
         try self.write { database in
             try TokenStore.put(key, database)
+            try TokenStore.setEnd(ofJWTKey: key.thumbprint, nil, database)
             try TokenStore.append(line, database)
         }
-        await self.publishJWTKeys(others + [key])
+        await self.publishJWTKeys(others + [key], ended: ended)
     }
 
     /// What was written is not read again: that could fail, and the change would be on the disk alone.
-    private func publishJWTKeys(_ keys: [StoredJWTKey]) async {
+    private func publishJWTKeys(_ keys: [StoredJWTKey], ended: [String: Int64]) async {
         self.jwtKeysVersion += 1
-        await self.authority?.setStored(keys, version: self.jwtKeysVersion)
+        await self.authority?.setStored(keys, ended: ended, version: self.jwtKeysVersion)
     }
 
     private static func listed(_ key: StoredJWTKey) -> ListedJWTKey {

@@ -30,13 +30,14 @@ extension TokenDesk {
         let stored = try self.reading { () throws(StoreError) in try self.store.entries() }
         let current = try self.jwtRevocations()
         let keys = try self.reading { () throws(StoreError) in try self.store.jwtKeys() }
+        let ended = try self.reading { () throws(StoreError) in try self.store.endedJWTKeys() }
         var changes = self.replaceMinted(stored)
         let targets = Set(current.map(\.target))
         changes += current.filter { !revocations.contains($0) }.map { .revokeJWT($0) }
         changes += revocations.filter { !targets.contains($0.target) }.map { .removeJWTRevocation($0.target) }
         if !changes.isEmpty { await self.publish(changes)() }
         self.jwtKeysVersion += 1
-        await self.authority?.setStored(keys, version: self.jwtKeysVersion)
+        await self.authority?.setStored(keys, ended: ended, version: self.jwtKeysVersion)
         return current
     }
 }

@@ -14,6 +14,8 @@ package actor JWTAuthority {
     nonisolated private let table: Mutex<Table>
     private var configured: [JWTKey] = []
     private var stored: [JWTKey]
+    /// Ends of keys that were deleted, by their thumbprints.
+    private var ended: [String: Int64]
     private var storedVersion = 0
     private var updating: Task<Void, Never>?
     private var publish: Publish?
@@ -21,6 +23,7 @@ package actor JWTAuthority {
 
     fileprivate struct Table {
         var keys: [JWTKey] = []
+        var ended: [String: Int64] = [:]
         /// Every set has been read once.
         var isComplete = true
         var rules: JWTClaimRules
@@ -29,9 +32,12 @@ package actor JWTAuthority {
 
     /// Reads the files and the sets of keys.
     ///
-    /// - Parameter stored: keys that were added while the proxy ran.
+    /// - Parameters:
+    ///   - stored: keys that were added while the proxy ran.
+    ///   - ended: of keys that were deleted, their ends by thumbprint.
     /// - Throws: ``ConfiguredJWTKey/Unusable``.
-    package init(config: JWTConfig, stored: [StoredJWTKey], logger: Logger) async throws {
+    package init(config: JWTConfig, stored: [StoredJWTKey], ended: [String: Int64], logger: Logger) async throws {
+        self.ended = ended
         self.table = Mutex(Table(rules: config.rules))
         self.logger = logger
         self.stored = try await Self.keys(stored)
@@ -39,6 +45,7 @@ package actor JWTAuthority {
         self.configured = prepared.configured
         self.table.withLock { $0.sources = prepared.sources }
         await self.update()
+        self.warnOfEnded()
     }
 
     // MARK: - another configuration
@@ -76,7 +83,8 @@ package actor JWTAuthority {
         var keys = configured + self.stored
         for source in sources { keys += await source.keys ?? [] }
         return Prepared(
-            rules: config.rules, configured: configured, sources: sources, change: Self.change(keys))
+            rules: config.rules, configured: configured, sources: sources,
+            change: .jwtKeys(Self.ends(keys, self.ended)))
     }
 
     /// What is asked of tokens from now on: before the event loops forget what they have verified.
@@ -89,13 +97,17 @@ package actor JWTAuthority {
         self.configured = prepared.configured
         self.table.withLock { $0.sources = prepared.sources }
         await self.update()
+        self.warnOfEnded()
         // What was prepared may have been overtaken by a key that came or went meanwhile.
         if let publish = self.publish { await publish(self.changes)() }
         if self.publish != nil { self.readAgain() }
     }
 
     /// Which keys count, for an event loop that begins.
-    package var changes: [TokenChange] { [Self.change(self.table.withLock(\.keys))] }
+    package var changes: [TokenChange] {
+        let table = self.table.withLock(\.self)
+        return [.jwtKeys(Self.ends(table.keys, table.ended))]
+    }
 
     /// From now on the sets are read again when it is time, and loops are told of what changes.
     package func start(publish: @escaping Publish) async {
@@ -134,10 +146,28 @@ package actor JWTAuthority {
     /// Of all there are, wherever they stand.
     var keys: [JWTKey] { self.table.withLock(\.keys) }
 
+    /// Each with its end: a key that stands without one may have it from elsewhere.
+    var keysWithEnds: [(key: JWTKey, until: Int64?)] {
+        let table = self.table.withLock(\.self)
+        let ends = Self.ends(table.keys, table.ended)
+        return table.keys.map { key in (key, ends[key.identity].flatMap { $0 == .max ? nil : $0 }) }
+    }
+
+    private func warnOfEnded() {
+        let now = Clock.unixSeconds()
+        for (key, until) in self.keysWithEnds where key.source == .config && key.until == nil && until ?? .max <= now {
+            self.logger.warning(
+                "a key of the configuration does not count: it was retired or deleted by the admin API",
+                metadata: ["key": "\(key.description.id ?? key.thumbprint)"])
+        }
+    }
+
     /// What the database has now.
     ///
-    /// - Parameter version: later states have greater numbers; an earlier one that comes late is passed over.
-    func setStored(_ keys: [StoredJWTKey], version: Int) async {
+    /// - Parameters:
+    ///   - ended: of keys that were deleted, their ends by thumbprint.
+    ///   - version: later states have greater numbers; an earlier one that comes late is passed over.
+    func setStored(_ keys: [StoredJWTKey], ended: [String: Int64], version: Int) async {
         guard let keys = try? await Self.keys(keys), version > self.storedVersion else {
             // The later state has what this one has; it must hold, too, before this one is said to.
             await self.updating?.value
@@ -145,6 +175,7 @@ package actor JWTAuthority {
         }
         self.storedVersion = version
         self.stored = keys
+        self.ended = ended
         await self.update()
     }
 
@@ -168,26 +199,28 @@ package actor JWTAuthority {
     /// Loops first, then the table: a token must not be found good before its key counts where it is looked up.
     private func makeTable() async {
         var table = self.table.withLock(\.self)
+        let before = Self.ends(table.keys, table.ended)
         table.keys = self.configured + self.stored
+        table.ended = self.ended
         table.isComplete = true
         for source in table.sources {
             if let more = await source.keys { table.keys += more } else { table.isComplete = false }
         }
-        if let publish = self.publish, Self.ends(table.keys) != Self.ends(self.keys) {
-            await publish([Self.change(table.keys)])()
-        }
+        let ends = Self.ends(table.keys, table.ended)
+        if let publish = self.publish, ends != before { await publish([.jwtKeys(ends)])() }
         self.table.withLock {
             $0.keys = table.keys
+            $0.ended = table.ended
             $0.isComplete = table.isComplete
         }
     }
 
-    private static func change(_ keys: [JWTKey]) -> TokenChange { .jwtKeys(self.ends(keys)) }
-
-    /// A key that stands in two places is retired when one of them says so: whoever has retired it by the API is not
-    /// contradicted by a set of keys that says nothing of its end.
-    private static func ends(_ keys: [JWTKey]) -> [String: Int64] {
-        Dictionary(keys.map { ($0.identity, $0.until ?? .max) }, uniquingKeysWith: min)
+    /// A key that stands in two places is retired when one of them says so: whoever has retired or deleted it by the API
+    /// is not contradicted by a set of keys that says nothing of its end, or that has it for another algorithm.
+    private static func ends(_ keys: [JWTKey], _ ended: [String: Int64]) -> [String: Int64] {
+        let byMaterial = Dictionary(keys.map { ($0.thumbprint, $0.until ?? .max) }, uniquingKeysWith: min)
+            .merging(ended, uniquingKeysWith: min)
+        return Dictionary(keys.map { ($0.identity, byMaterial[$0.thumbprint] ?? .max) }, uniquingKeysWith: min)
     }
 
     // MARK: - verification

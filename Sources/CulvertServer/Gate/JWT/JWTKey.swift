@@ -96,13 +96,16 @@ package struct JWTKey: Sendable {
     let until: Int64?
     /// By its material: the same key is the same under another name.
     let identity: String
+    /// Of its material, whatever the algorithm.
+    let thumbprint: String
     private let verifier: any JWTAlgorithm
 
     init(_ description: JWTKeyDescription, source: Source, until: Int64? = nil) async throws {
         self.description = description
         self.source = source
         self.until = until
-        self.identity = "\(description.algorithm.rawValue):\(description.material.thumbprint)"
+        self.thumbprint = description.material.thumbprint
+        self.identity = "\(description.algorithm.rawValue):\(self.thumbprint)"
         self.verifier = try await description.material.verifier(description.algorithm)
     }
 
