@@ -42,6 +42,17 @@ def test_without_tricks_the_client_is_known(edge, upstream):
     assert client(edge, upstream, b"Forwarded: for=6.6.6.6, for=192.0.2.4;proto=https") == CLIENT
 
 
+def test_a_field_that_the_proxy_does_not_write_chooses_no_address(edge, upstream):
+    """The proxy writes one field, and passes the other on as the client sent it."""
+    for field, other in ((b"Forwarded: for=192.0.2.4", b"X-Forwarded-For: "), (b"X-Forwarded-For: 192.0.2.4", b"Forwarded: for=")):
+        for claim in (b"6.6.6.6", b"127.0.0.1, 6.6.6.6" if b"X-" in other else b"127.0.0.1, for=6.6.6.6", b"", b"unknown"):
+            told = client(edge, upstream, field + b"\r\n" + other + claim)
+            print(f"tried {field.decode()} with {(other + claim).decode()}: {told.decode()}")
+            assert told == b"127.0.0.1"
+    both = b"Forwarded: for=6.6.6.6, for=192.0.2.4\r\nX-Forwarded-For: 6.6.6.6, 192.0.2.4"
+    assert client(edge, upstream, both) == CLIENT
+
+
 @pytest.mark.parametrize("mark", MARKS, ids=lambda mark: f"U+{ord(mark):04X}")
 def test_a_mark_hides_no_comma(edge, upstream, mark):
     # The client's line, and nginx's: the same with ", 192.0.2.4" behind.

@@ -77,20 +77,36 @@ package struct TrustedProxies: Equatable, Sendable {
         }
     }
 
-    /// Counted from the right, as each proxy appends whom it saw: the first that is no trusted proxy is the client, and
-    /// what stands to the left of it is its own claim. A word that is no address ends the count: then the last proxy
-    /// that is known stands for the client.
+    /// The client that a request's fields name.
+    ///
+    /// A proxy may write one of the two fields and let the other through as the client sent it, and nothing tells which.
+    /// So where both are there they have to name the same client. If they do not, the peer stands for it.
     ///
     /// - Parameters:
     ///   - peer: address of the connection.
     ///   - forwardedFor: every `X-Forwarded-For` line.
-    ///   - forwarded: every `Forwarded` line (RFC 7239), looked at when there is no other.
+    ///   - forwarded: every `Forwarded` line (RFC 7239).
     package func path(peer: String, forwardedFor: [String], forwarded: [String]) -> Path {
+        if forwarded.isEmpty { return self.path(peer: peer, lines: forwardedFor, isForwarded: false) }
+        let path = self.path(peer: peer, lines: forwarded, isForwarded: true)
+        if forwardedFor.isEmpty { return path }
+        let other = self.path(peer: peer, lines: forwardedFor, isForwarded: false)
+        guard let client = IPAddress(path.client), client == IPAddress(other.client) else {
+            return Path(client: peer, hops: [])
+        }
+        return other
+    }
+
+    /// Counted from the right, as each proxy appends whom it saw: the first that is no trusted proxy is the client, and
+    /// what stands to the left of it is its own claim. A word that is no address ends the count: then the last proxy
+    /// that is known stands for the client.
+    ///
+    /// - Parameter isForwarded: whether the lines are of `Forwarded`.
+    private func path(peer: String, lines: [String], isForwarded: Bool) -> Path {
         var path = Path(client: peer, hops: [])
         guard !self.blocks.isEmpty, self.trusts(peer) else { return path }
-        let isForwarded = forwardedFor.isEmpty
         var hopsLeft = Self.hopLimit
-        for line in (isForwarded ? forwarded : forwardedFor).reversed() {
+        for line in lines.reversed() {
             // Nil once the line's first element has been read.
             var rest: Range<Int>? = 0..<line.utf8.count
             while let unread = rest {

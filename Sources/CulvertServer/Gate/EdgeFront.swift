@@ -10,6 +10,9 @@ final class EdgeFront: ConnectionOwner {
     let isSecure: Bool
     /// What a PROXY header in front of the connection named; nil without one, and for the proxy's own connections.
     private(set) var proxied: ProxyHeader.Node?
+    /// A PROXY header in front of the connection named nobody. Fields of its requests may be a client's own, since the
+    /// proxy that sent the header need not read HTTP.
+    private(set) var isUnnamed = false
     /// Among the handshakes: until a request has been answered, and the answer taken, or a session has it.
     private(set) var place: ConnectionPlace?
 
@@ -49,7 +52,11 @@ final class EdgeFront: ConnectionOwner {
     }
 
     func received(_ event: Any) {
-        if case .proxied(let source, _)? = event as? ProxyHeader { self.proxied = source }
+        switch event as? ProxyHeader {
+        case .proxied(let source, _)?: self.proxied = source
+        case .local?, .unknown?: self.isUnnamed = true
+        case nil: break
+        }
     }
 
     func take(_ exchange: Exchange) { EdgeRequest(exchange, front: self).begin() }

@@ -210,7 +210,8 @@ final class EdgeRequest {
 
     func clientFacts(_ head: HTTPRequestHead) -> ClientFacts {
         let peer = self.peer
-        let path = self.state.rules.trustedProxies.path(
+        let proxies = self.front.isUnnamed ? TrustedProxies() : self.state.rules.trustedProxies
+        let path = proxies.path(
             peer: peer.address, forwardedFor: head.headers["x-forwarded-for"], forwarded: head.headers["forwarded"])
         return ClientFacts(
             address: path.client, port: path.hops.isEmpty ? peer.port : 0, proxies: path.hops,

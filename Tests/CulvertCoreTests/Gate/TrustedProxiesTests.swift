@@ -96,8 +96,17 @@ struct TrustedProxiesTests {
             forwarded: ["for=\"\u{301}6.6.6.6, for=198.51.100.1"],
             client: "198.51.100.1"),
         Row(
-            testDescription: "X-Forwarded-For comes first", forwardedFor: ["198.51.100.1"],
-            forwarded: ["for=198.51.100.2"], client: "198.51.100.1"),
+            testDescription: "both fields, of one word", forwardedFor: ["6.6.6.6, 198.51.100.1, 10.2.2.2"],
+            forwarded: ["for=198.51.100.1, for=10.2.2.2"], client: "198.51.100.1", hops: ["10.2.2.2", "10.0.0.1"]),
+        Row(
+            testDescription: "both fields, of two words", forwardedFor: ["6.6.6.6"], forwarded: ["for=198.51.100.2"],
+            client: "10.0.0.1", hops: []),
+        Row(
+            testDescription: "an empty field beside another", forwardedFor: [""], forwarded: ["for=198.51.100.2"],
+            client: "10.0.0.1", hops: []),
+        Row(
+            testDescription: "both fields, of a stranger", peer: "203.0.113.9", forwardedFor: ["198.51.100.1"],
+            forwarded: ["for=198.51.100.1"], client: "203.0.113.9", hops: []),
     ])
     func theClientIsTheFirstFromTheRightThatIsNoProxy(_ row: Row) {
         let path = Self.trusted.path(peer: row.peer, forwardedFor: row.forwardedFor, forwarded: row.forwarded)
