@@ -7,11 +7,14 @@ package import NIOCore
 /// bytes of it. So once the connection holds bytes back, small writes are copied together, and go to the connection
 /// in chunks. While the connection holds nothing, nothing is copied.
 ///
-/// The connection is asked what it holds once in ``look`` bytes, not for each message. Owned by the handler of the
-/// connection, on its event loop.
+/// The connection is asked what it holds once in ``look`` bytes, not for each message, since the question costs as much as
+/// a message does. Each answer that nothing is held doubles that number up to ``longestLook``. Owned by the handler of
+/// the connection, on its event loop.
 package struct OutgoingQueue: Sendable {
-    /// Cost of writes after which the connection is asked what it holds.
+    /// Cost of writes after which the connection is asked what it holds, at first and behind a backlog.
     package static let look = 32 * 1024
+    /// The same, of a connection that has held nothing for a while.
+    package static let longestLook = 128 * 1024
     /// The approximate cost of a write besides its buffer; with TLS a record has a buffer, too.
     package static let entry = 1024
     /// Bytes that are copied together at most.
@@ -21,6 +24,8 @@ package struct OutgoingQueue: Sendable {
 
     /// Cost of the writes since the connection was asked last.
     private var unknown = 0
+    /// Cost of writes after which the connection is asked next.
+    private var interval = OutgoingQueue.look
     /// The connection held bytes when it was asked, and has not written all of these out yet.
     package private(set) var isBacklogged = false
     private var tail = ByteBuffer()
@@ -54,7 +59,10 @@ package struct OutgoingQueue: Sendable {
 
     /// After a flush: whether the caller asks the connection for the bytes that it holds.
     @inline(__always)
-    package var wantsLook: Bool { !self.isBacklogged && self.unknown >= Self.look }
+    package var wantsLook: Bool { !self.isBacklogged && self.unknown >= self.interval }
+
+    /// Something was written since the connection was asked last.
+    package var isUnknown: Bool { !self.isBacklogged && self.unknown > 0 }
 
     /// The connection holds `held` bytes.
     ///
@@ -62,6 +70,7 @@ package struct OutgoingQueue: Sendable {
     package mutating func looked(held: Int) -> Bool {
         self.unknown = 0
         self.isBacklogged = held > 0
+        self.interval = held > 0 ? Self.look : min(self.interval * 2, Self.longestLook)
         return self.isBacklogged
     }
 

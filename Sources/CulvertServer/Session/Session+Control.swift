@@ -5,7 +5,7 @@ import NIOCore
 extension Session {
     /// Tells keepalive what pings and pongs a read of `leg` has brought, and pauses a peer that sends too many of them.
     func noteControls(of leg: WebSocketLeg) {
-        let new = leg.control.take(leg.controls)
+        let new = leg.takeControls()
         if !self.isPolled {
             if new.pings > 0 { self.notePing(behind: leg) }
             if new.pongs > 0 { self.notePong(of: leg) }

@@ -266,7 +266,7 @@ final class Session: LegDelegate {
             self.deliverReady()
             self.accountMemory()
         }
-        if leg.control.isNew(leg.controls) { self.noteControls(of: leg) }
+        if leg.hasNewControls { self.noteControls(of: leg) }
         if self.state.rules.hasSessionRates { self.charge(leg) }
         if let pending = self.pendingShutdown, !self.isAmidMessage { self.shutdown(pending.frame) }
     }
@@ -440,9 +440,11 @@ final class Session: LegDelegate {
         if let clientLeg = self.clientLeg {
             if clientLeg.isPaused { self.machine.clientKeepalive.hear() }
             self.act(on: self.machine.clientKeepalive.tick(), leg: clientLeg)
+            clientLeg.look()
         }
         if self.upstreamLeg.isPaused { self.machine.upstreamKeepalive.hear() }
         self.act(on: self.machine.upstreamKeepalive.tick(), leg: self.upstreamLeg)
+        self.upstreamLeg.look()
     }
 
     private func act(on tick: Keepalive.OnTick, leg: WebSocketLeg) {

@@ -1,28 +1,30 @@
 import CulvertCore
 import NIOCore
 
-/// A handler that writes frames to one WebSocket peer: as they come, copied together while the peer takes less.
+/// The part of a WebSocket's handler that writes frames to its peer: as they come, copied together while the peer takes
+/// less. It is on the connection's event loop.
 ///
-/// Writing may change the channel's writability at once, and that may lead to another write. So the queue is never
-/// borrowed while the channel is called.
-protocol QueuedOutput: AnyObject {
-    var context: ChannelHandlerContext? { get }
-    var queue: OutgoingQueue { get set }
+/// Writing may change the channel's writability at once, and that may lead to another write. Hence the queue is never
+/// borrowed while the channel is called. A base class, since the requirements of a protocol would make each access to
+/// these members one that Swift checks while the program runs.
+class QueuedOutput {
+    /// Of the subclass, which sets it while it is in a pipeline.
+    final var context: ChannelHandlerContext?
+    private var queue = OutgoingQueue()
     /// Something was written that was not flushed.
-    var needsFlush: Bool { get set }
-    /// More or less waits to be written, by some KiB. Called only while the peer takes less than it is sent.
-    func queueChanged()
-}
+    private var needsFlush = false
 
-extension QueuedOutput {
-    /// Bytes that wait until the peer takes them; 0 once the connection has ended, because they will not be written.
-    var queuedBytes: Int {
+    /// More or less waits to be written, by some KiB. Called only while the peer takes less than it is sent.
+    func queueChanged() {}
+
+    /// Bytes that wait until the peer takes them. None once the connection has ended: what waited will not be written.
+    final var queuedBytes: Int {
         guard let channel = self.context?.channel, channel.isActive else { return 0 }
         return channel.bufferedBytes + self.queue.tailBytes
     }
 
     @inline(__always)
-    func write(_ bytes: ByteBuffer) {
+    final func write(_ bytes: ByteBuffer) {
         guard let context = self.context else { return }
         self.needsFlush = true
         if self.queue.passes(bytes) {
@@ -35,11 +37,18 @@ extension QueuedOutput {
     }
 
     @inline(__always)
-    func flush() {
+    final func flush() {
         guard self.needsFlush, let context = self.context else { return }
         self.needsFlush = false
         context.flush()
         if self.queue.wantsLook { self.look(context) }
+        if self.queue.isBacklogged { self.queueChanged() }
+    }
+
+    /// Asks the connection what it holds, if anything was written since it was asked last: at times, so that what a peer
+    /// leaves unread is known though nothing more is written to it.
+    final func look() {
+        if self.queue.isUnknown, let context = self.context { self.look(context) }
         if self.queue.isBacklogged { self.queueChanged() }
     }
 
@@ -65,7 +74,7 @@ extension QueuedOutput {
     }
 
     /// Writes all that waits, for the end of the connection.
-    func finishOutput() {
+    final func finishOutput() {
         guard let context = self.context else { return }
         if let tail = self.queue.takeTail() { context.write(NIOAny(tail), promise: nil) }
         self.needsFlush = false

@@ -44,7 +44,7 @@ struct LaneLink: Sendable {
 /// It lives on the loop that accepted it. That is the session's own where the lane opened it; a lane that joins comes
 /// to whatever loop it comes to, and what it brings makes a hop: a read's worth at a time, and no more until that was
 /// taken.
-final class SocketLane: ChannelDuplexHandler, QueuedOutput {
+final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -57,7 +57,6 @@ final class SocketLane: ChannelDuplexHandler, QueuedOutput {
     private let messageLimit: Int
     private let batchLimit: Int
     private var assembler: MessageAssembler
-    private(set) var context: ChannelHandlerContext?
     private var keepalive = Keepalive()
     private var keepaliveTask: RepeatedTask?
     /// Nil until the session knows the lane, and when it is to know nothing more of it.
@@ -85,8 +84,6 @@ final class SocketLane: ChannelDuplexHandler, QueuedOutput {
     private var control = PeerControl()
     /// Lifts the pause of a client whose pings and pongs came too fast; nil while it may be read.
     private var controlPause: Scheduled<Void>?
-    var queue = OutgoingQueue()
-    var needsFlush = false
     /// What the session was told that the lane holds.
     private var held = 0
     private static let heldStep = 64 * 1024
@@ -207,7 +204,7 @@ final class SocketLane: ChannelDuplexHandler, QueuedOutput {
         self.flush()
     }
 
-    func queueChanged() { self.noteHeld() }
+    override func queueChanged() { self.noteHeld() }
 
     /// A turn of the loop later: many small envelopes in one read are taken in slices.
     private func takeMoreLater() {

@@ -21,7 +21,7 @@ protocol LegDelegate: AnyObject {
 
 /// One WebSocket connection, the client's or the upstream's: checks what comes in, holds reads back, and puts frames
 /// of Culvert's own only where a frame of the other side does not stand in the way.
-final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
+final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -39,11 +39,12 @@ final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
     }
     /// The budget of the peer's pings and pongs, and the latest ping where they are answered here.
     var control = PeerControl()
+    /// Pings and pongs of the peer when they were taken last.
+    private var takenControls: UInt64 = 0
     /// A Close was sent to the peer, and nothing may follow it (RFC 6455 5.5.1).
     private var isSilent = false
     /// Until the channel is gone: a weak reference would be paid for with every read.
     private var delegate: (any LegDelegate)?
-    private(set) var context: ChannelHandlerContext?
 
     /// Bytes that wait for the session to start, then a header or control frame that is not whole.
     private var carry = ByteBuffer()
@@ -63,8 +64,6 @@ final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
     private var isDeaf = false
     private var pauses: Set<PauseReason> = []
     private var isReadPending = false
-    var queue = OutgoingQueue()
-    var needsFlush = false
 
     /// Frames of ours for this peer, until the other leg's bytes reach a frame boundary.
     private var waiting = ByteBuffer()
@@ -127,7 +126,17 @@ final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
     /// Pings and pongs that the peer has sent.
     var controls: ControlCount { self.assembly?.assembler.controls ?? self.scanner.controls }
 
-    func queueChanged() { self.delegate?.legQueueChanged(self) }
+    /// Whether there were pings or pongs since ``takeControls()``. Asked after each read.
+    var hasNewControls: Bool { self.controls.frames != self.takenControls }
+
+    /// The pings and pongs since the last call.
+    func takeControls() -> ControlCount {
+        let all = self.controls
+        self.takenControls = all.frames
+        return self.control.take(all)
+    }
+
+    override func queueChanged() { self.delegate?.legQueueChanged(self) }
 
     /// Writes a frame of ours now, or at the next boundary of what `other` is sending here.
     ///
@@ -268,13 +277,13 @@ final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        if self.control.owesPong { self.answerPing() }
+        if self.assembly != nil { self.answerPing() }
         self.delegate?.legReadComplete(self)
         context.fireChannelReadComplete()
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if self.control.owesPong { self.answerPing() }
+        if self.assembly != nil { self.answerPing() }
         self.delegate?.leg(self, isWritable: context.channel.isWritable)
         context.fireChannelWritabilityChanged()
     }
@@ -317,9 +326,8 @@ final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
     // MARK: - bytes in
 
     private func receive(_ bytes: ByteBuffer) {
-        if let assembly = self.assembly {
-            assembly.assembler.append(bytes)
-            self.takeMessages()
+        if self.assembly != nil {
+            self.assemble(bytes)
             return
         }
         var bytes = bytes
@@ -378,6 +386,11 @@ final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
         self.delegate?.leg(self, close: close ?? CloseFrame(code: nil))
     }
 
+    private func assemble(_ bytes: ByteBuffer) {
+        self.assembly?.assembler.append(bytes)
+        self.takeMessages()
+    }
+
     /// Takes messages while the session wants them; it calls again when it wants more.
     func drainMessages() {
         guard self.assembly != nil else { return }
@@ -407,7 +420,7 @@ final class WebSocketLeg: ChannelDuplexHandler, QueuedOutput {
 
     /// Answers the latest ping of a read, or of several while the peer takes nothing.
     private func answerPing() {
-        guard !self.isSilent, !self.isDeaf else { return }
+        guard self.control.owesPong, !self.isSilent, !self.isDeaf else { return }
         let pong = self.control.takePong(
             isWritable: self.isWritable, mask: self.sender == .server ? .random(in: .min ... .max) : nil)
         guard let pong else { return }

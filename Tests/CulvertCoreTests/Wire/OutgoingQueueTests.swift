@@ -92,7 +92,29 @@ struct OutgoingQueueTests {
                 #expect(!isBacklogged)
             }
         }
-        #expect(looks <= 10_000 / 30)
+        #expect(looks <= 10_000 / 100)
+    }
+
+    @Test("A peer that stops reading after a calm time leaves little unknown, and is asked as often as at first")
+    func stopsReading() {
+        var queue = OutgoingQueue()
+        for _ in 0..<20 { _ = queue.looked(held: 0) }
+        var unknown = 0
+        while !queue.wantsLook {
+            #expect(queue.isUnknown || unknown == 0)
+            _ = queue.passes(ByteBuffer(bytes: [1, 2]))
+            unknown += OutgoingQueue.entry
+        }
+        #expect(unknown <= OutgoingQueue.longestLook)
+        let isBacklogged = queue.looked(held: 1)
+        #expect(isBacklogged && !queue.isUnknown)
+        _ = queue.looked(held: 0)
+        var writes = 0
+        while !queue.wantsLook {
+            _ = queue.passes(ByteBuffer(bytes: [1, 2]))
+            writes += 1
+        }
+        #expect(writes <= 2 * OutgoingQueue.look / OutgoingQueue.entry)
     }
 
     @Test("A large write goes to the connection as it is, behind what waited")
