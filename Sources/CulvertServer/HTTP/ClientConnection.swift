@@ -33,6 +33,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     let loop: any EventLoop
     let owner: any ConnectionOwner
+    /// Bytes of a header section. ``RequestPipeline`` sets it, for the decoder too.
+    var headerLimit = 0
     private(set) lazy var feeder = RequestFeeder(connection: self, slices: self.slices)
     private let slices: LoopSlices
     private(set) var context: ChannelHandlerContext?
@@ -133,7 +135,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         switch error {
         case HTTPParserError.headerOverflow:
-            self.fault = self.fault ?? .problem(431, "headers_too_large", "The request's header section is too large.")
+            self.fault = self.fault ?? Self.headersTooLarge
         case is HTTPParserError:
             self.fault = self.fault ?? .problem(400, "bad_request", "This is not HTTP.")
         default:
@@ -167,6 +169,11 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     /// The decoder has had `count` bytes more.
     func fed(_ count: Int) {
+        self.request.fed(count, isHead: self.phase == .idle || self.phase == .head)
+        if self.request.isOverlong(limit: self.headerLimit) {
+            self.arrived = nil
+            self.fault = self.fault ?? Self.headersTooLarge
+        }
         if let head = self.arrived {
             self.arrived = nil
             self.begin(head)
@@ -204,7 +211,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     func account() {
         // What still waits then is the WebSocket's a tick later.
         guard self.phase != .upgraded else { return }
-        let bytes = self.feeder.heldMemory + self.request.body.storageCapacity + self.answerBytes
+        let waiting = self.feeder.heldMemory + self.request.headMemory
+        let bytes = waiting + self.request.body.storageCapacity + self.answerBytes
         guard let used = self.hold.set(bytes), let ceiling = self.owner.memoryCeiling, used > ceiling else { return }
         guard bytes > Self.alwaysHeld else { return }
         switch self.phase {
@@ -212,9 +220,9 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
             self.owner.note(.memoryFull)
             self.refuse(Self.memoryFull)
         case .answering: self.owner.relieveMemory()
-        // No session is closed for requests that wait in line.
+        // No session is closed for heads, and for requests that wait in line.
         default:
-            guard self.feeder.heldMemory > Self.alwaysHeld else { return }
+            guard waiting > Self.alwaysHeld else { return }
             self.owner.note(.memoryFull)
             self.cut()
         }
@@ -284,6 +292,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     private static let memoryFull = HTTPAnswer.problem(
         503, "memory_full", "This server is short of memory.", headers: ["Retry-After": "5"])
+    private static let headersTooLarge = HTTPAnswer.problem(
+        431, "headers_too_large", "The request's header section is too large.")
     private static let tooLarge = HTTPAnswer.problem(
         413, "body_too_large", "This request takes no body of that length.")
 
@@ -464,6 +474,12 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers)
         context.write(self.wrapOutboundOut(.head(head)), promise: nil)
         context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
+        guard context.channel.isActive else {
+            // A reset was there before the answer. The feeder has kept the news of it for the WebSocket.
+            self.phase = .deciding
+            self.closed()
+            return nil
+        }
         let feeder = self.feeder
         let pipeline = context.pipeline.syncOperations
         try pipeline.addHandler(handler)

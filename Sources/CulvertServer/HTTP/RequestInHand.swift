@@ -16,6 +16,11 @@ struct RequestInHand {
     /// Bytes of content, wherever they went.
     private(set) var bytes = 0
     private var credited = 0
+    /// Bytes of the head that the decoder has had.
+    private(set) var headBytes = 0
+    /// Bytes behind the head that the decoder has had since it last brought content.
+    private var silentBytes = 0
+    private var bytesBefore = 0
 
     /// The head announces a byte of content at least.
     var hasBody: Bool { self.framing != .none && self.framing != .length(0) }
@@ -35,6 +40,30 @@ struct RequestInHand {
         self.bytes += part.readableBytes
         if self.limit != nil, !self.isTooLarge { self.body.writeImmutableBuffer(part) }
     }
+
+    /// The decoder has had `count` bytes, of the head or behind it.
+    mutating func fed(_ count: Int, isHead: Bool) {
+        if isHead {
+            self.headBytes += count
+        } else if self.bytes > self.bytesBefore {
+            self.bytesBefore = self.bytes
+            self.silentBytes = 0
+        } else {
+            self.silentBytes += count
+        }
+    }
+
+    /// The decoder keeps more than it would by itself. It passes over blanks in a header section, and behind a request's
+    /// target, without counting them, and keeps all bytes of the line meanwhile. The same is true of trailers.
+    ///
+    /// - Parameter limit: bytes of a header section, counted by names and values.
+    func isOverlong(limit: Int) -> Bool {
+        let most = 2 * limit + 1024
+        return self.headBytes > most || self.silentBytes > most
+    }
+
+    /// Memory of a head beyond what any connection costs. A decoded field takes some four times its bytes.
+    var headMemory: Int { max(0, 4 * (self.headBytes + self.silentBytes) - 16 * 1024) }
 
     /// Nothing of the content is kept, or will be.
     mutating func drop() {

@@ -18,6 +18,7 @@ enum RequestPipeline {
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderListSize = headerLimit
         limits.maxHeaderFieldSize = headerLimit
+        connection.headerLimit = headerLimit
         try channel.syncOptions?.setOption(.maxMessagesPerRead, value: self.reads)
         let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandler(connection.feeder)

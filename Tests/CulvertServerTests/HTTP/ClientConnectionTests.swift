@@ -178,7 +178,7 @@ struct ClientConnectionTests {
         fixture.owner.onExchange = { $0.collectBody(limit: 10_000) { _ in } }
         fixture.receive("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;")
         for _ in 0..<5 {
-            fixture.receive(String(repeating: "e", count: 1000))
+            fixture.receive(String(repeating: "e", count: 500))
             fixture.time.advanceTime(by: .milliseconds(500))
         }
         #expect(try fixture.written().hasPrefix("HTTP/1.1 408 "))
