@@ -106,7 +106,7 @@ package struct Gate: Sendable {
         }
     }
 
-    /// Of the route that a request for `path` on `host` has.
+    /// The name of the route that a request for `path` on `host` has.
     package func routeName(host: String?, path: String) -> String? { (try? self.route(host: host, path: path))?.1.name }
 
     /// Whether a session that is open could be opened as it was, by all but its token's times.

@@ -131,7 +131,7 @@ package struct TrustedProxies: Equatable, Sendable {
         return self.blocks.contains { $0.contains(address) }
     }
 
-    /// Without port and brackets; nil when it is no address. A port consists of digits.
+    /// The address without port and brackets; nil when the text is not an address. A port consists of digits.
     static func bareAddress(_ text: Substring) -> String? {
         let text = text.trimmed
         if IPAddress(text) != nil { return String(text) }
@@ -155,8 +155,8 @@ package struct TrustedProxies: Equatable, Sendable {
 private enum ForwardedElement {
     /// The comma in front of the last element of `range`.
     ///
-    /// Looked for from the right, where the proxies' own elements stand: a quotation mark that the client has left open,
-    /// or escaped, swallows nothing of what they appended.
+    /// Looked for from the right, where the proxies' own elements stand: a quotation mark that the client has left
+    /// open, or escaped, swallows nothing of what they appended.
     static func lastComma(in bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>, mayQuote: Bool) -> Int? {
         var isQuoted = false
         for index in range.reversed() {
@@ -171,7 +171,8 @@ private enum ForwardedElement {
         return nil
     }
 
-    /// What `for` says; nil for none, for `unknown` and made-up names (RFC 7239 section 6), and for what is malformed.
+    /// The value of `for`; nil when there is none, for `unknown` and made-up names (RFC 7239 section 6), and for a
+    /// malformed element.
     static func client(_ element: Substring) -> String? {
         guard let pairs = self.pairs(element) else { return nil }
         let nodes = pairs.filter { $0.name.equalsIgnoringCase("for") }

@@ -8,7 +8,7 @@ final class EdgeFront: ConnectionOwner {
     let edge: EdgeContext
     let state: LoopState
     let isSecure: Bool
-    /// What a PROXY header in front of the connection named; nil without one, and for the proxy's own connections.
+    /// The client in the connection's PROXY header; nil without a header, and for the proxy's own connections.
     private(set) var proxied: ProxyHeader.Node?
     /// A PROXY header in front of the connection named nobody. Fields of its requests may be a client's own, since the
     /// proxy that sent the header need not read HTTP.
@@ -23,10 +23,10 @@ final class EdgeFront: ConnectionOwner {
         self.place = place
     }
 
-    /// The connection is no handshake any more.
+    /// The connection stops counting as a handshake.
     func releasePlace() { self.place = nil }
 
-    /// The connection goes on as something else that is no session yet.
+    /// The connection goes on as something else, and still counts as a handshake.
     func handOverPlace() -> ConnectionPlace? {
         defer { self.place = nil }
         return self.place

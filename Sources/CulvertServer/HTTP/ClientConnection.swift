@@ -3,7 +3,7 @@ import NIOCore
 import NIOHTTP1
 import NIOSSL
 
-/// One client's connection as long as it speaks HTTP/1.1: hands its owner one exchange at a time, and sees to the
+/// A client's connection as long as it speaks HTTP/1.1: hands its owner an exchange at a time, and sees to the
 /// deadlines, to the connection's end and to what it holds meanwhile. It knows no gate.
 ///
 /// A ``RequestFeeder`` in front of the decoder feeds it; an upgrade replaces it and all of HTTP.
@@ -24,7 +24,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         case answering
         /// There is an answer, and the rest of the request is discarded until the next begins.
         case draining
-        /// The last answer is written, and our direction closed. What still comes is discarded: closing a socket with
+        /// The last answer is written, and our direction closed. Bytes that still come are discarded: closing a socket with
         /// unread bytes resets it, and the answer might be lost with it (RFC 9112 9.6).
         case lingering
         case upgraded
@@ -39,7 +39,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     private let slices: LoopSlices
     private(set) var context: ChannelHandlerContext?
     private(set) var phase = Phase.idle
-    /// Nothing has been answered on this connection yet.
+    /// True until the first answer on this connection.
     private(set) var isFresh = true
     /// No request is read behind this one.
     private var isLast = false
@@ -144,7 +144,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        // Nothing is done before the decoder is: it is not made to be changed meanwhile. See fed(_:).
+        // The parts are used once the decoder is done, because its handlers must not change meanwhile. See fed(_:).
         switch self.unwrapInboundIn(data) {
         case .head(let head):
             if self.exchange == nil, self.arrived == nil, !self.request.isWhole {
@@ -209,7 +209,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     /// Counts what the connection holds, and refuses to hold more when the process is at its ceiling.
     func account() {
-        // What still waits then is the WebSocket's a tick later.
+        // The bytes that still wait are the WebSocket's a tick later.
         guard self.phase != .upgraded else { return }
         let waiting = self.feeder.heldMemory + self.request.headMemory
         let bytes = waiting + self.request.body.storageCapacity + self.answerBytes

@@ -6,7 +6,7 @@ enum RequestPipeline {
     static let encoder = "culvert.http.encoder"
     static let decoder = "culvert.http.decoder"
 
-    /// How many reads a turn has. What a client sends ahead of its answers is a read at most.
+    /// Reads of a turn. So a client sends at most a read ahead of its answers.
     static let reads: UInt = 1
     /// NIO's own number.
     static let readsOfWebSocket: UInt = 4
