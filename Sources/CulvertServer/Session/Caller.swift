@@ -1,8 +1,9 @@
 import CulvertCore
 import NIOCore
 
-/// What the gate let a request of a resumable session in with: that of a lane, of a parked poll, or of an answer that is
-/// being written. It is judged again, as the session is, when tokens, the configuration or the clock change.
+/// The credential and the origin with which the gate let a request of a resumable session in: the request of a lane, of a
+/// parked poll, or of an answer that is being written. The session judges its callers again, as it is judged itself, when
+/// tokens, the configuration or the clock change.
 ///
 /// A session lives by the newest token that it was shown. Another request may have come with an older token of the same
 /// subject, or from another origin.
@@ -12,8 +13,8 @@ struct Caller: Sendable {
     let origins: [String]
     /// Nil for a request that the route's transports do not matter to.
     let transport: Transport?
-    /// The session lived by the same token, and was shown a newer one. What the caller has then goes on when its token
-    /// expires or is rotated, and ends when the token is revoked.
+    /// The session lived by the same token, and was shown a newer one since. Such a caller stays when its token expires or
+    /// is rotated. It goes when the token is revoked.
     var isSucceeded = false
 }
 
@@ -24,13 +25,13 @@ enum CallerFault: Sendable {
     case gate(Rejection)
 }
 
-/// What callers are judged by.
+/// Why callers are judged again, and so how much of them is looked at.
 enum CallerReview {
-    /// What has ended by itself.
+    /// Time has passed: only the tokens' ends matter.
     case time
-    /// Tokens have changed.
+    /// Tokens have changed: their routes and origins matter too.
     case tokens
-    /// The configuration has changed, and tokens with it.
+    /// The configuration has changed, and tokens with it: everything matters.
     case rules(haveJWTRulesChanged: Bool)
 }
 
@@ -69,7 +70,7 @@ extension LoopState {
     private static func outlives(_ fault: TokenFault, _ caller: Caller, _ credential: Credential) -> Bool {
         switch fault {
         case .expired, .rotated: caller.isSucceeded
-        // That of a JWT cannot be moved, and the issuer's clock may differ.
+        // The beginning of a JWT cannot be moved, and the issuer's clock may differ.
         case .notYetValid: credential.token.source == .jwt
         case .unknown, .revoked, .narrowed: false
         }

@@ -71,13 +71,13 @@ enum SecretFile {
             metadata: ["file": "\(path)", "mode": "\(text)", "now": "0\(String(wanted, radix: 8))"])
     }
 
-    /// Follows the links that `path` may be. Whoever owns the file, or a link on the way to it, chooses what is in it.
+    /// Follows the links that `path` may be. The owner of the file, or of a link on the way to it, chooses its contents.
     ///
     /// - Returns: mode and owner of the file; nil when nothing has the name.
     private static func target(of path: String) throws(Failure) -> (mode: UInt32, owner: UInt32)? {
         var step = path
         for _ in 0..<Self.mostLinks {
-            // Of the link itself, where there is one.
+            // The attributes are those of the link itself where there is one.
             guard let attributes = try? FileManager.default.attributesOfItem(atPath: step) else {
                 if step == path, access(path, F_OK) != 0, errno == ENOENT { return nil }
                 throw Failure(description: "\(path): its mode and owner cannot be looked at")
