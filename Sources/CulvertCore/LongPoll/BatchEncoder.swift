@@ -3,7 +3,7 @@ package import NIOCore
 /// Makes one of the two forms of a batch in pieces. The batch shares its messages' memory with the window that they are
 /// from, so that an answer which its client does not take costs a piece, and not the window once more.
 package struct BatchEncoder: Sendable {
-    /// Bytes of the whole.
+    /// The number of bytes of all pieces together.
     package let length: Int
 
     private enum Stage {

@@ -2,14 +2,14 @@ import CulvertCore
 import NIOCore
 import NIOHTTP1
 
-/// Writes the body of one answer in pieces, each when the connection has room for it. What a client does not take is not
-/// copied, nor encrypted, until it does.
+/// Writes the body of one answer in pieces, each when the connection has room for it. A piece is neither copied nor
+/// encrypted before the client has taken those in front of it.
 ///
 /// ``ClientConnection`` makes it, on its event loop, and calls ``pump()`` when there is room.
 final class AnswerWriter {
-    /// Bytes of a piece. An answer that is no longer is written at once.
+    /// The number of bytes of a piece. ``ClientConnection`` writes shorter answers at once.
     static let piece = 64 * 1024
-    /// What a client that takes it at once has in one turn of the loop.
+    /// The most bytes that are written in one turn of the loop, to a client that takes them at once.
     private static let bytesPerTurn = 1024 * 1024
 
     private enum Source {
@@ -33,7 +33,7 @@ final class AnswerWriter {
         }
     }
 
-    /// Nil when all is written, or nothing is to be written any more.
+    /// Nil when all is written, and when the rest is not wanted any more.
     private var source: Source?
     private let context: ChannelHandlerContext
     private let slices: LoopSlices

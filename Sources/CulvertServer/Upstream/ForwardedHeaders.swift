@@ -29,15 +29,15 @@ enum ForwardedHeaders {
     /// behind one know it. From a client each of them is a forgery. Culvert says the same in the fields that it sets.
     private static let ofProxies: Set<FieldName> = [
         "forwarded", "x-forwarded", "forwarded-for", "x-original-forwarded-for", "x-vercel-forwarded-for",
-        // Where it comes from.
+        // The client's address.
         "x-real-ip", "true-client-ip", "client-ip", "x-client-ip", "x-cluster-client-ip", "x-remote-ip",
         "x-remote-addr", "remote-addr", "x-originating-ip", "proxy-client-ip", "wl-proxy-client-ip",
         "cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "fastly-client-ip", "fly-client-ip",
         "do-connecting-ip", "x-appengine-user-ip", "x-azure-clientip", "x-azure-socketip", "x-envoy-external-address",
-        // What it asked for. The gate has judged the path of the request, and not one that is told beside it.
+        // The path and the host. The gate has judged those of the request itself.
         "x-original-url", "x-rewrite-url", "x-original-uri", "x-envoy-original-path", "x-original-host", "x-host",
         "x-http-host-override",
-        // By which scheme.
+        // The scheme.
         "x-url-scheme", "x-scheme", "front-end-https",
     ]
 
