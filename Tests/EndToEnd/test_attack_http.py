@@ -369,7 +369,8 @@ def test_a_window_is_held_once_however_many_ask_for_it(make_edge, scheme, form):
                     time.sleep(0.1)
                 counted = used(edge)
             print(f"a window of 6 MB asked for on 20 connections: {peak}, counted {counted / MiB:.1f} MiB")
-            assert peak.most < 40 * MiB
+            # The window is there before; made at once, its form and TLS's copy of it cost 23 to 36 MiB.
+            assert peak.most < 16 * MiB
             # The window itself, and one answer with it.
             assert 10 * MiB < counted < 25 * MiB
             # The next request gets it; the earlier ones were cut in the middle of it.
