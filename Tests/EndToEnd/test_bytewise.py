@@ -61,6 +61,78 @@ def findings(name, text):
     return found
 
 
+# Where text of peers goes through. Two Strings are compared, and hashed, as Unicode has it: marks are sorted first, in a
+# time that grows with the square of their number. What compares bytes is in Sources/CulvertCore/Text.
+PEERS = (
+    "CulvertCore/Gate/", "CulvertCore/Wire/", "CulvertCore/LongPoll/", "CulvertCore/Text/", "CulvertCore/Upstream/",
+    "CulvertServer/Admin/HTTP/", "CulvertServer/Browser/ClientFiles", "CulvertServer/Gate/", "CulvertServer/HTTP/",
+    "CulvertServer/Session/", "CulvertServer/Transport/", "CulvertServer/Upstream/",
+)
+NAME = (r"(?i:\w*(name|text|host|path|value|scheme|word|member|subject|query|field|line|authority|protocol|essence|version"
+        r"|segment|secret|uri|parameter|mediaType|jti|kid))\b(?!\()")
+EQUALITY = {
+    "compares with a literal": re.compile(r"[=!]=\s*\[?" + LITERAL + "|" + LITERAL + r"\]?\s*[=!]="),
+    "switches over text": re.compile(r"^\s*case\b[^=]*" + LITERAL + r"[^=]*:|^\s*case [\w.]*\.(mediaType|protocol|authProtocol)\b"),
+    "looks for an equal text": re.compile(
+        r"(?<!FieldValue)\.contains\((?!where|byte|name: |\.|\{)(" + LITERAL + "|" + NAME + r"|\w+\.(protocol|rawValue)\b)"),
+    "hashes text": re.compile(r"\bSet<(String|Substring)>|\[(String|Substring): (?!\])|\bDictionary<(String|Substring)"
+                              r"|\bSet\((?!.*(FieldName|port|\.id|Case))|\bDictionary\("),
+    "compares texts": re.compile(r"(?<![\w.])(\w+[?!]?\.)*" + NAME + r"[?!]?\s[=!]=\s(?!\.|nil\b|[-\d])|\s[=!]=\s(\w+[?!]?\.)*" + NAME),
+}
+# (file, part of the line): why the texts there are short, or ASCII, or the operator's.
+TOKEN = "the request has the admin token, and its names are the operator's"
+CLAIMS = "signed by an issuer; JSONValue bounds the names"
+KNOWN = "HTTP's parser knows the method, and no other comes here"
+OWN = "the operator's, or the program's own"
+CHECKED = "ASCII: the gate has checked the path, and identifiers and subjects are such in tokens and in claims"
+ALLOWED = {
+    ("Gate/Gate.swift", "request.method"): KNOWN, ("Wire/Handshake.swift", "method =="): KNOWN,
+    ("Gate/JWT/JWTClaimRules.swift", "[String: JSONValue]"): CLAIMS, ("Gate/JWT/UnverifiedJWT.swift", "[String: JSONValue]"): CLAIMS,
+    ("LongPoll/PollOpening.swift", "[String: JSONValue]"): "4 KiB; JSONValue bounds the names",
+    ("Text/JSONValue.swift", "[String: JSONValue]"): "names that are not ASCII have at most 128 bytes",
+    ("Gate/Token.swift", "self.token.id == other.token.id"): CHECKED, ("Gate/TokenKeyring.swift", ""): CHECKED,
+    ("Upstream/NameLookups.swift", "[String: "): OWN, ("Gate/JWT/", "jwk: [String: JSONValue]"): "of a key, and the operator's",
+    ("Gate/JWT/KeyMaterial.swift", "case ("): "of a key, and the operator's",
+    ("Gate/JWT/JWTAuthority.swift", "token.id == jwt.name"): "verified; identifiers are ASCII", ("Gate/JWT/JWTAuthority.swift", "ends"): OWN,
+    ("Gate/JWT/JWTAuthority.swift", "Dictionary("): OWN, ("Gate/JWT/JWTAuthority.swift", "ended: [String: Int64]"): "of keys",
+    ("Session/Caller.swift", "route.name"): OWN, ("Session/Caller.swift", "error.code"): OWN,
+    ("Upstream/ForwardedHeaders.swift", "ofProxies.contains(name)"): "a FieldName, which is bytes",
+    ("Admin/HTTP/AdminAPI+", ""): TOKEN, ("Admin/HTTP/AdminRequest.swift", ""): TOKEN, ("Admin/HTTP/JSONMembers.swift", ""): TOKEN,
+    ("Admin/HTTP/AdminAPI.swift", 'case "'): TOKEN, ("HTTP/Notices.swift", ""): OWN, ("Session/EdgeContext.swift", "pages"): OWN,
+    ("Session/EdgeContext.swift", "Stage"): OWN, ("Admin/HTTP/AdminServer.swift", ""): OWN, ("Gate/JWT/JWTConfig.swift", ""): OWN,
+    ("Session/EdgeRules.swift", "connectors"): OWN, ("Session/LoopState.swift", "Set<String>"): CHECKED,
+    ("Session/Session+Credential.swift", "token.id"): CHECKED, ("Session/Admissions.swift", ""): "of addresses and tokens",
+    ("Transport/EdgeRequest+Poll.swift", 'base == "/"'): CHECKED, ("Transport/EdgeRequest+Poll.swift", "subject == "): CHECKED,
+    ("Transport/EdgeRequest+Poll.swift", "request.basePath == basePath"): CHECKED,
+    ("Transport/EdgeRequest+Poll.swift", "route?.name == request.route"): OWN, ("Session/", "subject"): CHECKED,
+    ("Session/", "basePath"): CHECKED,
+}
+
+
+def equalities(name, text):
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        part = code(line)
+        for what, rule in EQUALITY.items():
+            if not rule.search(part) or re.search(r"UInt8\(ascii:|\butf8\b|\.count [=!]=|[=!]= nil\b|\.bytes\b|isSame|Bound\b|\.lowercased\b", part):
+                continue
+            if not any(file in name and piece in line for file, piece in ALLOWED):
+                found.append(f"{name}:{number}: {what}: {line.strip()}")
+            break
+    return found
+
+
+def test_what_peers_send_is_compared_by_bytes():
+    found, count = [], 0
+    for path in sorted(SOURCES.rglob("*.swift")):
+        name = str(path.relative_to(SOURCES))
+        if name.startswith(PEERS):
+            count += 1
+            found += equalities(name, path.read_text())
+    assert count > 60, "the sources are elsewhere"
+    assert not found, "\n" + "\n".join(found)
+
+
 def test_what_peers_send_is_not_taken_apart_by_characters():
     found, count = [], 0
     for path in sorted(SOURCES.rglob("*.swift")):
@@ -94,3 +166,22 @@ def test_the_check_finds(line):
 ])
 def test_the_check_passes(line):
     assert not findings("x.swift", "let a = 1\n" + line), line
+
+
+@pytest.mark.parametrize("line", [
+    'guard version == ["13"] else { return .version }', 'case PollCodec.binary.mediaType: return .binary',
+    'case "text/plain", "application/json": return .json', 'hosts.contains(name)', 'Set(names).isSubset(of: offered)',
+    'admission.forwardProtocols.contains(SocketLane.protocol)', 'if type == "a" {', 'var seen: Set<String> = []',
+    'var weights: [String: Int] = [:]', 'if host == other.host {', 'names.removeAll { $0 == SocketLane.protocol }',
+])
+def test_the_check_of_comparisons_finds(line):
+    assert equalities("CulvertServer/Gate/x.swift", line), line
+
+
+@pytest.mark.parametrize("line", [
+    'guard version[0].equals("13") else { return .version }', 'transports.contains(.webSocket)', 'case .text(let name): return name',
+    'names.contains(bytesEqualTo: name)', 'if FieldValue.contains(connection, "upgrade") {', 'if path.utf8.first == UInt8(ascii: "/") {',
+    'headers.contains(name: "upgrade")', 'guard host == nil else {', 'hosts.contains(where: name.equalsIgnoringCase)',
+])
+def test_the_check_of_comparisons_passes(line):
+    assert not equalities("CulvertServer/Gate/x.swift", line), line

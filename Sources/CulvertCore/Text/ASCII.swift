@@ -76,6 +76,14 @@ extension StringProtocol where SubSequence == Substring, UTF8View.SubSequence ==
         self.withBytes { $0.offset(of: byte) != nil }
     }
 
+    package func count(of byte: UInt8) -> Int {
+        self.withBytes { bytes in
+            var count = 0
+            for other in bytes where other == byte { count += 1 }
+            return count
+        }
+    }
+
     package func contains(bytesOf other: String) -> Bool {
         self.withBytes { bytes in
             other.withBytes { other in
@@ -165,13 +173,26 @@ extension Sequence<String> {
 }
 
 extension UnsafeBufferPointer<UInt8> {
+    package func equals(_ text: String) -> Bool {
+        text.withBytes { self.count == $0.count && self.begins(with: $0) }
+    }
+
+    /// Whether both have the same bytes once ASCII letters are in lower case.
+    package func equalsIgnoringCase(_ text: String) -> Bool {
+        text.withBytes { other in
+            guard self.count == other.count else { return false }
+            for index in self.indices where self[index].lowercased != other[index].lowercased { return false }
+            return true
+        }
+    }
+
     func begins(with prefix: UnsafeBufferPointer<UInt8>) -> Bool {
         guard let start = prefix.baseAddress, prefix.count > 0 else { return true }
         guard let own = self.baseAddress, self.count >= prefix.count else { return false }
         return memcmp(own, start, prefix.count) == 0
     }
 
-    func offset(of byte: UInt8) -> Int? {
+    package func offset(of byte: UInt8) -> Int? {
         guard let start = self.baseAddress, let found = memchr(start, Int32(byte), self.count) else { return nil }
         return UnsafeRawPointer(found) - UnsafeRawPointer(start)
     }

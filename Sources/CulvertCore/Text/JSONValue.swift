@@ -53,6 +53,9 @@ extension JSONCursor {
             var members: [String: JSONValue] = [:]
             try self.beginObject()
             while let name = try self.nextMember() {
+                // Names are compared as Unicode has it, which takes time in the square of their length when they hold
+                // combining marks. No document that is read here has such a name of this length.
+                guard name.utf8.count <= 128 || name.utf8.allSatisfy({ $0 < 0x80 }) else { throw .tooLong }
                 guard members.updateValue(try self.value(), forKey: name) == nil else { throw .duplicate }
             }
             return .object(members)

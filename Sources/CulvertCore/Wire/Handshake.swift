@@ -35,29 +35,38 @@ package enum Handshake {
     /// Bits of ``FrameHeader/rsv`` that the accepted extensions use. permessage-deflate uses RSV1 (RFC 7692 section 6);
     /// of an unknown extension nothing is known, so all three are allowed.
     package static func reservedBits(forExtensions accepted: [String]) -> UInt8 {
-        self.extensionNames(accepted).reduce(0) { bits, name in
-            bits | (name.equals("permessage-deflate") ? 4 : 7)
+        var bits: UInt8 = 0
+        FieldValue.forEach(accepted) { member in
+            bits |= FieldValue.essence(of: member).equalsIgnoringCase("permessage-deflate") ? 4 : 7
+            return bits != 7
         }
+        return bits
     }
+
+    /// Extensions that an upstream may accept. Each is looked for among those that were offered.
+    private static let mostExtensions = 8
 
     /// A server may only accept what was offered (RFC 6455 4.1).
     package static func isSubset(acceptedExtensions: [String], offered: [String]) -> Bool {
-        Set(self.extensionNames(acceptedExtensions)).isSubset(of: self.extensionNames(offered))
-    }
-
-    private static func extensionNames(_ values: [String]) -> [String] {
-        self.listTokens(values).map { FieldValue.essence($0) }
+        var count = 0
+        var isSubset = true
+        FieldValue.forEach(acceptedExtensions) { member in
+            count += 1
+            let name = String(decoding: FieldValue.essence(of: member), as: UTF8.self)
+            isSubset = count <= self.mostExtensions && FieldValue.containsEssence(offered, name)
+            return isSubset
+        }
+        return isSubset
     }
 
     /// Whether a request asks for WebSocket at all; ``check(method:version:keys:)`` says whether it does so rightly.
     package static func isUpgrade(connection: [String], upgrade: [String]) -> Bool {
-        self.listTokens(connection).contains { $0.equalsIgnoringCase("upgrade") }
-            && self.listTokens(upgrade).contains { $0.equalsIgnoringCase("websocket") }
+        FieldValue.contains(connection, "upgrade") && FieldValue.contains(upgrade, "websocket")
     }
 
     package static func check(method: String, version: [String], keys: [String]) -> RequestProblem? {
         guard method == "GET" else { return .notGet }
-        guard version == ["13"] else { return .version }
+        guard version.count == 1, version[0].equals("13") else { return .version }
         guard keys.count == 1, let key = keys.first, self.isValidKey(key) else { return .key }
         return nil
     }
@@ -67,6 +76,7 @@ package enum Handshake {
         connection: [String], upgrade: [String], accept: [String], protocols: [String], extensions: [String],
         key: String, offeredProtocols: [String], offeredExtensions: [String]
     ) -> String? {
+        guard !FieldValue.isLong(connection) else { return "too many members of Connection" }
         guard self.isUpgrade(connection: connection, upgrade: upgrade) else { return "no upgrade to websocket" }
         guard accept.count == 1, accept[0].equals(self.acceptKey(for: key)) else { return "wrong Sec-WebSocket-Accept" }
         guard protocols.count <= 1, protocols.allSatisfy({ offeredProtocols.contains(bytesEqualTo: $0) }) else {

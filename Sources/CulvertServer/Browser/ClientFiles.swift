@@ -52,16 +52,16 @@ package struct ClientPaths: Sendable, Equatable {
 /// The files of the browser client at the paths of a configuration.
 struct ClientFiles: Sendable {
     private let paths: ClientPaths
-    private let files: [String: StaticFile]
+    private let files: [(path: String, file: StaticFile)]
 
     init(_ client: BrowserClient, at paths: ClientPaths) {
         self.paths = paths
         self.files = [
-            paths.module: .client(client.module, type: Self.script, caching: Self.fresh),
-            paths.classic: .client(client.classic, type: Self.script, caching: Self.fresh),
-            paths.types: .client(client.types, type: "text/plain; charset=utf-8", caching: Self.fresh),
-            paths.module(client.module): .client(client.module, type: Self.script, caching: Self.forever),
-            paths.classic(client.classic): .client(client.classic, type: Self.script, caching: Self.forever),
+            (paths.module, .client(client.module, type: Self.script, caching: Self.fresh)),
+            (paths.classic, .client(client.classic, type: Self.script, caching: Self.fresh)),
+            (paths.types, .client(client.types, type: "text/plain; charset=utf-8", caching: Self.fresh)),
+            (paths.module(client.module), .client(client.module, type: Self.script, caching: Self.forever)),
+            (paths.classic(client.classic), .client(client.classic, type: Self.script, caching: Self.forever)),
         ]
     }
 
@@ -71,7 +71,10 @@ struct ClientFiles: Sendable {
 
     /// Nil for a path that is none of theirs.
     func answer(path: String, method: HTTPMethod, headers: HTTPHeaders) -> HTTPAnswer? {
-        if let file = self.files[path] { return file.answer(method: method, headers: headers) }
+        // By bytes, as all that a client has sent.
+        if let entry = self.files.first(where: { path.equals($0.path) }) {
+            return entry.file.answer(method: method, headers: headers)
+        }
         guard self.paths.isBuild(path) else { return nil }
         // Of the version before, or of another edge; a route would take it for a WebSocket URL.
         return .problem(

@@ -61,7 +61,14 @@ final class EdgeRequest {
         }
         let head = self.head
         let path = address.path
-        let wantsUpgrade = Handshake.isUpgrade(connection: head.headers["connection"], upgrade: head.headers["upgrade"])
+        guard !FieldValue.isLong(head.headers["connection"]) else {
+            self.respond(.problem(400, "bad_request", "Connection has too many members."), isLast: true)
+            return
+        }
+        // HTTP/1.0 has no Upgrade (RFC 9110 7.8), and no WebSocket begins with it (RFC 6455 4.2.1).
+        let wantsUpgrade =
+            (head.version.major, head.version.minor) >= (1, 1)
+            && Handshake.isUpgrade(connection: head.headers["connection"], upgrade: head.headers["upgrade"])
         if let answer = self.file(path, head) {
             self.respond(answer)
             return
@@ -74,13 +81,14 @@ final class EdgeRequest {
         (self.host, self.origins) = (request.host, request.origins)
         request.authorization = head.headers["authorization"]
         request.cookies = head.headers["cookie"]
-        request.protocols = Handshake.listTokens(head.headers["sec-websocket-protocol"])
+        // One more than the gate lets pass.
+        request.protocols = FieldValue.list(head.headers["sec-websocket-protocol"], atMost: Gate.protocolLimit + 1)
         request.wantsUpgrade = wantsUpgrade && target?.takesUpgrade ?? true
         request.isPoll = target != nil
         if case .token? = target { request.isRefresh = true }
         request.preflightMethod = head.headers.first(name: "access-control-request-method")
         if case .close? = target, let type = head.headers.first(name: "content-type"),
-            FieldValue.essence(type).equals("application/x-www-form-urlencoded"), self.exchange.hasBody
+            FieldValue.hasEssence(type, "application/x-www-form-urlencoded"), self.exchange.hasBody
         {
             self.decideWithForm(request, Arrival(path: path, target: target))
         } else {
@@ -105,7 +113,7 @@ final class EdgeRequest {
 
     /// What is served without asking the gate; nil for all else.
     private func file(_ path: String, _ head: HTTPRequestHead) -> HTTPAnswer? {
-        self.edge.pages[path]?.answer(method: head.method, headers: head.headers)
+        self.edge.pages.first { path.equals($0.key) }?.value.answer(method: head.method, headers: head.headers)
             ?? self.state.rules.clientFiles?.answer(path: path, method: head.method, headers: head.headers)
     }
 

@@ -56,9 +56,14 @@ package struct StaticFile: Sendable {
 
     /// Compared weakly (RFC 9110 13.1.2).
     private static func isKnown(_ tag: String, _ lines: [String]) -> Bool {
-        Handshake.listTokens(lines).contains { member in
-            member.equals("*") || (member.begins(with: "W/") ? member.dropping(2) : member[...]).equals("\"\(tag)\"")
+        let quoted = "\"\(tag)\""
+        let weak = "W/" + quoted
+        var isKnown = false
+        FieldValue.forEach(lines) { member in
+            isKnown = member.equals("*") || member.equals(quoted) || member.equals(weak)
+            return !isKnown
         }
+        return isKnown
     }
 }
 
@@ -66,19 +71,34 @@ package struct StaticFile: Sendable {
 enum AcceptEncoding {
     /// Whether gzip may be sent, and is not liked less than nothing at all.
     static func prefersGzip(_ lines: [String]) -> Bool {
-        var weights: [String: Int] = [:]
-        for member in FieldValue.list(lines) {
-            let parameters = member.parts(at: UInt8(ascii: ";")).dropFirst().map { $0.trimmed.asciiLowercased }
-            let weight = parameters.first { $0.begins(with: "q=") }.map { self.thousandths($0.dropping(2)) } ?? 1000
-            // Only the names that are asked for below are kept, whatever else the client lists.
-            let name = FieldValue.essence(member)
-            if self.names.contains(bytesEqualTo: name) { weights[name] = weight }
+        // Only the names that are asked for below are kept, whatever else the client lists.
+        var weights = [Int?](repeating: nil, count: self.names.count)
+        FieldValue.forEach(lines) { member in
+            let name = FieldValue.essence(of: member)
+            if let index = self.names.firstIndex(where: { name.equalsIgnoringCase($0) }) {
+                weights[index] = self.weight(member)
+            }
+            return true
         }
-        guard let gzip = weights["gzip"] ?? weights["x-gzip"] ?? weights["*"], gzip > 0 else { return false }
-        return gzip >= weights["identity"] ?? 0
+        guard let gzip = weights[0] ?? weights[1] ?? weights[2], gzip > 0 else { return false }
+        return gzip >= weights[3] ?? 0
     }
 
     private static let names = ["gzip", "x-gzip", "*", "identity"]
+
+    /// What the first parameter `q` says, in thousandths; 1000 without one.
+    private static func weight(_ member: UnsafeBufferPointer<UInt8>) -> Int {
+        var rest = member[...]
+        while let mark = rest.firstIndex(of: UInt8(ascii: ";")) {
+            rest = rest[(mark + 1)...].drop(while: \.isBlank)
+            guard rest.count >= 2, rest[rest.startIndex].lowercased == UInt8(ascii: "q"),
+                rest[rest.startIndex + 1] == UInt8(ascii: "=")
+            else { continue }
+            let value = rest.dropFirst(2).prefix { $0 != UInt8(ascii: ";") }
+            return self.thousandths(Substring(String(decoding: value, as: UTF8.self)).trimmed)
+        }
+        return 1000
+    }
 
     /// A weight (RFC 9110 12.4.2) in thousandths; 0 for what is none.
     private static func thousandths(_ text: Substring) -> Int {

@@ -101,7 +101,7 @@ extension HTTPRequestHead {
     var stopsDecoder: Bool {
         self.method == .CONNECT
             || (self.headers.contains(name: "upgrade")
-                && Handshake.listTokens(self.headers["connection"]).contains { $0.equalsIgnoringCase("upgrade") })
+                && FieldValue.contains(self.headers["connection"], "upgrade"))
     }
 }
 

@@ -6,7 +6,7 @@ import NIOHTTP1
 extension EdgeRequest {
     func lane(_ target: PollTarget, head: HTTPRequestHead, admission: Admission) {
         guard let key = self.handshakeKey(head) else { return }
-        guard admission.forwardProtocols.contains(SocketLane.protocol) else {
+        guard admission.forwardProtocols.contains(bytesEqualTo: SocketLane.protocol) else {
             self.respond(
                 .problem(400, "no_subprotocol", "A lane is asked for with the subprotocol \(SocketLane.protocol)."))
             return
@@ -27,7 +27,7 @@ extension EdgeRequest {
 
     private func openOnLane(base: String, head: HTTPRequestHead, key: String, admission: Admission) {
         var admission = admission
-        admission.forwardProtocols.removeAll { $0 == SocketLane.protocol }
+        admission.forwardProtocols.removeAll { $0.equals(SocketLane.protocol) }
         let client = self.clientFacts(head)
         guard let place = self.takePlace(admission, address: client.address) else { return }
         self.openSession(base: base, head: head, admission: admission, client: client, place: place) {

@@ -285,18 +285,20 @@ extension EdgeRequest {
 
     /// Binary when asked for by name; JSON to everyone else.
     private static func codec(accepted headers: HTTPHeaders) -> PollCodec {
-        FieldValue.list(headers["accept"]).contains { FieldValue.essence($0).equals(PollCodec.binary.mediaType) }
-            ? .binary : .json
+        FieldValue.containsEssence(headers["accept"], PollCodec.binary.mediaType) ? .binary : .json
     }
 
     private static func codec(ofBody headers: HTTPHeaders) throws(PollProblem) -> PollCodec {
-        switch FieldValue.essence(headers.first(name: "content-type") ?? "application/json") {
-        case PollCodec.binary.mediaType: return .binary
-        // A form type is what curl and sendBeacon say of a body when told nothing.
-        case PollCodec.json.mediaType, "text/plain", "application/x-www-form-urlencoded": return .json
-        default: throw PollProblem(415, "A batch is \(PollCodec.binary.mediaType) or application/json.")
+        guard let type = headers.first(name: "content-type") else { return .json }
+        if FieldValue.hasEssence(type, PollCodec.binary.mediaType) { return .binary }
+        guard self.jsonTypes.contains(where: { FieldValue.hasEssence(type, $0) }) else {
+            throw PollProblem(415, "A batch is \(PollCodec.binary.mediaType) or application/json.")
         }
+        return .json
     }
+
+    /// A form type is what curl and sendBeacon say of a body when told nothing.
+    private static let jsonTypes = [PollCodec.json.mediaType, "text/plain", "application/x-www-form-urlencoded"]
 
     private static func parameter(_ name: String, in query: String?) -> String? {
         guard let query, let raw = Query.rawValue(of: name, in: query) else { return nil }

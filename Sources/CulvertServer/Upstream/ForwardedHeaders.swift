@@ -41,6 +41,18 @@ enum ForwardedHeaders {
         "x-url-scheme", "x-scheme", "front-end-https",
     ]
 
+    /// Whether a field of this name, in any spelling that upstreams fold together, has another meaning than the identity
+    /// of the client: it belongs to the connection, the handshake, the message or the way of the request.
+    static func isReserved(_ name: String) -> Bool {
+        let folded = FieldName(name)
+        return self.dropped.contains(folded) || self.ofProxies.contains(folded) || self.alsoReserved.contains(folded)
+    }
+
+    private static let alsoReserved: Set<FieldName> = [
+        "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "origin", "set-cookie", "content-encoding", "content-range", "via", "max-forwards", "range", "date",
+        "culvert-session",
+    ]
+
     /// - Parameters:
     ///   - key: `Sec-WebSocket-Key` of the upstream's handshake.
     ///   - extensions: offered to the upstream; empty where Culvert itself reads the messages.
@@ -108,6 +120,8 @@ enum ForwardedHeaders {
 
     /// Of an upstream's answer, what concerns the client too.
     static func response(_ headers: HTTPHeaders) -> HTTPHeaders {
+        // The list of fields that concern the connection alone is too long to be searched for each field.
+        if FieldValue.isLong(headers["connection"]) { return HTTPHeaders() }
         let named = Set(Handshake.listTokens(headers["connection"]).map { FieldName($0) })
         var kept = HTTPHeaders()
         for (name, value) in headers {

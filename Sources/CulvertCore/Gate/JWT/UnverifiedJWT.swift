@@ -87,7 +87,7 @@ package struct UnverifiedJWT: Sendable {
         }
 
         private static func read(_ bytes: UnsafeRawBufferPointer) throws(JWTFault) -> (String?, String?) {
-            var seen: Set<String> = []
+            var seen: [String] = []
             var algorithm: String?
             var keyID: String?
             do throws(JSONFault) {
@@ -95,11 +95,14 @@ package struct UnverifiedJWT: Sendable {
                 try cursor.beginObject()
                 while let name = try cursor.nextMember() {
                     // RFC 7515 section 4: names are unique, or the header is refused.
-                    guard seen.insert(name).inserted else { throw .duplicate }
-                    switch name {
-                    case "alg": algorithm = try cursor.string()
-                    case "kid": keyID = try cursor.string()
-                    default: try cursor.skip()
+                    guard !seen.contains(bytesEqualTo: name) else { throw .duplicate }
+                    seen.append(name)
+                    if name.equals("alg") {
+                        algorithm = try cursor.string()
+                    } else if name.equals("kid") {
+                        keyID = try cursor.string()
+                    } else {
+                        try cursor.skip()
                     }
                 }
                 try cursor.finish()
@@ -116,6 +119,26 @@ package struct UnverifiedJWT: Sendable {
     package var name: String {
         "jwt_" + Base64URL.encode(TokenDigest(of: String(decoding: self.signedBytes, as: UTF8.self)).bytes.prefix(12))
     }
+
+    /// Of ES256 the other signature that is good when this one is: (r, n - s) for (r, s), with the group's order n
+    /// (FIPS 186-5, D.1.2.3). Nil for other algorithms.
+    package var twinSignature: [UInt8]? {
+        guard self.algorithm == .es256, self.signature.count == 64 else { return nil }
+        var twin = self.signature
+        var borrow = 0
+        for index in (0..<32).reversed() {
+            let difference = Int(Self.order[index]) - Int(self.signature[32 + index]) - borrow
+            borrow = difference < 0 ? 1 : 0
+            twin[32 + index] = UInt8(truncatingIfNeeded: difference)
+        }
+        return twin
+    }
+
+    /// Of the group of P-256.
+    private static let order: [UInt8] = [
+        0xFF, 0xFF, 0xFF, 0xFF, 0x00, 0x00, 0x00, 0x00, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+        0xBC, 0xE6, 0xFA, 0xAD, 0xA7, 0x17, 0x9E, 0x84, 0xF3, 0xB9, 0xCA, 0xC2, 0xFC, 0x63, 0x25, 0x51,
+    ]
 
     /// To be asked for when the signature has been verified.
     package func claims() throws(JWTFault) -> [String: JSONValue] {
