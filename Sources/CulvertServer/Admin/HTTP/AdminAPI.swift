@@ -19,7 +19,7 @@ package struct AdminAPI: Sendable {
     let limits: EdgeLimits
     private let token: AdminToken
     /// Names under which the listener may be called; nil for a Unix socket, which no browser reaches.
-    private let hosts: Set<String>?
+    private let hosts: [String]?
     let operations: Operations
 
     init(admin: AdminConfig, desk: TokenDesk, token: AdminToken, operations: Operations) {
@@ -31,17 +31,24 @@ package struct AdminAPI: Sendable {
         self.operations = operations
         self.hosts =
             admin.socket == nil
-            ? Set(
-                ["localhost", "127.0.0.1", "[::1]", admin.host.asciiLowercased, "[\(admin.host.asciiLowercased)]"]
-                    + admin.hosts)
-            : nil
+            ? ["localhost", "127.0.0.1", "[::1]", admin.host, "[\(admin.host)]"] + admin.hosts : nil
     }
 
     /// The answer that the head alone decides: a refusal, or an answer for which no token is needed. Nil for a request
     /// with the token.
-    func answerAtHead(_ request: AdminRequest) -> HTTPAnswer? {
+    ///
+    /// The target and the fields are compared as they came. A request without the token has none of them taken apart.
+    func answerAtHead(_ head: HTTPRequestHead) -> HTTPAnswer? {
         do throws(AdminFailure) {
-            return try self.admit(request)
+            try self.checkPlace(head)
+            let path = head.uri.split(at: UInt8(ascii: "?"))?.before ?? head.uri[...]
+            let isReadiness = path.equals("/readyz")
+            if isReadiness || path.equals("/healthz") {
+                try Self.allow(head, [.GET, .HEAD])
+                return self.health(readiness: isReadiness)
+            }
+            try self.checkToken(head)
+            return nil
         } catch {
             return error.answer
         }
@@ -56,21 +63,8 @@ package struct AdminAPI: Sendable {
         }
     }
 
-    private func admit(_ request: AdminRequest) throws(AdminFailure) -> HTTPAnswer? {
-        try self.checkPlace(request)
-        guard !request.isMalformed else { throw AdminFailure(400, "bad_target", "The request target is malformed.") }
-        let path = request.path
-        switch path {
-        case ["healthz"], ["readyz"]:
-            try Self.allow(request, [.GET, .HEAD])
-            return self.health(readiness: path == ["readyz"])
-        default: break
-        }
-        try self.checkToken(request)
-        return nil
-    }
-
     private func route(_ request: AdminRequest) async throws(AdminFailure) -> HTTPAnswer {
+        guard !request.isMalformed else { throw AdminFailure(400, "bad_target", "The request target is malformed.") }
         let path = request.path
         switch path.first {
         case "openapi.json" where path.count == 1:
@@ -111,11 +105,13 @@ package struct AdminAPI: Sendable {
 
     /// A page of the web may have a browser send requests here, by the listener's address or by a name of its own that
     /// resolves to it (DNS rebinding). Their Host or Origin tells them.
-    private func checkPlace(_ request: AdminRequest) throws(AdminFailure) {
-        let headers = request.head.headers
+    private func checkPlace(_ head: HTTPRequestHead) throws(AdminFailure) {
+        let headers = head.headers
         if let hosts = self.hosts {
             let host = headers["host"]
-            guard host.count == 1, let name = host.first.map(Self.bareHost), hosts.contains(name) else {
+            guard host.count == 1, let name = host.first.map(Self.bareHost),
+                hosts.contains(where: { name.equalsIgnoringCase($0) })
+            else {
                 throw AdminFailure(403, "host_not_allowed", "The admin API is not called by this name.")
             }
         }
@@ -124,15 +120,15 @@ package struct AdminAPI: Sendable {
         }
     }
 
-    private static func bareHost(_ host: String) -> String {
-        let lower = host.asciiLowercased
-        let isLiteral = lower.utf8.first == UInt8(ascii: "[")
-        guard let (name, _) = lower.split(at: UInt8(ascii: isLiteral ? "]" : ":")) else { return lower }
-        return isLiteral ? name + "]" : String(name)
+    /// Without the port; an address keeps its brackets.
+    private static func bareHost(_ host: String) -> Substring {
+        let isLiteral = host.utf8.first == UInt8(ascii: "[")
+        guard let (name, _) = host.split(at: UInt8(ascii: isLiteral ? "]" : ":")) else { return host[...] }
+        return isLiteral ? host.slice(0..<name.utf8.count + 1) : name
     }
 
-    private func checkToken(_ request: AdminRequest) throws(AdminFailure) {
-        let values = request.head.headers["authorization"]
+    private func checkToken(_ head: HTTPRequestHead) throws(AdminFailure) {
+        let values = head.headers["authorization"]
         guard values.count == 1, let (scheme, secret) = values[0].split(at: UInt8(ascii: " ")),
             scheme.equalsIgnoringCase("bearer"), self.token.admits(secret)
         else {
@@ -144,7 +140,11 @@ package struct AdminAPI: Sendable {
     }
 
     static func allow(_ request: AdminRequest, _ methods: [HTTPMethod]) throws(AdminFailure) {
-        guard !methods.contains(request.head.method) else { return }
+        try self.allow(request.head, methods)
+    }
+
+    private static func allow(_ head: HTTPRequestHead, _ methods: [HTTPMethod]) throws(AdminFailure) {
+        guard !methods.contains(head.method) else { return }
         let list = methods.map(\.rawValue).joined(separator: ", ")
         throw AdminFailure(405, "method_not_allowed", "Only \(list) is taken here.", headers: ["Allow": list])
     }

@@ -54,16 +54,15 @@ final class AdminFront: ConnectionOwner {
             return
         }
         guard let channel = exchange.channel else { return }
-        let address = self.isLocalSocket ? "unix" : channel.remoteAddress?.ipAddress ?? "unknown"
-        var request = AdminRequest(head: exchange.head, body: ByteBuffer(), address: address)
-        if let answer = self.api.answerAtHead(request) {
+        if let answer = self.api.answerAtHead(exchange.head) {
             self.entry.setTrusted(false)
             exchange.respond(answer)
             return
         }
         self.entry.setTrusted(true)
+        let address = self.isLocalSocket ? "unix" : channel.remoteAddress?.ipAddress ?? "unknown"
         exchange.collectBody(limit: Self.bodyLimit) { body in
-            request.body = body
+            let request = AdminRequest(head: exchange.head, body: body, address: address)
             self.answer(request, exchange, on: channel.eventLoop)
         }
     }

@@ -13,15 +13,27 @@ struct AdminRequest: Sendable {
     /// Decoded; empty for a target that is no path.
     var path: [String]
     var query: [String: String]
-    /// A parameter was given twice, or the target is malformed.
+    /// A parameter was given twice, or the target is malformed, or has more parts than any that is taken.
     var isMalformed = false
 
+    private static let mostSegments = 8
+    private static let mostParameters = 32
+
+    /// - Parameter head: of a request that has the token.
     init(head: HTTPRequestHead, body: ByteBuffer, address: String) {
         self.head = head
         self.body = body
         self.address = address
         let target = RequestTarget(head.uri)
         var malformed = false
+        self.query = [:]
+        guard target.path.count(of: UInt8(ascii: "/")) <= Self.mostSegments,
+            target.query?.count(of: UInt8(ascii: "&")) ?? 0 < Self.mostParameters
+        else {
+            self.path = []
+            self.isMalformed = true
+            return
+        }
         self.path = target.path.parts(at: UInt8(ascii: "/")).dropFirst().map { segment in
             guard let text = PercentEncoding.decode(segment) else {
                 malformed = true
@@ -29,7 +41,6 @@ struct AdminRequest: Sendable {
             }
             return text
         }
-        self.query = [:]
         for pair in (target.query ?? "").parts(at: UInt8(ascii: "&")) where !pair.isEmpty {
             let sides = pair.split(at: UInt8(ascii: "=")) ?? (pair, "")
             guard let name = PercentEncoding.decode(sides.before, isForm: true),
@@ -97,7 +108,7 @@ extension AdminRequest {
     /// The body's members. An empty body is an empty object where `isOptional`.
     func members(_ known: [String], isOptional: Bool = false) throws(AdminFailure) -> JSONMembers {
         if isOptional, self.body.readableBytes == 0 { return JSONMembers([:]) }
-        guard FieldValue.essence(self.head.headers.first(name: "content-type") ?? "").equals("application/json") else {
+        guard FieldValue.hasEssence(self.head.headers.first(name: "content-type") ?? "", "application/json") else {
             throw AdminFailure(415, "unsupported_media_type", "The body must be application/json.")
         }
         let members: [String: JSONValue]
