@@ -15,6 +15,8 @@ from kit.heads import Upstream, ask, upgrade
 # `/open` asks for no token and leads to the same upstream as all of these.
 NARROW = """
   - { path: /open/admin, upstream: echo }
+  - { path: /open/desk, upstream: echo }
+  - { path: /open/slash/, upstream: echo }
   - { path: "/open/@ops", upstream: echo }
   - { path: "/open/a+b:c", upstream: echo }
   - { path: "/open/é", upstream: echo }
@@ -37,6 +39,12 @@ SPELLINGS = {
     "as Windows reads names (IIS)": ["/open/admin.", "/open/admin%20", "/open/admin./x", "/open/%u0061dmin"],
     "in another case (IIS, ASP.NET, Express)": ["/open/Admin", "/open/ADMIN/x", "/open/@OPS", "/open/%C3%89", "/OPEN/../open/admin"],
     "in another normal form": ["/open/e%CC%81"],
+    "in another case as Unicode has it (Node, Java, Go, Python)": [
+        "/open/de%C5%BFk", "/open/des%E2%84%AA", "/open/DES%E2%84%AA/x", "/open/adm%C4%B1n", "/open/%40op%C5%BF"],
+    "in compatibility forms": [
+        "/open/%EF%BD%84esk", "/open/x/%EF%BC%8E%EF%BC%8E/desk", "/open/%F0%9D%90%9Desk", "/open%EF%BC%8Fdesk",
+        "/open/x/%E2%80%A5/desk", "/open/desk%EF%BC%8Fx"],
+    "without the slash at the end (Express, Spring, Rails)": ["/open/slash", "/open/SLASH", "/open/slash;", "/open/slash."],
     "in ISO 8859-1 (Jetty, where it is no UTF-8)": ["/open/%E9"],
     "in UTF-8 that is too long": ["/open/x/%c0%ae%c0%ae/admin", "/open/x%c0%afadmin"],
     "with slashes of other kinds": ["/open//admin", "/open/x%2f..%2fadmin", "/open\\admin", "/open/./admin"],
@@ -81,7 +89,7 @@ def test_no_spelling_of_a_narrow_path_takes_a_broad_route(edge, upstream, kind):
 
 @pytest.mark.parametrize("path", [
     "/open", "/open/", "/open/administrator", "/open/x;a=1", "/open/x;a=1/y", "/open/100%25", "/open/a%252Fb", "/open/x.y",
-    "/open/caf%C3%A9", "/open/X", "/open/a%20b", "/open/%E8", "/open/%"])
+    "/open/caf%C3%A9", "/open/desks%E2%84%AA", "/open/slashes", "/open/%EF%BC%A1%EF%BC%A3%EF%BC%8F1", "/open/X", "/open/a%20b", "/open/%E8", "/open/%"])
 def test_what_is_no_spelling_of_it_passes_byte_for_byte(edge, upstream, path):
     answer = upgrade(edge.plain_port, path + "?q=%2e;1")
     assert answer.status == 101, answer.body
@@ -119,6 +127,23 @@ def test_a_host_that_is_none_is_refused(edge, upstream, host):
         print(f"Host: {host!r} is answered {answer.status} {answer.body[:120]}")
         assert answer.status == 400 and answer.problem[0] == "bad_host"
     assert len(upstream.heads) == before
+
+
+def test_no_handshake_and_no_poll_goes_without_a_host_or_over_http_1_0(edge, upstream):
+    from kit.heads import UPGRADE, exchange
+    host = b"Host: localhost\r\n"
+    for request, status, code in [
+        (b"GET /open HTTP/1.0\r\n" + UPGRADE, 400, "bad_host"), (b"GET /open HTTP/1.0\r\n" + host + UPGRADE, 426, "upgrade_required"),
+        (b"GET /open HTTP/1.1\r\n" + UPGRADE, 400, "bad_host"), (b"POST /open/_poll HTTP/1.0\r\nContent-Length: 0\r\n", 400, "bad_host"),
+        (b"GET /open/_poll HTTP/1.0\r\n" + host + UPGRADE + b"Sec-WebSocket-Protocol: culvert.v1\r\n", 405, "method_not_allowed"),
+        (b"GET http://localhost/open HTTP/1.0\r\n" + UPGRADE, 400, "bad_host"),
+    ]:
+        before = len(upstream.heads)
+        answer = exchange(edge.plain_port, request + b"\r\n")
+        print(f"{request[:60]!r} is answered {answer.status} {answer.body[:100]}")
+        assert (answer.status, answer.problem[0]) == (status, code) and len(upstream.heads) == before
+    # With a Host a client of HTTP/1.0 may poll.
+    assert exchange(edge.plain_port, b"POST /open/_poll HTTP/1.0\r\n" + host + b"Content-Length: 0\r\n\r\n").status == 201
 
 
 @pytest.mark.parametrize("target,host,status,seen", [

@@ -2,6 +2,8 @@
 package struct PathPrefix: Hashable, Sendable {
     /// Decoded, so that prefixes are compared and ordered by what they mean.
     let bytes: [UInt8]
+    /// The same for servers that ignore case. See ``PathFold``.
+    let folded: [UInt8]
 
     /// - Throws: what keeps every request from being matched by it. A prefix with a part that servers read in different
     ///   ways, such as parameters (`/a;b`), would match none: a request that it covers in one reading is not covered in
@@ -15,6 +17,7 @@ package struct PathPrefix: Hashable, Sendable {
             }
         }
         self.bytes = try result.get()
+        self.folded = PathFold.fold(self.bytes)
     }
 
     /// Whether the prefix covers the path in every reading: `/chat` covers `/chat` and `/chat/a`, not `/chatter`.
@@ -49,27 +52,22 @@ package struct PathPrefix: Hashable, Sendable {
             || path[prefix.count] == UInt8(ascii: "/")
     }
 
-    /// Whether a server that ignores case takes `reading` for a path below the prefix.
-    func coversIgnoringCase(reading: UnsafeBufferPointer<UInt8>) -> Bool {
-        if self.bytes.contains(where: { $0 >= 0x80 }) { return self.coversIgnoringUnicodeCase(Array(reading)) }
-        guard reading.count >= self.bytes.count else { return false }
-        for index in self.bytes.indices where self.bytes[index].lowercased != reading[index].lowercased { return false }
-        return self.bytes.last == UInt8(ascii: "/") || reading.count == self.bytes.count
-            || reading[self.bytes.count] == UInt8(ascii: "/")
+    /// Whether a server that ignores case, and does not care for a slash at the end, takes a path for one below the
+    /// prefix. This only ever refuses.
+    ///
+    /// - Parameter path: a reading of ASCII, or the front of another one that ``PathFold`` has folded.
+    func coversLoosely(_ path: UnsafeBufferPointer<UInt8>) -> Bool {
+        var length = self.folded.count
+        if self.folded.last == UInt8(ascii: "/") { length -= 1 }
+        guard path.count >= length else { return false }
+        for index in 0..<length where self.folded[index] != path[index].lowercased { return false }
+        return path.count == length || path[length] == UInt8(ascii: "/")
     }
 
-    /// Segment by segment, as Unicode has it, since a server may ignore case and normal form of other letters too. This
-    /// only ever refuses.
-    private func coversIgnoringUnicodeCase(_ reading: [UInt8]) -> Bool {
-        let slash = UInt8(ascii: "/")
-        var own = self.bytes.split(separator: slash, omittingEmptySubsequences: false)
-        let path = reading.split(separator: slash, omittingEmptySubsequences: false)
-        if own.last?.isEmpty == true { own.removeLast() }
-        guard path.count >= own.count else { return false }
-        return zip(own, path).allSatisfy { one, other in
-            // By Characters: what any server may take for the same is the same here.
-            String(decoding: one, as: UTF8.self).lowercased() == String(decoding: other, as: UTF8.self).lowercased()
-        }
+    /// Whether this is `other` with a slash behind it. A configuration with both has two routes on purpose.
+    func isSame(withSlash other: PathPrefix) -> Bool {
+        self.bytes.count == other.bytes.count + 1 && self.bytes.last == UInt8(ascii: "/")
+            && self.bytes.starts(with: other.bytes)
     }
 
     /// Nil for a path that may stand in a request or in a configuration; otherwise what is wrong with it.

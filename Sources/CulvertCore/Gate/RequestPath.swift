@@ -54,6 +54,9 @@ package struct RequestPath: Sendable {
         return self.readings.allSatisfy { $0.withUnsafeBufferPointer(holds) }
     }
 
+    /// A path with one reading is of ASCII.
+    var mayHaveOtherLetters: Bool { !self.readings.isEmpty }
+
     var readingCount: Int { max(1, self.readings.count) }
 
     func withReading<Result>(_ index: Int, _ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
@@ -68,13 +71,17 @@ enum PathReader {
         guard bytes.first == UInt8(ascii: "/") else { throw .noSlash }
         if try self.isPlain(bytes) { return [] }
         let once = try self.decoded(bytes)
+        try PathFold.check(once)
         var readings = [once]
         func add(_ reading: [UInt8]) { if !readings.contains(reading) { readings.append(reading) } }
         add(try self.lenient(once))
         if String(validating: once, as: UTF8.self) == nil {
             // Jetty takes what is no UTF-8 for ISO 8859-1.
-            let latin = once.flatMap { (byte: UInt8) -> [UInt8] in
-                byte < 0x80 ? [byte] : [0xC0 | byte >> 6, 0x80 | byte & 0x3F]
+            var latin: [UInt8] = []
+            latin.reserveCapacity(2 * once.count)
+            for byte in once {
+                if byte >= 0x80 { latin.append(0xC0 | byte >> 6) }
+                latin.append(byte < 0x80 ? byte : 0x80 | byte & 0x3F)
             }
             add(try self.lenient(latin))
         }
@@ -129,14 +136,14 @@ enum PathReader {
                 {
                     throw .badEncoding
                 }
-                out += Array("%25".utf8)
+                out.appendPercentSign()
                 index += 1
                 continue
             }
             switch byte {
             case 0..<0x20, 0x7F: throw .badByte
             case UInt8(ascii: "/"), UInt8(ascii: "\\"): throw .encodedSlash
-            case UInt8(ascii: "%"): out += Array("%25".utf8)
+            case UInt8(ascii: "%"): out.appendPercentSign()
             default: out.append(byte)
             }
             index += 3
@@ -161,19 +168,25 @@ enum PathReader {
 
     /// As the most lenient server reads what was decoded once.
     private static func lenient(_ once: [UInt8]) throws(PathFault) -> [UInt8] {
-        var out: [UInt8] = [UInt8(ascii: "/")]
-        var segment: [UInt8] = []
+        var out: [UInt8] = []
+        out.reserveCapacity(once.count + 2)
+        out.append(UInt8(ascii: "/"))
+        // Where the segment begins.
+        var start = 1
         var isParameters = false
         func end(isLast: Bool) throws(PathFault) {
             // Windows takes dots and spaces off the end of a name; one of nothing else stays.
-            let isFiller: (UInt8) -> Bool = { $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: " ") }
-            let last = segment.lastIndex { !isFiller($0) }
-            let name = segment[..<(last.map { $0 + 1 } ?? segment.endIndex)]
-            if name.isEmpty, !isLast { throw .emptySegment }
-            if last == nil, (1...2).contains(name.count(where: { $0 == UInt8(ascii: ".") })) { throw .dotSegment }
-            out += name
+            var last = out.count
+            while last > start, out[last - 1] == UInt8(ascii: ".") || out[last - 1] == UInt8(ascii: " ") { last -= 1 }
+            if last > start {
+                while out.count > last { out.removeLast() }
+            } else if out.count == start {
+                if !isLast { throw .emptySegment }
+            } else if (1...2).contains(out[start...].count(where: { $0 == UInt8(ascii: ".") })) {
+                throw .dotSegment
+            }
             if !isLast { out.append(UInt8(ascii: "/")) }
-            segment.removeAll(keepingCapacity: true)
+            start = out.count
             isParameters = false
         }
         var index = 1
@@ -189,8 +202,8 @@ enum PathReader {
             case UInt8(ascii: ";"): isParameters = true
             case 0..<0x20, 0x7F: throw .badByte
             case _ where isParameters: break
-            case UInt8(ascii: "%"): segment += Array("%25".utf8)
-            default: segment.append(byte)
+            case UInt8(ascii: "%"): out.appendPercentSign()
+            default: out.append(byte)
             }
         }
         try end(isLast: true)
@@ -208,5 +221,14 @@ enum PathReader {
             return (high << 4 | low, end + 2 - index)
         }
         return (UInt8(ascii: "%"), end - index)
+    }
+}
+
+extension [UInt8] {
+    /// Percent-encoded.
+    fileprivate mutating func appendPercentSign() {
+        self.append(UInt8(ascii: "%"))
+        self.append(UInt8(ascii: "2"))
+        self.append(UInt8(ascii: "5"))
     }
 }

@@ -54,12 +54,15 @@ package struct RouteTable: Equatable, Sendable {
 
     private let byHost: [HostName: [Entry]]
     private let anyHost: [Entry]
+    /// Of the folded prefixes, in bytes.
+    private let longest: Int
 
     /// A route whose path no request can have is left out; the configuration has refused it.
     package init(_ routes: [Route]) {
         let entries = routes.compactMap { route in
             (try? PathPrefix(route.path)).map { Entry(route: route, prefix: $0) }
         }
+        self.longest = entries.map(\.prefix.folded.count).max() ?? 0
         // By what they decode to: `/%61` is no longer than `/ab`.
         let sorted = entries.sorted { $0.prefix.bytes.count > $1.prefix.bytes.count }
         self.anyHost = sorted.filter { $0.route.host == nil }
@@ -113,13 +116,21 @@ package struct RouteTable: Equatable, Sendable {
         }
     }
 
-    /// Whether a server that ignores case (IIS, ASP.NET, Express) would find the path below a narrower route that leads
-    /// to the same upstream. Paths of other upstreams may differ by case alone.
+    /// Whether a server that ignores case (IIS, ASP.NET, Express), or a slash at the end, would find the path below a
+    /// narrower route that leads to the same upstream. Paths of other upstreams may differ by that alone.
     private func hasRival(_ found: Place, host: String?, _ path: RequestPath, reading: Int) -> Bool {
         path.withReading(reading) { bytes in
-            self.hasRival(found, amongHosts: true, host, bytes)
-                || (!found.isOfHost && self.hasRival(found, amongHosts: false, host, bytes))
+            let front = bytes.prefix(PathFold.front(for: self.longest))
+            guard path.mayHaveOtherLetters, front.contains(where: { $0 >= 0x80 }) else {
+                return self.hasRival(found, host, bytes)
+            }
+            return PathFold.fold(front).withUnsafeBufferPointer { self.hasRival(found, host, $0) }
         }
+    }
+
+    private func hasRival(_ found: Place, _ host: String?, _ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+        self.hasRival(found, amongHosts: true, host, bytes)
+            || (!found.isOfHost && self.hasRival(found, amongHosts: false, host, bytes))
     }
 
     /// By index, and without a list of the two kinds: a decision allocates nothing.
@@ -133,7 +144,8 @@ package struct RouteTable: Equatable, Sendable {
         for index in 0..<(isSame ? found.index : entries.count) {
             if isSame, entries[index].prefix.bytes.count == length { continue }
             if entries[index].route.upstream == own[found.index].route.upstream,
-                entries[index].prefix.coversIgnoringCase(reading: bytes)
+                entries[index].prefix.coversLoosely(bytes),
+                !entries[index].prefix.isSame(withSlash: own[found.index].prefix)
             {
                 return true
             }

@@ -15,9 +15,8 @@ extension RequestTarget {
     init(takingHostOf head: inout HTTPRequestHead) throws(BadHost) {
         self.init(head.uri)
         let hosts = head.headers["host"]
-        if hosts.count > 1 || (hosts.isEmpty && head.version == .http1_1) {
-            throw BadHost(detail: "A request has one Host.")
-        }
+        // This holds for HTTP/1.0 too: otherwise the upstream would get a host that no client has named.
+        guard hosts.count == 1 else { throw BadHost(detail: "A request has one Host.") }
         guard hosts.allSatisfy({ HostPort.isValid($0) }) else {
             throw BadHost(detail: "Host is a name or an address, with at most a port behind it.")
         }

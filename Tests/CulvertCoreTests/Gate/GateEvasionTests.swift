@@ -31,7 +31,7 @@ import Testing
     private static let twoRoutes = KeyedGate(
         routes: RouteTable(
             [GateFixture.route("/", authenticationRequired: false)]
-                + ["/admin", "/@ops", "/a+b:c", "/é", "/x/y%20z"].map { GateFixture.route($0) }),
+                + ["/admin", "/@ops", "/a+b:c", "/é", "/x/y%20z", "/desk", "/strasse", "/slash/"].map { GateFixture.route($0) }),
         keyring: GateFixture.keyring, carriers: GateFixture.carriers)
 
     @Test(arguments: [
@@ -50,6 +50,15 @@ import Testing
         "/Admin", "/ADMIN/x", "/adMin;x", "/%41dmin", "/@OPS", "/%C3%89", "/e%CC%81", "/E%CC%81/x",
         // As Jetty reads what is no UTF-8
         "/%E9", "/%E9/x",
+        // Case as Unicode has it: U+212A is a k, U+017F an s, U+0131 and U+0130 an i, and ß is ss
+        "/des%E2%84%AA", "/de%C5%BFk", "/DE%C5%BFK/x", "/%E2%84%AA/../desk", "/des%E2%84%AA;x", "/adm%C4%B1n",
+        "/adm%C4%B0n", "/stra%C3%9Fe", "/%40op%C5%BF",
+        // Compatibility forms (NFKC): fullwidth letters, mathematical letters, ligatures, dots and slashes
+        "/%EF%BD%84esk", "/%EF%BC%84/../desk", "/x/%EF%BC%8E%EF%BC%8E/desk", "/x/%E2%80%A5/desk", "/x%EF%BC%8F../desk",
+        "/%EF%BC%8Fdesk", "/desk%EF%BC%8Fx", "/%F0%9D%90%9Aesk/../desk", "/%F0%9D%90%9Desk", "/a%EF%BD%84min",
+        "/%EF%BD%81%EF%BD%84%EF%BD%8D%EF%BD%89%EF%BD%8E/x",
+        // Without the slash at the end, which Express and Rails do not care for
+        "/slash", "/SLASH", "/slash;", "/slash.", "/%73lash", "/slash/", "/slash/x",
         // Spaces, and bytes outside ASCII
         "/x/y%20z", "/x/y%20z;1", "/é", "/e\u{301}", "/admin\u{301}",
     ])
@@ -68,6 +77,8 @@ import Testing
         "/", "/x", "/administrator", "/a", "/admi", "/xadmin", "/x/admin", "/x;admin", "/x;/admin", "/x%3Badmin",
         "/a%252Fb",
         "/caf%C3%A9", "/ops", "/%25", "/x.", "/X", "/a+b", "/%E8",
+        "/des%E2%84%AAs", "/des%CC%81k", "/%EF%BD%84es", "/x/%EF%BC%8E%EF%BC%8Ea", "/a%E2%80%A6", "/slashes", "/slas",
+        "/%E5%AE%A4%EF%BC%8F1", "/x/%E2%80%A6",
     ])
     func whatIsNoSpellingOfItPasses(_ path: String) {
         let decision = Self.twoRoutes.decide(
@@ -124,6 +135,16 @@ import Testing
         #expect(table.match(host: nil, path: "/Chat")?.upstream == "one")
         #expect(table.match(host: nil, path: "/room")?.path == "/room")
         #expect(table.match(host: nil, path: "/Room/x")?.path == "/Room")
+    }
+
+    @Test func twoRoutesMayDifferByASlash() {
+        let table = RouteTable([
+            GateFixture.route("/"), GateFixture.route("/ops"), GateFixture.route("/ops/"),
+        ])
+        #expect(table.match(host: nil, path: "/ops")?.path == "/ops")
+        #expect(table.match(host: nil, path: "/ops/")?.path == "/ops/")
+        #expect(table.match(host: nil, path: "/ops/x")?.path == "/ops/")
+        #expect(table.match(host: nil, path: "/OPS") == nil)
     }
 
     @Test(arguments: [

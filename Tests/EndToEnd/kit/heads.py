@@ -82,8 +82,13 @@ def ask(port, method, target, fields=b"", body=b"", host=b"localhost", timeout=2
     line = b" ".join(part if isinstance(part, bytes) else part.encode() for part in (method, target, "HTTP/1.1"))
     hosts = b"".join(b"Host: " + name + b"\r\n" for name in ([host] if isinstance(host, bytes) else host))
     length = b"Content-Length: %d\r\n" % len(body) if body or method != "GET" else b""
+    return exchange(port, line + b"\r\n" + hosts + length + fields + b"\r\n" + body, timeout)
+
+
+def exchange(port, request, timeout=20):
+    """The answer to these bytes."""
     with socket.create_connection(("127.0.0.1", port), timeout) as connection:
-        connection.sendall(line + b"\r\n" + hosts + length + fields + b"\r\n" + body)
+        connection.sendall(request)
         data = b""
         while True:
             head, found, rest = data.partition(b"\r\n\r\n")
