@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import json
 import os
 import statistics
@@ -164,6 +165,30 @@ def test_the_other_signature_of_an_es256_token_is_the_same_token(edge, admin):
     asyncio.run(run())
     print(f"tried s = {s:x} and n - s")
     assert statuses(edge, text) == statuses(edge, other) == {401}
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_a_revocation_by_a_name_of_0_3_holds_for_both_signatures(edge, admin, is_early):
+    """Culvert 0.3 named a token without `jti` by its whole text, so that its databases revoke one of two spellings."""
+    subject = f"former{is_early}"
+    text = token(ES, sub=subject)
+    signed, _, signature = text.rpartition(".")
+    both = base64.urlsafe_b64decode(signature + "==")
+    r, s = both[:32], int.from_bytes(both[32:], "big")
+    other = signed + "." + base64url(r + (P256_ORDER - s).to_bytes(32, "big"))
+    name = "jwt_" + base64url(hashlib.sha256(text.encode()).digest()[:12])
+
+    def revoke():
+        assert admin.post("/v1/jwt/revocations", json={"jti": name, "until": rfc3339(time.time() + 900)}).status_code == 201
+
+    async def run():
+        async with dial(edge, other) as ws:
+            revoke()
+            assert await closing(ws) == (4401, "token revoked")
+
+    revoke() if is_early else asyncio.run(run())
+    print(f"revoked {name}, the name of the text with s = {s:x}, and tried n - s")
+    assert statuses(edge, other) == statuses(edge, text) == {401}
 
 
 def test_a_token_issued_ahead_of_our_clock_does_not_outlive_its_revocation(edge, admin):

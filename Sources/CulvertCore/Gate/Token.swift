@@ -85,15 +85,16 @@ package final class TokenEntry: Sendable {
     package let isRevoked: Bool
     /// The key that signed a JWT.
     package let keyID: String?
-    /// What a JWT without `jti` was called by Culvert 0.3, by which it may have been revoked.
-    package let formerID: String?
+    /// What a JWT without `jti` was called by Culvert 0.3, by which it may have been revoked: a name for each signature
+    /// that its holder can make of the one that it has.
+    package let formerIDs: [String]
     package let use: TokenUse
 
     package init(
-        token: Token, secrets: [TokenSecret], isRevoked: Bool = false, keyID: String? = nil, formerID: String? = nil,
+        token: Token, secrets: [TokenSecret], isRevoked: Bool = false, keyID: String? = nil, formerIDs: [String] = [],
         use: TokenUse = TokenUse()
     ) {
-        self.formerID = formerID
+        self.formerIDs = formerIDs
         self.token = token
         self.secrets = secrets
         self.isRevoked = isRevoked

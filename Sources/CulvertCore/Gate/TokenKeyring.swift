@@ -230,7 +230,7 @@ package struct TokenKeyring: Sendable {
         if self.revocations.isEmpty { return false }
         let token = entry.token
         if self.revocations[.id(token.id)] != nil { return true }
-        if let former = entry.formerID, self.revocations[.id(former)] != nil { return true }
+        if entry.formerIDs.contains(where: { self.revocations[.id($0)] != nil }) { return true }
         return self.revocations[.subject(token.subject)].map { token.issued < $0.before } ?? false
     }
 }

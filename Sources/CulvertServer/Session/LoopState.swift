@@ -108,7 +108,8 @@ final class LoopState {
             session.hasToken { entry in
                 let token = entry.token
                 guard token.source == .jwt else { return ids.contains(token.id) }
-                return revoked.contains(.id(token.id)) || revoked.contains(.subject(token.subject))
+                return revoked.contains(.id(token.id)) || entry.formerIDs.contains { revoked.contains(.id($0)) }
+                    || revoked.contains(.subject(token.subject))
                     || entry.keyID.map(keys.contains) ?? false
             }
         }

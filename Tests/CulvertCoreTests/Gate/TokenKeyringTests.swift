@@ -217,7 +217,7 @@ struct TokenKeyringTests {
         var keyring = TokenKeyring()
         keyring.apply(.jwtKeys(["k": .max]))
         let token = Token(id: "jwt_new", source: .jwt, subject: "s", routes: ["/"], expires: Self.now + 60)
-        let entry = TokenEntry(token: token, secrets: [], keyID: "k", formerID: "jwt_old")
+        let entry = TokenEntry(token: token, secrets: [], keyID: "k", formerIDs: ["jwt_old"])
         let credential = Credential(entry: entry, generation: 0)
         #expect(keyring.fault(of: credential, now: Self.now) == nil)
         keyring.apply(.revokeJWT(JWTRevocation(target: .id("jwt_old"), before: 0, until: Self.now)))

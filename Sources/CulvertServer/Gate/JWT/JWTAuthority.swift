@@ -265,19 +265,23 @@ package actor JWTAuthority {
             }
             guard let key = candidates.first(where: { $0.verifies(jwt) }) else { throw .signature }
             let token = try table.rules.token(from: try jwt.claims(), fallbackID: jwt.name)
-            let former = token.id == jwt.name ? Self.formerName(text) : nil
+            let former = token.id == jwt.name ? Self.formerNames(text, jwt) : []
             return .good(
                 Credential(
-                    entry: TokenEntry(token: token, secrets: [], keyID: key.identity, formerID: former), generation: 0))
+                    entry: TokenEntry(token: token, secrets: [], keyID: key.identity, formerIDs: former), generation: 0))
         } catch {
             return .bad(error)
         }
     }
 
-    /// The name that Culvert 0.3 gave to a token without `jti`: made of the whole token, also of its signature, of
-    /// which ES256 has two. Revocations by that name are in databases, and still hold.
-    private static func formerName(_ text: String) -> String {
-        "jwt_" + Base64URL.encode(TokenDigest(of: text).bytes.prefix(12))
+    /// The names that Culvert 0.3 gave to a token without `jti`: made of the whole token, also of its signature, of
+    /// which ES256 has two. Revocations by these names are in databases, and hold for both signatures.
+    private static func formerNames(_ text: String, _ jwt: UnverifiedJWT) -> [String] {
+        var texts = [text]
+        if let twin = jwt.twinSignature {
+            texts.append(String(decoding: jwt.signedBytes, as: UTF8.self) + "." + Base64URL.encode(twin))
+        }
+        return texts.map { "jwt_" + Base64URL.encode(TokenDigest(of: $0).bytes.prefix(12)) }
     }
 
     private func refreshIfDue() async {

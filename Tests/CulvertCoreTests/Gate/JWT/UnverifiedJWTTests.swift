@@ -45,6 +45,22 @@ struct UnverifiedJWTTests {
         #expect(try UnverifiedJWT(Self.token(#"{"alg":"ES256"}"#, #"{"sub":"t"}"#)).name != names[0])
     }
 
+    @Test("An ES256 signature has a twin, which its holder can make without the key; others have none")
+    func twins() throws {
+        let r = [UInt8](repeating: 7, count: 32)
+        let small = r + [UInt8](repeating: 0, count: 31) + [1]
+        func twin(_ signature: [UInt8], _ algorithm: String = "ES256") throws -> [UInt8]? {
+            let text = Self.token(
+                #"{"alg":"\#(algorithm)"}"#, #"{"sub":"s"}"#, signature: Base64URL.encode(signature))
+            return try UnverifiedJWT(text).twinSignature
+        }
+        let other = try #require(try twin(small))
+        #expect(other[..<32] == r[...] && other[32] == 0xFF && other[63] == 0x50)
+        #expect(try twin(other) == small)
+        #expect(try twin(Array(small.dropLast())) == nil)
+        #expect(try twin(small, "EdDSA") == nil)
+    }
+
     @Test(arguments: [
         "", "[]", "null", "{", #"{"exp":1,"sub":"a","sub":"b"}"#, #"{"exp":1e400}"#, "\u{0}",
         String(repeating: #"{"a":"#, count: 2000),
