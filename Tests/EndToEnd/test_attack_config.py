@@ -94,6 +94,66 @@ FILES = {
 }
 
 
+def auth(text):
+    return {"more": "authentication: { " + text + " }"}
+
+
+TOKEN = 'tokens: [ {{ id: a, sha256: "{}", subject: a, routes: {} }} ]'
+DIGEST = "0123456789abcdef" * 4
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+# What is wrong, and where: each was taken, and did something else than it says.
+MEANINGS = {
+    **{f"an identity header {name}": (auth(f"identity_header: {name}"), "authentication.identity_header") for name in (
+        "Host", "X-Forwarded-For", "x_forwarded_for", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Connection", "Upgrade",
+        "Sec-WebSocket-Key", "sec.websocket.protocol", "Content-Length", "Transfer-Encoding", "Origin", "Cookie", "Authorization",
+        "TE", "Expect")},
+    "an admin host that is empty": ({"admin": 'hosts: [ "" ]'}, "admin.hosts[0]"),
+    "an admin host for all": ({"admin": 'hosts: [ a.example, "*" ]'}, "admin.hosts[1]"),
+    "an admin host with a port": ({"admin": 'hosts: [ "a.example:80" ]'}, "admin.hosts[0]"),
+    "an admin host with empty labels": ({"admin": "hosts: [ a..example ]"}, "admin.hosts[0]"),
+    "an issuer that is empty": (jwt('issuer: ""'), "authentication.jwt.issuer"),
+    "an issuer of a variable that is not set": (jwt('issuer: "${NO_SUCH_ISSUER:-}"'), "authentication.jwt.issuer"),
+    "an audience that is empty": (jwt('audience: [ edge, "" ]'), "authentication.jwt.audience"),
+    "a claim without a name": (jwt('claims: { routes: "" }'), "authentication.jwt.claims.routes"),
+    "a registered claim for routes": (jwt("claims: { routes: sub }"), "authentication.jwt.claims.routes"),
+    "a registered claim for origins": (jwt("claims: { origins: exp }"), "authentication.jwt.claims.origins"),
+    "one claim for two things": (jwt("claims: { routes: scope, origins: scope }"), "authentication.jwt.claims.origins"),
+    "the claim of origins for routes": (jwt("claims: { routes: origins }"), "authentication.jwt.claims.routes"),
+    "the digest of nothing": (auth(TOKEN.format(EMPTY, '["/"]')), "authentication.tokens[0].sha256"),
+    "a token that opens nothing": (auth(TOKEN.format(DIGEST, "[]")), "authentication.tokens[0].routes"),
+    "a host with empty labels": ({"host": "host: a..b,"}, "routes[0].host"),
+    "a host that begins with a point": ({"host": "host: .b,"}, "routes[0].host"),
+    "a host of a point": ({"host": 'host: ".",'}, "routes[0].host"),
+    "an upstream's path with dot segments": ({"path": "/../x"}, "upstreams.u.servers[0].url"),
+    "an upstream's path with an encoded one": ({"path": "/a/%2e%2e/x"}, "upstreams.u.servers[0].url"),
+    "an upstream's path with empty segments": ({"path": "/a//x"}, "upstreams.u.servers[0].url"),
+    "all as it should be": (
+        {"admin": 'hosts: [ A.example, "[::1]", b.example. ]', "host": "host: a.example.,", "path": "/a/b/", "more":
+         "authentication: { identity_header: Remote-User, jwt: { issuer: i, audience: [ a, b ], "
+         "claims: { routes: paths, origins: sites }, routes: [] }, " + TOKEN.format(DIGEST, '["/"]') + " }"}, None),
+}
+
+
+@pytest.mark.parametrize("name", MEANINGS)
+def test_check_refuses_what_does_not_do_what_it_says(tmp_path, name):
+    parts, place = MEANINGS[name]
+    parts = {"admin": "", "host": "", "path": "", "more": "", **parts}
+    file = tmp_path / "proxy.yaml"
+    file.write_text(f"""
+listen: [ {{ address: "127.0.0.1:0" }} ]
+routes: [ {{ path: /, {parts["host"]} upstream: u }} ]
+upstreams: {{ u: {{ servers: [ {{ url: "ws://127.0.0.1:9{parts["path"]}" }} ] }} }}
+{parts["more"]}
+admin: {{ {parts["admin"]} }}
+""")
+    checked = culvert("check", "--config", file, cwd=tmp_path)
+    print(f"tried {name}: {checked.returncode} {checked.stderr.strip()[:200]}")
+    if place is None:
+        assert checked.returncode == 0, checked.stderr
+    else:
+        assert checked.returncode == 1 and f" {place}: " in checked.stderr
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")

@@ -14,7 +14,7 @@ extension ConfigReader {
         config.tls = keys["tls"].flatMap(self.tls)
         config.clientCA = keys["client_ca"]?.string().map(self.resolve)
         if config.clientCA != nil, keys["tls"] == nil { keys["client_ca"]?.fail("of no use without \"tls\"") }
-        config.hosts = keys["hosts"]?.list()?.compactMap { $0.string()?.lowercased() } ?? []
+        config.hosts = keys["hosts"]?.list()?.compactMap(self.host) ?? []
         config.tokenFile = keys["token_file"]?.string().map(self.resolve) ?? config.tokenFile
         return config
     }

@@ -15,8 +15,11 @@ extension ConfigReader {
             config.rules.leeway = leeway.nanoseconds / 1_000_000_000
         }
         if let claims = keys["claims"]?.section(["routes", "origins"]) {
-            config.rules.routesClaim = claims["routes"]?.string() ?? config.rules.routesClaim
-            config.rules.originsClaim = claims["origins"]?.string() ?? config.rules.originsClaim
+            config.rules.routesClaim = claims["routes"].flatMap(self.claim) ?? config.rules.routesClaim
+            config.rules.originsClaim = claims["origins"].flatMap(self.claim) ?? config.rules.originsClaim
+            if config.rules.routesClaim == config.rules.originsClaim {
+                (claims["origins"] ?? claims["routes"])?.fail("routes and origins cannot be the same claim")
+            }
         }
         if let routes = keys["routes"]?.list() { config.rules.defaultRoutes = routes.compactMap(self.path) }
         var seen: Set<String> = []
@@ -34,7 +37,19 @@ extension ConfigReader {
     private func oneOrMore(_ node: ConfigNode) -> [String]? {
         let list = node.node.sequence == nil ? [node.string()] : node.list()?.map { $0.string() } ?? []
         if list.isEmpty { node.fail("expected at least one") }
+        if list.contains("") { node.fail("expected a text that is not empty") }
         return list.compactMap(\.self)
+    }
+
+    /// Claims that mean something else already (RFC 7519 4.1).
+    private static let registeredClaims = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"]
+
+    private func claim(_ node: ConfigNode) -> String? {
+        guard let name = node.string() else { return nil }
+        if name.isEmpty || Self.registeredClaims.contains(name) {
+            node.fail("expected the name of a claim, other than \(Self.registeredClaims.joined(separator: ", "))")
+        }
+        return name
     }
 
     private func jwtKey(_ node: ConfigNode) -> ConfiguredJWTKey? {

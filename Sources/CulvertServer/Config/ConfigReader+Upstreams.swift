@@ -99,6 +99,10 @@ extension ConfigReader {
         }
         var prefix = url.percentEncodedPath
         while prefix.hasSuffix("/") { prefix.removeLast() }
+        guard prefix.isEmpty || PathPrefix.isSafe(prefix) else {
+            node.fail("expected a path without dot segments, empty segments and parts that servers read differently")
+            return nil
+        }
         let bare = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
         return UpstreamServer(isSecure: isSecure, host: bare, port: port, pathPrefix: prefix)
     }

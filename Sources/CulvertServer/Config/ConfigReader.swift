@@ -123,7 +123,7 @@ struct ConfigReader {
         }
         config.queryParameter = keys["query_parameter"].flatMap(self.name) ?? config.queryParameter
         config.cookie = keys["cookie"].flatMap(self.name) ?? config.cookie
-        config.identityHeader = keys["identity_header"].flatMap(self.name) ?? config.identityHeader
+        config.identityHeader = keys["identity_header"].flatMap(self.identityHeader) ?? config.identityHeader
         if let code = keys["close_code"]?.integer(4000...4999) {
             config.closeCode = CloseCode(rawValue: UInt16(clamping: code))
         }
@@ -146,7 +146,7 @@ struct ConfigReader {
         let id = keys["id"]?.string()
         let digest = keys["sha256"].flatMap(self.digest)
         let subject = keys["subject"].flatMap(self.subject)
-        let routes = keys["routes"]?.list()?.compactMap(self.path)
+        let routes = keys["routes"].flatMap(self.tokenRoutes)
         let expires = keys["expires"].flatMap(self.date)
         guard let id, let digest, let subject, let routes else { return nil }
         return ConfigToken(
@@ -170,8 +170,10 @@ struct ConfigReader {
             node.fail("expected the SHA-256 of the token as 64 hexadecimal digits")
             return nil
         }
-        return TokenDigest(
+        let digest = TokenDigest(
             bytes: stride(from: 0, to: 64, by: 2).map { UInt8(truncatingIfNeeded: digits[$0] << 4 | digits[$0 + 1]) })
+        if digest == TokenDigest(of: "") { node.fail("this is the SHA-256 of an empty text, which is no token") }
+        return digest
     }
 
     /// A token in the sense of RFC 9110 5.6.2.
@@ -186,6 +188,21 @@ struct ConfigReader {
             }
         if !isName { node.fail("expected a name of letters, digits and !#$%&'*+-.^_`|~") }
         return isName ? text : nil
+    }
+
+    /// At least one path: without one the token would open nothing.
+    func tokenRoutes(_ node: ConfigNode) -> [String]? {
+        guard let list = node.list() else { return nil }
+        if list.isEmpty { node.fail("expected at least one path: the token would open nothing") }
+        return list.compactMap(self.path)
+    }
+
+    private func identityHeader(_ node: ConfigNode) -> String? {
+        guard let name = self.name(node) else { return nil }
+        if ForwardedHeaders.isReserved(name) {
+            node.fail("this field has a meaning of its own on the way to an upstream; expected one such as X-Forwarded-User")
+        }
+        return name
     }
 
     private func subject(_ node: ConfigNode) -> String? {
