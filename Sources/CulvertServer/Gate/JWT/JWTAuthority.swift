@@ -230,9 +230,12 @@ package actor JWTAuthority {
         guard var verdict = await self.queue.run({ self.judge(text) }) else { return .failure(.busy) }
         if case .unknownKey(mayBeRead: true) = verdict {
             // A key that has come since the sets were read.
-            guard await self.queue.wait(for: { await self.refreshIfDue() }) else { return .failure(.keysUnavailable) }
-            guard let again = await self.queue.run({ self.judge(text) }) else { return .failure(.busy) }
-            verdict = again
+            guard let place = self.queue.place() else { return .failure(.keysUnavailable) }
+            waiting: for await _ in self.refreshes(holding: place) {
+                guard let again = await self.queue.run({ self.judge(text) }) else { return .failure(.busy) }
+                verdict = again
+                guard case .unknownKey = again else { break waiting }
+            }
             if case .unknownKey = verdict, !self.table.withLock(\.isComplete) { return .failure(.keysUnavailable) }
         }
         switch verdict {
@@ -284,16 +287,32 @@ package actor JWTAuthority {
         return texts.map { "jwt_" + Base64URL.encode(TokenDigest(of: $0).bytes.prefix(12)) }
     }
 
-    private func refreshIfDue() async {
-        let changed = await withTaskGroup(of: Bool.self) { tasks in
-            for source in self.table.withLock(\.sources) { tasks.addTask { await source.refreshIfDue() } }
-            var changed = false
-            for await one in tasks where one { changed = true }
-            return changed
+    /// Reads the sets that are due. An element comes when a set has brought other keys, and these count, and one at the
+    /// end: the keys of one set do not wait for a server of another that hangs.
+    ///
+    /// - Parameter place: held until all are read, although a request may have its answer before.
+    private nonisolated func refreshes(holding place: VerificationQueue.Place) -> AsyncStream<Void> {
+        let sources = self.table.withLock(\.sources)
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+        Task {
+            await withTaskGroup(of: Bool.self) { tasks in
+                for source in sources { tasks.addTask { await source.refreshIfDue() } }
+                for await changed in tasks where changed {
+                    await self.update()
+                    continuation.yield()
+                }
+            }
+            // If another has read them just now, it may not be done with the table yet.
+            await self.updated()
+            continuation.yield()
+            continuation.finish()
+            withExtendedLifetime(place) {}
         }
-        // If another has read them just now, it may not be done with the table yet.
-        if changed { await self.update() } else { await self.updating?.value }
+        return stream
     }
+
+    /// Returns when the table has all keys that have been read until now.
+    private func updated() async { await self.updating?.value }
 }
 
 extension JWTAuthority.Table {

@@ -4,6 +4,7 @@ import Foundation
 import NIOCore
 import NIOFoundationCompat
 import NIOHTTP1
+import NIOPosix
 import NIOSSL
 
 /// Why a set of keys was not taken; for the log.
@@ -24,6 +25,9 @@ enum KeySet {
     private static let limits = JSONLimits(bytes: sizeLimit, depth: 16, values: 32_768)
     /// The queue on which files are read, sets parsed and keys made: each takes too long for a loop.
     static let queue = BlockingQueue("keys")
+    /// The event loop of the clients that read sets. The loops of sessions do not read them, because a server may send the
+    /// smallest of chunks as fast as it can until its time is up.
+    private static let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
     /// Keys that are of no use here are passed over: a set is made for all who verify with it.
     ///
@@ -86,7 +90,7 @@ enum KeySet {
         if let ca { tls.trustRoots = .file(ca) }
         var configuration = HTTPClient.Configuration(tlsConfiguration: tls, redirectConfiguration: .disallow)
         configuration.connectionPool.retryConnectionEstablishment = false
-        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+        let client = HTTPClient(eventLoopGroupProvider: .shared(self.loops), configuration: configuration)
         // Nobody waits for it: a server that does not answer our close_notify takes seconds.
         defer { Task { try await client.shutdown() } }
         do {

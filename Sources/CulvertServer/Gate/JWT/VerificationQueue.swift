@@ -34,16 +34,20 @@ final class VerificationQueue: Sendable {
         return await self.queues[Int(truncatingIfNeeded: UInt(bitPattern: turn) % UInt(self.queues.count))].run(body)
     }
 
-    /// - Returns: false, at once, when ``waitLimit`` is reached.
-    func wait(for body: () async -> Void) async -> Bool {
-        guard self.waiting.enter() else { return false }
-        defer { self.waiting.leave() }
-        await body()
-        return true
+    /// A place among the requests that wait for sets of keys. It is given back with its last reference.
+    final class Place: Sendable {
+        private let count: Count
+
+        fileprivate init(_ count: Count) { self.count = count }
+
+        deinit { self.count.leave() }
     }
 
+    /// - Returns: nil, at once, when ``waitLimit`` is reached.
+    func place() -> Place? { self.waiting.enter() ? Place(self.waiting) : nil }
+
     /// How many are within, of so many that may be.
-    private final class Count: Sendable {
+    fileprivate final class Count: Sendable {
         private let value = Atomic<Int>(0)
         private let limit: Int
 
