@@ -28,6 +28,8 @@ package struct MessageAssembler: Sendable {
     /// Whether a message may come in fragments.
     private let allowsFragments: Bool
     private let keepsPings: Bool
+    /// Only a Close is of interest: payloads are passed over.
+    private var isSkimming = false
     /// The payload of the latest ping, still masked with ``latestPingMask``.
     private var latestPing: ByteBuffer?
     private var latestPingMask: UInt32 = 0
@@ -123,6 +125,28 @@ package struct MessageAssembler: Sendable {
         }
     }
 
+    package enum Skimmed: Equatable, Sendable {
+        case nothing
+        case close
+        case violation
+    }
+
+    /// Goes through what has come for the peer's Close. From the first call on nothing of a message is kept, and what
+    /// was there of one is dropped. The frame that is under way is passed over to its end.
+    package mutating func skim() -> Skimmed {
+        self.isSkimming = true
+        self.message = ByteBuffer()
+        defer { self.latestPing = nil }
+        while true {
+            switch self.next() {
+            case .needMore: return .nothing
+            case .control(.close, _): return .close
+            case .violation: return .violation
+            case .control, .message: continue
+            }
+        }
+    }
+
     /// There is no more to take apart. The rest of the input is copied out of the buffer that it was read in: one byte
     /// of a header would hold 64 KiB.
     private mutating func starve() -> Event {
@@ -135,6 +159,12 @@ package struct MessageAssembler: Sendable {
     }
 
     private mutating func takePayload() {
+        if self.isSkimming {
+            let count = min(self.remaining, self.input.readableBytes)
+            self.input.moveReaderIndex(forwardBy: count)
+            self.remaining -= count
+            return
+        }
         guard let part = self.input.readSlice(length: min(self.remaining, self.input.readableBytes)) else { return }
         let count = part.readableBytes
         self.remaining -= count
@@ -151,7 +181,7 @@ package struct MessageAssembler: Sendable {
     }
 
     private mutating func endFrame() -> Event? {
-        guard self.isFinal else { return nil }
+        guard self.isFinal, !self.isSkimming else { return nil }
         let payload = self.message
         self.message = ByteBuffer()
         if self.opcode == .text {

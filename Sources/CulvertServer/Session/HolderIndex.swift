@@ -15,9 +15,10 @@ struct HolderIndex {
 
     private var levels = [[Session]](repeating: [], count: Int.bitWidth)
 
-    /// Called when `Session.held` has changed.
+    /// Called when `Session.relievableBytes` has changed.
     mutating func update(_ session: Session) {
-        let level = session.held > 0 ? Int.bitWidth - session.held.leadingZeroBitCount : nil
+        let bytes = session.relievableBytes
+        let level = bytes > 0 ? Int.bitWidth - bytes.leadingZeroBitCount : nil
         if let place = session.holderPlace {
             if place.level == level { return }
             self.remove(place)
@@ -50,7 +51,7 @@ struct HolderIndex {
         for level in self.levels.reversed() where looks > 0 && found.count < count {
             let seen = level.prefix(looks)
             looks -= seen.count
-            found += seen.map { Holder(key: ObjectIdentifier($0), id: $0.id, bytes: $0.held) }
+            found += seen.map { Holder(key: ObjectIdentifier($0), id: $0.id, bytes: $0.relievableBytes) }
         }
         return Array(found.sorted { $0.bytes > $1.bytes }.prefix(count))
     }

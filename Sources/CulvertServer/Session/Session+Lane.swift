@@ -64,7 +64,6 @@ extension Session {
         case .holds(let bytes):
             guard self.lane?.generation == generation else { return }
             self.laneHeld = bytes
-            self.accountMemory()
         case .lost:
             if self.joiningLane?.generation == generation { self.joiningLane = nil }
             guard self.machine.socketLost(generation, now: .now()) else { return }

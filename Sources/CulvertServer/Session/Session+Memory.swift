@@ -19,6 +19,9 @@ extension Session {
         self.edge.relieveMemory()
     }
 
+    /// Bytes that are free once the session has ended: what it has counted, and what its lane has.
+    var relievableBytes: Int { self.held + self.laneHeld }
+
     private var heldNow: Int {
         if self.isRelieved { return 0 }
         // The connections count until they are gone, whatever has become of the session.
@@ -27,8 +30,7 @@ extension Session {
         let window = self.machine.heldBytes + queued
         return self.isEnded
             ? window
-            : window + self.forwarding.heldBytes + self.laneHeld + (self.lane?.pendingBytes ?? 0)
-                + self.upstreamLeg.assembledBytes
+            : window + self.forwarding.heldBytes + (self.lane?.pendingBytes ?? 0) + self.upstreamLeg.assembledBytes
     }
 
     /// Ends the session for what it holds. That counts as free at once, and is: a polled client's messages are dropped,
@@ -36,7 +38,7 @@ extension Session {
     ///
     /// - Returns: bytes that it held.
     func relieve() -> Int {
-        let freed = self.held
+        let freed = self.relievableBytes
         guard !self.isRelieved, freed > 0 else { return 0 }
         self.isRelieved = true
         let wasEnded = self.isEnded

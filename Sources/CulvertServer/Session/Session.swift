@@ -57,8 +57,10 @@ final class Session: LegDelegate {
     /// The WebSockets that are its lanes: the one in use, and one that has joined.
     var lane: AttachedLane?
     var joiningLane: AttachedLane?
-    /// Bytes that wait in the lane.
-    var laneHeld = 0
+    /// Bytes that the lane in use holds, by and large. The lane counts them itself.
+    var laneHeld = 0 {
+        didSet { if self.laneHeld != oldValue { self.state.holders.update(self) } }
+    }
     /// When what the client has sent is acknowledged, with or without a message to go with it.
     var acknowledgeDeadline: NIODeadline?
     /// False until somebody is known to know of the session.

@@ -84,9 +84,12 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     private var control = PeerControl()
     /// Lifts the pause of a client whose pings and pongs came too fast; nil while it may be read.
     private var controlPause: Scheduled<Void>?
+    /// What the lane holds counts from its first byte until the lane is gone, whether or not a session has it in use.
+    private var hold: MemoryHold
+    private static let heldStep = 4 * 1024
     /// What the session was told that the lane holds.
-    private var held = 0
-    private static let heldStep = 64 * 1024
+    private var toldHeld = 0
+    private static let toldStep = 64 * 1024
     /// Envelopes, and messages in them, that are taken apart in one turn of the loop.
     private static let messagesPerTurn = 2048
     /// A task for later: the loop looks at its sockets before.
@@ -99,6 +102,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     /// - Parameter address: of the client, under which the lane counts.
     init(edge: EdgeContext, state: LoopState, session id: SessionID, address: String) {
         self.edge = edge
+        self.hold = MemoryHold(edge.memory)
         self.address = address
         self.state = state
         self.id = id
@@ -221,12 +225,29 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         self.edge.onLoop(of: id) { $0.session(id)?.lane(generation, event) }
     }
 
+    /// Counts what there is of an envelope, and what waits for the client. Short of memory, a lane that its session
+    /// does not use yet is closed. Otherwise the largest sessions are, and a session knows what its lane holds.
     private func noteHeld() {
-        guard self.context != nil else { return }
-        let held = self.assembler.heldBytes + self.queuedBytes
-        guard held / Self.heldStep != self.held / Self.heldStep else { return }
-        self.held = held
-        self.tell(.holds(held))
+        guard let context = self.context else { return }
+        let held = self.heldNow
+        if held / Self.toldStep != self.toldHeld / Self.toldStep {
+            self.toldHeld = held
+            self.tell(.holds(held))
+        }
+        guard let used = self.hold.set(held), let ceiling = self.state.rules.config.limits.memory, used > ceiling else {
+            return
+        }
+        if self.isClosing {
+            context.channel.cut()
+        } else if self.hasEnvelope {
+            self.edge.relieveMemory()
+        } else {
+            self.close(CloseFrame(code: .tryAgainLater, reason: "server out of memory"))
+        }
+    }
+
+    private var heldNow: Int {
+        (self.assembler.heldCapacity + self.queuedBytes) / Self.heldStep * Self.heldStep
     }
 
     private func lose() {
@@ -245,6 +266,9 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         if self.place == nil {
             self.place = self.edge.admissions.linger(address: self.address, rules: self.state.rules)
         }
+        // An envelope that is not whole is of no use any more, and the lane is read for the client's Close alone.
+        let isAnswered = self.assembler.skim() == .close || isAnswer
+        _ = self.hold.set(self.heldNow)
         guard context.channel.isWritable else {
             // Of what waits there nothing is of use any more, and it is not to be kept for a client that reads nothing.
             context.channel.cut()
@@ -256,7 +280,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         let written = context.writeAndFlush(self.wrapOutboundOut(bytes))
         self.deadline?.cancel()
         let channel = context.channel
-        if isAnswer { written.whenComplete { _ in channel.close(promise: nil) } }
+        if isAnswered { written.whenComplete { _ in channel.close(promise: nil) } }
         self.deadline = self.state.loop.scheduleTask(in: Self.closingTime) { channel.cut() }
         self.readIfPending(context)
     }
@@ -306,6 +330,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         self.keepaliveTask?.cancel()
         self.controlPause?.cancel()
         self.place = nil
+        self.hold.release()
         self.lose()
         self.state.laneClosed(self)
     }
@@ -444,14 +469,6 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
             return
         }
         self.assembler.append(bytes)
-        while true {
-            switch self.assembler.next() {
-            case .needMore: return
-            case .control(.close, _), .violation:
-                context.close(promise: nil)
-                return
-            default: continue
-            }
-        }
+        if self.assembler.skim() != .nothing { context.close(promise: nil) }
     }
 }

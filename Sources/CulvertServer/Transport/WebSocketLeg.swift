@@ -120,8 +120,8 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
 
     var isWritable: Bool { self.context?.channel.isWritable ?? false }
 
-    /// Bytes of messages that are not whole, or not wanted yet.
-    var assembledBytes: Int { self.assembly?.assembler.heldBytes ?? 0 }
+    /// Bytes of memory that messages take which are not whole, or not wanted yet.
+    var assembledBytes: Int { self.assembly?.assembler.heldCapacity ?? 0 }
 
     /// Pings and pongs that the peer has sent.
     var controls: ControlCount { self.assembly?.assembler.controls ?? self.scanner.controls }

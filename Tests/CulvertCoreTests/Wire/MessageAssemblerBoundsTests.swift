@@ -110,4 +110,40 @@ struct MessageAssemblerBoundsTests {
         #expect(payload.readableBytes == 3)
         #expect(payload.storageCapacity < 1000)
     }
+
+    @Test(
+        "Read for its Close alone, a stream costs nothing, and keeps its place in every frame",
+        arguments: [1, 3, 7, 1000])
+    func skims(piece: Int) {
+        let big = WireBytes.frame(0x02, [UInt8](repeating: 0x88, count: 5000), mask: WireBytes.mask)
+        let rest =
+            WireBytes.frame(0x00, [0x88, 0x80, 0, 0, 0, 0], mask: 0) + WireBytes.frame(0x89, [1, 2], mask: 0)
+            + WireBytes.frame(0x80, [], mask: 0) + WireBytes.frame(0x81, [0xFF], mask: WireBytes.mask)
+        let close = WireBytes.close(1000, mask: WireBytes.mask)
+        var assembler = MessageAssembler(sender: .client, messageLimit: 10_000, keepsPings: true)
+        // The Close comes within a message that had begun before.
+        assembler.append(ByteBuffer(bytes: big.prefix(2000)))
+        #expect(assembler.next() == .needMore)
+        #expect(assembler.heldCapacity >= 1900)
+        #expect(assembler.skim() == .nothing)
+        #expect(assembler.heldCapacity == 0)
+        var bytes = (Array(big.dropFirst(2000)) + rest + close)[...]
+        var most = 0
+        while !bytes.isEmpty {
+            assembler.append(ByteBuffer(bytes: bytes.prefix(piece)))
+            bytes = bytes.dropFirst(piece)
+            #expect(assembler.skim() == (bytes.isEmpty ? .close : .nothing))
+            most = max(most, Self.held(assembler))
+        }
+        #expect(most <= 1024)
+    }
+
+    @Test("What breaks the rules ends a stream that is read for its Close alone")
+    func skimsToTheViolation() {
+        var assembler = MessageAssembler(sender: .client, messageLimit: 10, keepsPings: true)
+        #expect(assembler.skim() == .nothing)
+        assembler.append(ByteBuffer(bytes: WireBytes.frame(0x02, [1, 2, 3])))
+        #expect(assembler.skim() == .violation)
+        #expect(assembler.skim() == .violation)
+    }
 }
