@@ -5,13 +5,21 @@ import NIOCore
 ///
 /// What comes behind a 101 belongs to the WebSocket leg. The decoder would keep it until its own removal a tick later,
 /// and drop it when the connection ends before that: the last words of an upstream that hangs up at once would be lost.
-final class UpstreamHeadSplitter: ChannelInboundHandler, RemovableChannelHandler {
+/// Behind a 101 reads wait until the leg is there. What comes behind a close is dropped: TLS decodes on until its own
+/// close handshake is over, and an opening that was given up has no leg.
+final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
+    typealias OutboundIn = ByteBuffer
 
     /// A refusal goes on without end behind its head, in what carries its body.
     struct RefusalTooLong: Error, CustomStringConvertible {
         var description: String { "the refusal has more than \(UpstreamHeadSplitter.refusalLimit >> 10) KiB" }
+    }
+
+    /// More came behind the 101 than a connection brings before its reads stop.
+    struct HeldTooMuch: Error, CustomStringConvertible {
+        var description: String { "more than \(UpstreamHeadSplitter.heldLimit >> 10) KiB came with the handshake" }
     }
 
     private enum Mode {
@@ -26,33 +34,60 @@ final class UpstreamHeadSplitter: ChannelInboundHandler, RemovableChannelHandler
     /// Most bytes behind the head of a refusal: chunk extensions and trailers come without a body, and a body in chunks
     /// of one byte costs far more than its bytes.
     static let refusalLimit = 128 * 1024
+    /// Most bytes that are held behind a 101. A few reads are made before reads stop.
+    static let heldLimit = 1 << 20
+    /// Most bytes that are dropped for the sake of TLS's close handshake; then the connection is cut.
+    static let droppedLimit = 64 * 1024
 
     private var mode = Mode.heads
     private var reader = UpstreamHeadReader()
     /// What came behind the 101.
     private var held = ByteBuffer()
     private var passed = 0
+    private var dropped = 0
+    private var isClosing = false
+    /// A read was asked for behind the 101, and waits for the leg.
+    private var isReadDue = false
     private var isInactive = false
     private var context: ChannelHandlerContext?
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        self.held = ByteBuffer()
+    }
 
     /// A leg stands behind this handler now: gives it what was held, and leaves.
     func release() {
         guard let context = self.context else { return }
         if self.held.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(self.held)) }
         if self.isInactive { context.fireChannelInactive() }
+        let channel = context.channel
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+        if self.isReadDue { channel.read() }
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if self.mode == .switched { self.isReadDue = true } else { context.read() }
+    }
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        self.isClosing = true
+        context.close(mode: mode, promise: promise)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let bytes = self.unwrapInboundIn(data)
+        guard !self.isClosing else {
+            self.dropped += bytes.readableBytes
+            if self.dropped > Self.droppedLimit { context.channel.cut() }
+            return
+        }
         switch self.mode {
         case .heads: self.readHead(bytes, context)
         case .passing: self.pass(bytes, context)
-        case .switched: self.held.writeImmutableBuffer(bytes)
+        case .switched: self.hold(bytes, context)
         case .failed: break
         }
     }
@@ -83,6 +118,13 @@ final class UpstreamHeadSplitter: ChannelInboundHandler, RemovableChannelHandler
             return
         }
         context.fireChannelRead(self.wrapInboundOut(bytes))
+    }
+
+    private func hold(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        self.held.writeImmutableBuffer(bytes)
+        guard self.held.readableBytes > Self.heldLimit else { return }
+        self.held = ByteBuffer()
+        self.fail(HeldTooMuch(), context)
     }
 
     /// Nothing more is read of this answer.

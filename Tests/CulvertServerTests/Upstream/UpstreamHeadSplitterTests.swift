@@ -99,6 +99,52 @@ struct UpstreamHeadSplitterTests {
         #expect(seen.events == [Self.switching, "last words", "inactive"])
     }
 
+    @Test("Behind the 101 no read reaches the socket until there is a leg, and then the one that was due does")
+    func holdsReads() throws {
+        let reads = ReadRecorder()
+        let splitter = UpstreamHeadSplitter()
+        let channel = EmbeddedChannel(handlers: [reads, splitter])
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        let before = reads.count
+        channel.read()
+        #expect(reads.count == before + 1)
+        try Self.feed(channel, Self.switching + "first", by: 1000)
+        for _ in 0..<3 { channel.read() }
+        #expect(reads.count == before + 1)
+        splitter.release()
+        #expect(reads.count == before + 2)
+    }
+
+    @Test("What comes behind the 101 though reads have stopped has a bound")
+    func boundsWhatIsHeld() throws {
+        let (channel, splitter) = try Self.channel()
+        #expect(throws: UpstreamHeadSplitter.HeldTooMuch.self) {
+            try Self.feed(channel, Self.switching + String(repeating: "x", count: 2 << 20), by: 4096)
+        }
+        #expect(try Self.read(channel) == Self.switching)
+        splitter.release()
+        #expect(try Self.read(channel) == "")
+    }
+
+    @Test(
+        "Of a connection that is being closed nothing more is held or passed, and it is cut",
+        arguments: [("HTTP/1.1 1", ""), (switching + "held", "held")])
+    func dropsBehindTheClose(begun: String, held: String) throws {
+        let closes = CloseRecorder()
+        let splitter = UpstreamHeadSplitter()
+        let channel = EmbeddedChannel(handlers: [closes, splitter])
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        try Self.feed(channel, begun, by: 1000)
+        _ = try Self.read(channel)
+        // As with TLS, which goes on to bring what comes.
+        channel.close(promise: nil)
+        #expect(closes.count == 1)
+        for _ in 0..<17 { try Self.feed(channel, String(repeating: "x", count: 4096), by: 4096) }
+        #expect(closes.count == 2)
+        splitter.release()
+        #expect(try Self.read(channel) == held)
+    }
+
     @Test("The end within a head passes, and what came of the head does not")
     func passesTheEnd() throws {
         let (channel, _) = try Self.channel()
@@ -107,6 +153,28 @@ struct UpstreamHeadSplitterTests {
         try Self.feed(channel, "HTTP/1.1 1", by: 3)
         channel.pipeline.fireChannelInactive()
         #expect(seen.events == ["inactive"])
+    }
+}
+
+private final class ReadRecorder: ChannelOutboundHandler {
+    typealias OutboundIn = ByteBuffer
+
+    var count = 0
+
+    func read(context: ChannelHandlerContext) {
+        self.count += 1
+        context.read()
+    }
+}
+
+/// Counts closes, and lets none of them pass.
+private final class CloseRecorder: ChannelOutboundHandler {
+    typealias OutboundIn = ByteBuffer
+
+    var count = 0
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        self.count += 1
     }
 }
 
