@@ -10,7 +10,11 @@ extension Session {
             if new.pings > 0 { self.notePing(behind: leg) }
             if new.pongs > 0 { self.notePong(of: leg) }
         }
-        guard self.isOpen else { return }
+        guard self.isOpen else {
+            // Nothing is charged any more: they cost what messages cost that go nowhere.
+            if self.isPolled { leg.noteDropped(Int(clamping: new.frames) * SendWindow.overhead) }
+            return
+        }
         let now = NIODeadline.now()
         guard let wait = leg.control.charge(new.frames, now: now) else { return }
         leg.pause(.controlRate)

@@ -217,7 +217,8 @@ final class Session: LegDelegate {
         self.polledCounts.messagesOut += 1
         self.polledCounts.bytesOut += UInt64(message.payload.readableBytes)
         guard self.machine.finalFrame == nil else {
-            leg.noteDropped(message.payload.readableBytes + SendWindow.overhead)
+            // Its bytes count with their read.
+            leg.noteDropped(SendWindow.overhead)
             return
         }
         self.machine.enqueue(message)
@@ -296,6 +297,8 @@ final class Session: LegDelegate {
     func legWantsMessages(_ leg: WebSocketLeg) -> Bool {
         !self.machine.isSendWindowFull && self.limits.upstreamPause == nil
     }
+
+    func legIsClosing(_ leg: WebSocketLeg) -> Bool { !self.isOpen }
 
     // MARK: - closing
 

@@ -17,6 +17,8 @@ protocol LegDelegate: AnyObject {
     func other(than leg: WebSocketLeg) -> WebSocketLeg?
     /// Whether whole messages are wanted now; only asked of a leg that assembles.
     func legWantsMessages(_ leg: WebSocketLeg) -> Bool
+    /// Whether the session closes, and what a leg brings goes nowhere; only asked of a leg that assembles.
+    func legIsClosing(_ leg: WebSocketLeg) -> Bool
 }
 
 /// One WebSocket connection, the client's or the upstream's: checks what comes in, holds reads back, and puts frames
@@ -389,6 +391,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     private func assemble(_ bytes: ByteBuffer) {
         self.assembly?.assembler.append(bytes)
         self.takeMessages()
+        if self.delegate?.legIsClosing(self) == true { self.noteDropped(bytes.readableBytes) }
     }
 
     /// Takes messages while the session wants them; it calls again when it wants more.

@@ -133,6 +133,7 @@ final class RecordingSession: LegDelegate {
 
     var events: [Event] = []
     var queueChanges = 0
+    var isClosing = false
     var onLost: ((WebSocketLeg) -> Void)?
     /// Messages wanted yet; nil for any number.
     var appetite: Int?
@@ -173,4 +174,5 @@ final class RecordingSession: LegDelegate {
     func leg(_ leg: WebSocketLeg, isWritable: Bool) { self.events.append(.writable(isWritable)) }
     func other(than leg: WebSocketLeg) -> WebSocketLeg? { self.others[ObjectIdentifier(leg)] }
     func legWantsMessages(_ leg: WebSocketLeg) -> Bool { self.appetite.map { $0 > 0 } ?? true }
+    func legIsClosing(_ leg: WebSocketLeg) -> Bool { self.isClosing }
 }

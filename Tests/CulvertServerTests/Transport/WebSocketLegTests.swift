@@ -255,4 +255,28 @@ struct WebSocketLegTests {
         fixture.channel.pipeline.fireChannelInactive()
         #expect(fixture.session.take() == [.message(.binary, [3]), .close(CloseFrame(code: nil)), .lost])
     }
+
+    @Test(
+        "While its session closes, a leg that assembles rests behind a MiB, whatever that was made of",
+        arguments: [[0x89, 0], [0x8A, 1, 7], [0x02, 0], [0x82, 1, 7]] as [[UInt8]])
+    func restsWhileItsSessionCloses(frame: [UInt8]) throws {
+        for isClosing in [false, true] {
+            let fixture = try LegFixture(.server, limit: .max, assembles: true)
+            fixture.session.isClosing = isClosing
+            // A message that does not end, where the frames are fragments of one.
+            var chunk: [UInt8] = []
+            while chunk.count < 64 << 10 { chunk += frame }
+            if frame[0] == 0x02 {
+                try fixture.receive(frame)
+                for index in stride(from: 0, to: chunk.count, by: 2) { chunk[index] = 0 }
+            }
+            for _ in 0..<17 { try fixture.receive(chunk) }
+            #expect(fixture.leg.isPaused == isClosing)
+            _ = fixture.takeReads()
+            fixture.channel.read()
+            #expect(fixture.takeReads() == (isClosing ? 0 : 1))
+            fixture.advance(WebSocketLeg.dropRest)
+            #expect(fixture.takeReads() == (isClosing ? 1 : 0))
+        }
+    }
 }
