@@ -8,6 +8,8 @@ import pytest
 from kit.admin import Admin
 from kit.edge import EXPIRED_TOKEN, TOKEN, Edge, wait_for
 from kit.heads import Upstream, ask, upgrade
+from kit.raw import Raw, masked
+from kit.script import ScriptedBackend, switching
 
 AUTH = f"Authorization: Bearer {TOKEN}\r\n".encode()
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
@@ -204,3 +206,23 @@ def test_a_hash_of_a_query_goes_by_bytes(upstream, make_edge):
     finally:
         for other in others:
             other.stop()
+
+
+CUT = b"ab\xe2\x82"
+
+
+@pytest.mark.parametrize("frames", [
+    masked(1, CUT), masked(1, CUT, fin=False) + masked(0, b""), masked(1, CUT, fin=False) + masked(0, b"\xac\xe2"),
+], ids=["whole", "empty end", "two fragments"])
+def test_text_that_ends_inside_a_character_does_not_reach_its_end(make_edge, frames):
+    """The whole message was forwarded, and the Close came behind it."""
+    backend = ScriptedBackend(lambda connection, head: connection.sendall(switching(head)))
+    edge = make_edge(backend.port)
+    raw = Raw(edge, "/text")
+    raw.send(frames)
+    assert raw.close_code() == 1007
+    raw.s.close()
+    assert backend.ended.wait(20)
+    print(f"of {frames} the upstream got {backend.sent}")
+    assert not backend.sent.startswith(frames)
+    backend.stop()

@@ -91,14 +91,18 @@ package struct FrameScanner: Sendable {
         while true {
             if self.remaining > 0 {
                 let take = min(self.remaining, bytes.count - index)
-                if self.isValidating, !self.validate(UnsafeRawBufferPointer(rebasing: bytes[index..<index + take])) {
-                    return Scan(accepted: index, stop: .violation(.invalidPayload, "text is not UTF-8"))
+                if self.isValidating {
+                    if !self.validate(UnsafeRawBufferPointer(rebasing: bytes[index..<index + take])) {
+                        return Scan(accepted: index, stop: .violation(.invalidPayload, "text is not UTF-8"))
+                    }
+                    // The last bytes do not pass, so that the receiver has no whole message.
+                    if take == self.remaining, self.isTextCut { return Scan(accepted: index, stop: Self.cutText) }
                 }
                 index += take
                 self.remaining -= take
                 self.payloadBytes &+= UInt64(truncatingIfNeeded: take)
                 if self.remaining > 0 { return Scan(accepted: index, stop: .end) }
-                if let violation = self.endFrame() { return Scan(accepted: index, stop: violation) }
+                self.endFrame()
             }
             if index == bytes.count { return Scan(accepted: index, stop: .end) }
             if stopAtBoundary, !(betweenMessages && self.isInMessage) { return Scan(accepted: index, stop: .boundary) }
@@ -114,10 +118,11 @@ package struct FrameScanner: Sendable {
                     continue
                 }
                 if let violation = self.beginFrame(header) { return Scan(accepted: index, stop: violation) }
-                index += header.headerLength
-                if header.payloadLength == 0, let violation = self.endFrame() {
-                    return Scan(accepted: index, stop: violation)
+                if header.payloadLength == 0 {
+                    if self.isTextCut { return Scan(accepted: index, stop: Self.cutText) }
+                    self.endFrame()
                 }
+                index += header.headerLength
             }
         }
     }
@@ -240,7 +245,7 @@ package struct FrameScanner: Sendable {
         if case .violation(let code, let why) = self.beginFrame(header) { return .violation(code, why) }
         self.remaining = 0
         self.payloadBytes &+= UInt64(truncatingIfNeeded: header.payloadLength)
-        _ = self.endFrame()
+        self.endFrame()
         return read
     }
 
@@ -287,15 +292,16 @@ package struct FrameScanner: Sendable {
     }
 
     @inline(__always)
-    private mutating func endFrame() -> Stop? {
-        guard self.isFinal else { return nil }
+    private mutating func endFrame() {
+        guard self.isFinal else { return }
         self.isInMessage = false
         self.messages &+= 1
-        if self.isValidating, !self.validator.isComplete {
-            return .violation(.invalidPayload, "text ends inside a character")
-        }
-        return nil
     }
+
+    /// At the end of a frame's payload: the message ends with it, and inside a character.
+    private var isTextCut: Bool { self.isFinal && self.isValidating && !self.validator.isComplete }
+
+    private static let cutText = Stop.violation(.invalidPayload, "text ends inside a character")
 
     private mutating func validate(_ bytes: UnsafeRawBufferPointer) -> Bool {
         guard self.validator.consume(bytes, mask: self.mask) else { return false }

@@ -54,6 +54,30 @@ struct FrameScannerTextTests {
         #expect(Self.scan(pinged).violation == nil)
     }
 
+    @Test("Text that ends inside a character is never forwarded to its end", arguments: [nil, WireBytes.mask])
+    func cutTextIsNotWhole(mask: UInt32?) {
+        let sender: Endpoint = mask == nil ? .server : .client
+        let cut: [UInt8] = [0x61, 0x62, 0xE2, 0x82]
+        let single = WireBytes.frame(0x81, cut, mask: mask)
+        let open = WireBytes.frame(0x01, cut, mask: mask)
+        let attacks = [
+            single, open + WireBytes.frame(0x80, [], mask: mask),
+            open + WireBytes.frame(0x80, [0xAC, 0xE2], mask: mask),
+        ]
+        for bytes in attacks {
+            for split in 0...bytes.count {
+                let record = ScanRecord.of(
+                    [Array(bytes[..<split]), Array(bytes[split...])],
+                    FrameScanner(sender: sender, messageLimit: 1 << 20, allowedRSV: 0, validateText: true))
+                #expect(record.violation == .invalidPayload)
+                #expect(record.forwarded.count < bytes.count, "\(bytes) split at \(split)")
+                #expect(record.messages == 0)
+                // Between frames only where the receiver has whole frames, of a message that does not end.
+                #expect(record.isAtFrameBoundary == (record.forwarded == open))
+            }
+        }
+    }
+
     @Test("Binary, compressed and unvalidated text may be any bytes")
     func notValidated() {
         let payload: [UInt8] = [0xFF, 0xC0, 0x80]
