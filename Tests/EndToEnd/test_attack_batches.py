@@ -279,3 +279,59 @@ def test_masks_are_unpredictable(make_edge):
         ones = sum(int.from_bytes(mask, "big") >> bit & 1 for mask in masks)
         assert 1300 < ones < 1700, f"bit {bit} is set in {ones} of 3,000"
     backend.stop()
+
+
+def test_a_window_of_empty_messages_is_given_out_in_parts(make_edge):
+    """A GET of 100 bytes, asked again and again, made 60,000 messages be written in one turn of the loop."""
+    count, most = 60_000, 2048
+
+    def script(connection, head):
+        connection.sendall(switching(head) + b"\x82\0" * count + struct.pack("!BBH", 0x88, 2, 4000))
+        while connection.recv(65536):
+            pass
+
+    backend = ScriptedBackend(script)
+    edge = make_edge(backend.port)
+    with client(edge) as http:
+        at = open_session(http)
+        wait_for(lambda: len(backend.heads) == 1, what="the upstream to be asked")
+        for kind in (BATCH, "application/json"):
+            sizes = [len(http.get(f"{at}?ack=0", headers={"Accept": kind}).content) for _ in range(10)]
+            print(f"{kind}: ten GETs are answered with {max(sizes)} bytes at most")
+            assert max(sizes) <= most * len('{"binary":""},') + 200
+        ack, parts, close = 0, [], None
+        while close is None:
+            _, first, messages, close = unframe(http.get(f"{at}?ack={ack}", headers={"Accept": BATCH}).content)
+            assert first == ack + 1 and set(messages) == {b""}
+            ack += len(messages)
+            parts.append(len(messages))
+        print(f"{sum(parts)} messages came in {len(parts)} answers of {max(parts)} at most, and {close}")
+        assert sum(parts) == count and max(parts) <= most and close[0] == 4000
+    backend.stop()
+
+
+def test_a_lane_that_joins_is_sent_a_window_of_empty_messages_in_parts(make_edge):
+    count, most = 60_000, 2048
+
+    def script(connection, head):
+        connection.sendall(switching(head) + b"\x82\0" * count)
+        while connection.recv(65536):
+            pass
+
+    backend = ScriptedBackend(script)
+    edge = make_edge(backend.port)
+    with client(edge) as http:
+        at = open_session(http)
+        for _ in range(3):
+            raw = Raw(edge, at + "/socket", headers=LANE)
+            raw.send(masked(2, struct.pack("!QQ", 0, 1)))
+            got, parts = 0, []
+            while got < count:
+                _, first, messages, _ = unframe(raw.frame()[1])
+                assert not messages or first == got + 1
+                got += len(messages)
+                parts.append(len(messages))
+            print(f"{got} messages came in {len(parts)} envelopes of {max(parts)} at most")
+            assert got == count and max(parts) <= most
+            raw.s.close()
+    backend.stop()

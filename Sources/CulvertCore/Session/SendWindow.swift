@@ -13,6 +13,9 @@ package struct SendWindow: Sendable {
 
     /// Bytes that the protocol counts for a message beside its payload. A packed message costs about as much.
     package static let overhead = 16
+    /// Most messages of a batch to the client. A request of few bytes, which may be repeated, makes the edge take a
+    /// batch out of the window and write it in one turn of the loop.
+    package static let messagesPerBatch = 2048
 
     /// Where ``isFull`` begins.
     package var byteLimit: Int
@@ -77,9 +80,11 @@ package struct SendWindow: Sendable {
         self.heldBytes = 0
     }
 
-    /// Messages behind `sequence` up to `maxBytes` of payload, but at least one if there is any; `first` is the number
-    /// of the first, or of the next to come.
-    package func batch(after sequence: UInt64, maxBytes: Int) -> (first: UInt64, messages: [PollMessage]) {
+    /// Messages behind `sequence` up to `maxBytes` of payload and `maxMessages`, but at least one if there is any.
+    /// `first` is the number of the first, or of the next to come.
+    package func batch(
+        after sequence: UInt64, maxBytes: Int, maxMessages: Int = .max
+    ) -> (first: UInt64, messages: [PollMessage]) {
         let start = max(sequence, self.acknowledged)
         guard start < self.lastSequence else { return (self.lastSequence &+ 1, []) }
         var skip = Int(clamping: start - self.acknowledged)
@@ -92,7 +97,7 @@ package struct SendWindow: Sendable {
             }
             for index in skip..<pack.count {
                 bytes += pack.length(index) + Self.overhead
-                if !batch.isEmpty, bytes > maxBytes { return (start &+ 1, batch) }
+                if !batch.isEmpty, bytes > maxBytes || batch.count >= maxMessages { return (start &+ 1, batch) }
                 batch.append(pack[index])
             }
             skip = 0

@@ -178,7 +178,8 @@ package struct SessionStateMachine: Sendable {
     }
 
     private func nextBatch(after ack: UInt64) -> PollBatch? {
-        let (first, messages) = self.sendWindow.batch(after: ack, maxBytes: self.settings.maxBatch)
+        let (first, messages) = self.sendWindow.batch(
+            after: ack, maxBytes: self.settings.maxBatch, maxMessages: SendWindow.messagesPerBatch)
         let isLast = first &+ UInt64(messages.count) == self.sendWindow.lastSequence &+ 1
         let close = isLast || messages.isEmpty ? self.finalFrame : nil
         guard !messages.isEmpty || close != nil else { return nil }

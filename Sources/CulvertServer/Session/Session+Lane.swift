@@ -13,6 +13,8 @@ struct AttachedLane {
     var waitsToRead = false
     /// It was asked for an answer while it had no room for one.
     var owesAnswer = false
+    /// It has been sent a turn's worth of messages, and is sent more in a later turn.
+    var isSentMoreLater = false
 
     var pendingBytes: Int { self.pending.reduce(0) { $0 + $1.heldBytes } }
 }
@@ -205,17 +207,31 @@ extension Session {
 
     // MARK: - towards the client
 
+    /// Sends a turn's worth: a lane that has joined gets the whole window again, which may be very many messages.
+    ///
     /// - Returns: whether there was anything.
     @discardableResult
     func deliverToLane() -> Bool {
         var hasSent = false
-        while let lane = self.lane, lane.isWritable, let batch = self.machine.takeForSocket() {
+        var room = SendWindow.messagesPerBatch
+        while let lane = self.lane, lane.isWritable, !lane.isSentMoreLater, let batch = self.machine.takeForSocket() {
             hasSent = true
+            room -= batch.messages.count
+            if room <= 0 { self.deliverMoreLater() }
             self.acknowledgeDeadline = nil
             self.lane?.owesAnswer = false
             lane.link.send(.batch(batch))
         }
         return hasSent
+    }
+
+    private func deliverMoreLater() {
+        self.lane?.isSentMoreLater = true
+        let bound = NIOLoopBound(self, eventLoop: self.state.loop)
+        self.state.loop.scheduleTask(in: ForwardQueue.pause) {
+            bound.value.lane?.isSentMoreLater = false
+            bound.value.deliverReady()
+        }
     }
 
     /// Answers when there is room for it: a client that asks and does not read has one answer kept for it.

@@ -92,6 +92,25 @@ struct SendWindowTests {
         #expect(window.heldBytes == 0 && window.bytes == 0)
     }
 
+    @Test(
+        "A batch has so many messages and no more, and the next goes on behind it",
+        arguments: [1, 2, 1023, 1024, 1025, 2048])
+    func messagesOfABatch(most: Int) {
+        var window = SendWindow(byteLimit: .max)
+        for _ in 0..<3000 { _ = window.append(Self.message(0)) }
+        var after: UInt64 = 0
+        var sizes: [Int] = []
+        while after < 3000 {
+            let (first, messages) = window.batch(after: after, maxBytes: .max, maxMessages: most)
+            #expect(first == after + 1)
+            sizes.append(messages.count)
+            guard !messages.isEmpty else { break }
+            after += UInt64(messages.count)
+        }
+        #expect(sizes.dropLast().allSatisfy { $0 == most })
+        #expect(sizes.reduce(0, +) == 3000)
+    }
+
     @Test("Packed messages keep their kinds and bytes in order", arguments: 0..<20 as Range<UInt64>)
     func kinds(seed: UInt64) {
         var random = PollRandom(seed: seed)
