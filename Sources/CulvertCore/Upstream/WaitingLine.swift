@@ -1,15 +1,23 @@
 import DequeModule
 
 /// Who waits for a server's place, in the order they came; no more than so many.
-package struct WaitingLine<Element: Sendable>: Sendable {
+///
+/// Those who wait are of kinds. Two of a kind can use the same places: there is one for both, or for neither. So a look
+/// at the line costs a look at each kind, however many wait for a place that does not exist.
+package struct WaitingLine<Element: Sendable, Kind: Hashable & Sendable>: Sendable {
     /// Names one who waits.
     package struct Number: Hashable, Sendable {
         fileprivate var value: UInt64
+        fileprivate var kind: Kind
     }
 
-    private var elements: Deque<(number: Number, element: Element)> = []
+    private typealias Waiting = (value: UInt64, element: Element)
+
+    /// None of them is empty. In each the numbers ascend.
+    private var lines: [Kind: Deque<Waiting>] = [:]
     private let limit: Int
     private var next: UInt64 = 0
+    package private(set) var count = 0
     /// Nobody is let in any more.
     package private(set) var isClosed = false
 
@@ -17,51 +25,76 @@ package struct WaitingLine<Element: Sendable>: Sendable {
         self.limit = limit
     }
 
-    package var count: Int { self.elements.count }
-
     /// - Returns: nil when the line is full, or closed.
-    package mutating func join(_ element: Element) -> Number? {
-        guard !self.isClosed, self.elements.count < self.limit else { return nil }
-        let number = Number(value: self.next)
+    package mutating func join(_ element: Element, as kind: Kind) -> Number? {
+        guard !self.isClosed, self.count < self.limit else { return nil }
+        let number = Number(value: self.next, kind: kind)
         self.next &+= 1
-        self.elements.append((number, element))
+        self.count += 1
+        self.lines[kind, default: []].append((number.value, element))
         return number
     }
 
     /// - Returns: nil when it has left, or was served, already.
     package mutating func leave(_ number: Number) -> Element? {
-        // Numbers ascend in the line. A search from the front would make the leaving of all cost the square of their number.
+        self.index(of: number).flatMap { self.remove(at: $0, of: number.kind) }
+    }
+
+    private func index(of number: Number) -> Int? {
+        guard let line = self.lines[number.kind] else { return nil }
+        // A search from the front would make the leaving of all cost the square of their number.
         var low = 0
-        var high = self.elements.count
+        var high = line.count
         while low < high {
             let middle = (low + high) / 2
-            if self.elements[middle].number.value < number.value { low = middle + 1 } else { high = middle }
+            if line[middle].value < number.value { low = middle + 1 } else { high = middle }
         }
-        guard low < self.elements.count, self.elements[low].number == number else { return nil }
-        return self.elements.remove(at: low).element
+        guard low < line.count, line[low].value == number.value else { return nil }
+        return low
+    }
+
+    private mutating func remove(at index: Int, of kind: Kind) -> Element? {
+        let element = self.lines[kind]?.remove(at: index).element
+        self.count -= 1
+        if self.lines[kind]?.isEmpty == true { self.lines[kind] = nil }
+        return element
     }
 
     /// Serves from the front whom `place` has a place for, as long as there is room. One for whom it has none holds up
-    /// nobody: it may have tried the very server that has room.
+    /// nobody of another kind: it may have tried the very server that has room.
     package mutating func serve<Place>(
         while hasRoom: () -> Bool, _ place: (Element) -> Place?
     ) -> [(element: Element, place: Place)] {
         var served: [(element: Element, place: Place)] = []
-        var index = 0
-        while index < self.elements.count, hasRoom() {
-            if let found = place(self.elements[index].element) {
-                served.append((self.elements.remove(at: index).element, found))
+        var stuck: Set<Kind> = []
+        while self.count > 0, hasRoom(), let kind = self.first(except: stuck), let front = self.lines[kind]?.first {
+            if let found = place(front.element) {
+                _ = self.remove(at: 0, of: kind)
+                served.append((front.element, found))
             } else {
-                index += 1
+                stuck.insert(kind)
             }
         }
         return served
     }
 
+    /// The kind of who came first.
+    private func first(except stuck: Set<Kind>) -> Kind? {
+        var found: (kind: Kind, value: UInt64)?
+        for (kind, line) in self.lines where !stuck.contains(kind) {
+            guard let value = line.first?.value, value < found?.value ?? .max else { continue }
+            found = (kind, value)
+        }
+        return found?.kind
+    }
+
     /// - Returns: who waited, to be told.
     package mutating func close() -> [Element] {
         self.isClosed = true
-        defer { self.elements = [] }
-        return self.elements.map(\.element)
+        defer {
+            self.lines = [:]
+            self.count = 0
+        }
+        return self.lines.values.flatMap(\.self).sorted { $0.value < $1.value }.map(\.element)
     }
 }

@@ -161,7 +161,8 @@ final class ServerPool: Sendable {
     private let ejection: EjectionPolicy
     private let isChecked: Bool
     private let queue: QueueConfig?
-    private let line: Mutex<WaitingLine<Waiter>>
+    /// Of a kind are openings that have tried the same servers.
+    private let line: Mutex<WaitingLine<Waiter, Set<Int>>>
     /// Of the line, for who does not want to lock.
     private let waiters = Atomic<Int>(0)
 
@@ -200,7 +201,7 @@ final class ServerPool: Sendable {
         guard let queue = self.queue else { return loop.makeFailedFuture(Self.full("no server takes a session")) }
         let promise = loop.makePromise(of: ServerLease.self)
         let joined = self.line.withLock { line in
-            let number = line.join(Waiter(place: promise, key: key, tried: tried))
+            let number = line.join(Waiter(place: promise, key: key, tried: tried), as: tried)
             self.waiters.store(line.count, ordering: .sequentiallyConsistent)
             return number
         }
@@ -226,7 +227,7 @@ final class ServerPool: Sendable {
         UpstreamFailure(isTimeout: false, isFull: true, reason: reason)
     }
 
-    private func leave(_ number: WaitingLine<Waiter>.Number, _ failure: UpstreamFailure) {
+    private func leave(_ number: WaitingLine<Waiter, Set<Int>>.Number, _ failure: UpstreamFailure) {
         let waiter = self.line.withLock { line in
             let waiter = line.leave(number)
             self.waiters.store(line.count, ordering: .sequentiallyConsistent)
