@@ -10,7 +10,7 @@ extension ConfigReader {
         ]
         guard let keys = node?.section(known) else { return config }
         let connections = keys["connections"]?.integer(1...10_000_000) ?? config.connections
-        let message = keys["message"]?.size(1...1 << 30) ?? config.message
+        let message = keys["message"]?.size(1...ConfigUnits.largestMessage) ?? config.message
         let handshake = keys["handshake"]?.time() ?? config.handshake
         let header = keys["header"]?.size(512...1 << 20) ?? config.header
         config = LimitsConfig(connections: connections, message: message, handshake: handshake, header: header)

@@ -241,7 +241,7 @@ struct ConfigReader {
         config.hold = keys["hold"]?.time() ?? config.hold
         config.resume = keys["resume"]?.time() ?? config.resume
         config.ping = keys["ping"]?.time() ?? config.ping
-        config.buffer = keys["buffer"]?.size(1024...1 << 30) ?? config.buffer
+        config.buffer = keys["buffer"]?.size(1024...ConfigUnits.largestMessage) ?? config.buffer
         if let stall = keys["stall"], let text = stall.string() {
             let time = text == "none" ? .zero : stall.time(.zero ... .hours(24 * 365)) ?? .zero
             config.stall = time == .zero ? nil : time

@@ -8,6 +8,10 @@ enum ConfigUnits {
         ("B", 1),
     ]
 
+    /// Most bytes that a message, or a window of messages, may be configured to have. In JSON text takes up to six
+    /// times its bytes, and a buffer has less than 4 GiB.
+    static let largestMessage = 512 << 20
+
     /// `500ms`, `25s`, `1.5m`, `1h`.
     static func time(_ text: String) -> TimeAmount? {
         guard let value = self.quantity(text, self.times), value <= 1e18 else { return nil }

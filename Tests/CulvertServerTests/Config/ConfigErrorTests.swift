@@ -128,7 +128,8 @@ struct ConfigErrorTests {
             ("25s", "25", "12:9: session.hold: expected a duration with its unit, such as 500ms, 25s, 2m or 1h"),
             ("25s", "0s", "12:9: session.hold: expected 1ms to 31536000s"),
             ("1MiB", "1048576", "14:12: limits.message: expected a size with its unit, such as 512B, 16KiB or 1MiB"),
-            ("1MiB", "2GiB", "14:12: limits.message: expected 1B to 1GiB"),
+            ("1MiB", "513MiB", "14:12: limits.message: expected 1B to 512MiB"),
+            ("hold: 25s", "hold: 25s\n  buffer: 1GiB", "13:11: session.buffer: expected 1KiB to 512MiB"),
             (
                 "message: 1MiB", "connections: many",
                 "14:16: limits.connections: expected a whole number from 1 to 10000000"
