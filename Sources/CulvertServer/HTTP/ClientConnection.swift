@@ -214,7 +214,11 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         let waiting = self.feeder.heldMemory + self.request.headMemory
         let bytes = waiting + self.request.body.storageCapacity + self.answerBytes
         guard let used = self.hold.set(bytes), let ceiling = self.owner.memoryCeiling, used > ceiling else { return }
-        guard bytes > Self.alwaysHeld else { return }
+        guard bytes > Self.alwaysHeld else {
+            // Many connections that hold little each are let go of together.
+            self.owner.relieveMemory()
+            return
+        }
         switch self.phase {
         case .deciding where !self.request.isWhole, .body:
             self.owner.note(.memoryFull)
@@ -226,6 +230,21 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
             self.owner.note(.memoryFull)
             self.cut()
         }
+    }
+
+    /// Gives back what the connection holds, for the relief of memory: a body is refused; requests that wait, and an answer
+    /// that its client has not taken, end with the connection.
+    ///
+    /// - Returns: bytes that it held; 0 if it held fewer than `least`, and nothing was done.
+    func relieve(least: Int) -> Int {
+        let held = self.hold.bytes
+        guard held >= least else { return 0 }
+        switch self.phase {
+        case .upgraded, .closed: return 0
+        case .body: self.refuse(Self.memoryFull)
+        default: self.cut()
+        }
+        return held
     }
 
     // MARK: - a request

@@ -84,9 +84,38 @@ extension EdgeContext {
         return true
     }
 
+    /// What connections hold outside of sessions goes next, whoever filled the memory: otherwise clients without a token
+    /// would have the sessions of others closed.
+    ///
+    /// - Returns: whether they held anything.
+    private func relieveConnections() async -> Bool {
+        guard let ceiling = self.rules.config.limits.memory else { return false }
+        var count = 0
+        var freed = 0
+        let used = self.memory.used
+        for loop in self.loops where self.memory.used > ceiling {
+            let excess = self.memory.used - ceiling
+            let relief = loop.eventLoop.submit { loop.value.relieveConnections(excess) }
+            guard let found = try? await relief.get() else { continue }
+            count += found.connections
+            freed += found.bytes
+        }
+        guard freed > 0 else { return false }
+        self.logger.warning(
+            "requests and unread answers let go for memory",
+            metadata: [
+                "connections": .stringConvertible(count), "bytes": .stringConvertible(freed),
+                "used": .stringConvertible(used), "ceiling": .stringConvertible(ceiling),
+            ])
+        // A connection that is cut may still wait for its turn to close.
+        try? await Task.sleep(for: .milliseconds(10))
+        return true
+    }
+
     /// - Returns: whether anybody was closed.
     private func relieveOnce() async -> Bool {
         if await self.cutStuckAnswers() { return true }
+        if await self.relieveConnections() { return true }
         var holders: [(loop: NIOLoopBound<LoopState>, holder: HolderIndex.Holder)] = []
         for loop in self.loops {
             let found = try? await loop.eventLoop.submit { loop.value.holders.largest(Self.slice) }.get()
