@@ -502,7 +502,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         let feeder = self.feeder
         let pipeline = context.pipeline.syncOperations
         try pipeline.addHandler(handler)
-        try context.channel.syncOptions?.setOption(.maxMessagesPerRead, value: RequestPipeline.readsOfWebSocket)
+        try context.channel.syncOptions?.setOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator())
         self.hold.release()
         self.endExchange(isAnswered: true)
         pipeline.removeHandler(self, promise: nil)

@@ -6,10 +6,11 @@ enum RequestPipeline {
     static let encoder = "culvert.http.encoder"
     static let decoder = "culvert.http.decoder"
 
-    /// Reads of a turn. So a client sends at most a read ahead of its answers.
+    /// Reads of a turn. So a client sends at most a read ahead of its answers. NIO keeps as many buffers for a connection
+    /// as it may read in a turn, each as large as it once was.
     static let reads: UInt = 1
-    /// NIO's own number.
-    static let readsOfWebSocket: UInt = 4
+    /// Most bytes of a read: the connection keeps so much until it is closed, or a WebSocket.
+    private static let longestRead = 16 * 1024
 
     /// Adds `connection` and what it needs behind TLS.
     ///
@@ -20,6 +21,8 @@ enum RequestPipeline {
         limits.maxHeaderFieldSize = headerLimit
         connection.headerLimit = headerLimit
         try channel.syncOptions?.setOption(.maxMessagesPerRead, value: self.reads)
+        let reads = AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 2048, maximum: self.longestRead)
+        try channel.syncOptions?.setOption(.recvAllocator, value: reads)
         let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandler(connection.feeder)
         try pipeline.addHandler(HTTPResponseEncoder(), name: self.encoder)

@@ -96,3 +96,12 @@ enum TLSContexts {
         return rest.equals(pattern.dropping(2))
     }
 }
+
+extension NIOSSLHandler.Configuration {
+    /// A connection keeps a buffer of 32 KiB at most for what TLS has encrypted, whatever it has once written.
+    static var small: Self {
+        var configuration = Self()
+        configuration.maximumPreservedOutboundBufferCapacity = 32 * 1024
+        return configuration
+    }
+}

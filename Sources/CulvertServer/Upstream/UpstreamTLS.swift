@@ -31,6 +31,7 @@ struct UpstreamTLS: Sendable {
     func handler(for server: UpstreamServer) throws -> NIOSSLClientHandler {
         // SNI may not carry an address (RFC 6066 section 3); the certificate must be for it all the same.
         let name = self.serverName ?? (server.host.isIPAddress ? nil : server.host)
-        return try NIOSSLClientHandler(context: self.context, serverHostname: name)
+        return try NIOSSLClientHandler(
+            context: self.context, serverHostname: name, configuration: .small)
     }
 }
