@@ -4,6 +4,7 @@ from kit.alone import Plugin
 from kit.backend import Backend
 from kit.browser import Browser, PageServer, page_routes
 from kit.edge import Edge
+from kit.heads import Upstream
 
 
 def pytest_configure(config):
@@ -25,8 +26,19 @@ def fresh_backend():
 
 
 @pytest.fixture(scope="module")
-def edge(backend, tmp_path_factory):
-    edge = Edge(tmp_path_factory.mktemp("edge"), backend.port)
+def upstream():
+    upstream = Upstream()
+    yield upstream
+    upstream.stop()
+
+
+@pytest.fixture(scope="module")
+def edge(request, tmp_path_factory):
+    """The edge of a module. A module may set `EDGE` to options of `Edge`, among them `before`: the name of the fixture that the
+    edge leads to."""
+    options = dict(getattr(request.module, "EDGE", {}))
+    server = request.getfixturevalue(options.pop("before", "backend"))
+    edge = Edge(tmp_path_factory.mktemp("edge"), server.port, **options)
     yield edge
     edge.end()
 

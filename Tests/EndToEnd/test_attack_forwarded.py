@@ -13,20 +13,8 @@ MARKS = ["\u0600", "\u0301", "\u200d", "\u0903", "\ufe0f", "\U000e0061", "\u0d4e
 CLIENT, VICTIM = b"192.0.2.4", b"6.6.6.6"
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    upstream = Upstream()
-    yield upstream
-    upstream.stop()
-
-
-@pytest.fixture(scope="module")
-def edge(upstream, tmp_path_factory):
-    """Behind a proxy: each peer that connects from loopback is one."""
-    edge = Edge(tmp_path_factory.mktemp("edge"), upstream.port, sections="trusted_proxies: [127.0.0.1]")
-    yield edge
-    edge.stop()
-    assert "Fatal error" not in edge.text
+# Behind a proxy: each peer that connects from loopback is one.
+EDGE = dict(before="upstream", sections="trusted_proxies: [127.0.0.1]")
 
 
 def client(edge, upstream, line):

@@ -2,17 +2,17 @@
 
 import contextlib
 import json
-import struct
 import threading
 import time
 
 import pytest
 
 from kit.admin import Admin
-from kit.attack import MiB, Bystanders, Peak, descriptors, dial, is_closed, read_answer, read_head, report, request
+from kit.attack import (
+    MiB, Bystanders, Peak, descriptors, dial, is_closed, read_answer, read_head, report, request, rest_of)
 from kit.edge import TOKEN, wait_for
 from kit.raw import tls
-from kit.script import ScriptedBackend, switching
+from kit.script import flooding, messages
 
 AUTH = f"Authorization: Bearer {TOKEN}"
 
@@ -345,14 +345,7 @@ def test_a_chunk_that_never_begins_ends(backend, make_edge):
 @pytest.mark.parametrize("form", ["application/json", "application/vnd.culvert.batch"], ids=["json", "binary"])
 def test_a_window_is_held_once_however_many_ask_for_it(make_edge, scheme, form):
     """What they do not read is neither put in its form nor encrypted."""
-    def script(connection, head):
-        connection.sendall(switching(head))
-        message = b"\x82\x7e" + struct.pack(">H", 60_000) + bytes(60_000)
-        with contextlib.suppress(OSError):
-            connection.sendall(message * 100)
-            connection.recv(1)
-
-    upstream = ScriptedBackend(script)
+    upstream = flooding(messages(bytes(60_000), 100))
     # More than the kernel takes by itself.
     edge = make_edge(upstream.port, session="buffer: 8MiB", limits="memory: 64MiB, token: { sessions: 1 }")
     try:
@@ -365,8 +358,10 @@ def test_a_window_is_held_once_however_many_ask_for_it(make_edge, scheme, form):
                 for _ in range(20):
                     s = stack.enter_context(dial(edge.plain_port, 4096) if scheme == "plain" else tls(edge, 4096))
                     s.sendall(request("GET", path + "?ack=0", AUTH, f"Accept: {form}"))
-                    sockets.append(s)
-                    time.sleep(0.1)
+                    # The answer is under way when its head is there.
+                    status, _, rest = read_head(s)
+                    assert status == 200
+                    sockets.append((s, rest))
                 counted = used(edge)
             print(f"a window of 6 MB asked for on 20 connections: {peak}, counted {counted / MiB:.1f} MiB")
             # The window is there before; made at once, its form and TLS's copy of it cost 23 to 36 MiB.
@@ -374,26 +369,19 @@ def test_a_window_is_held_once_however_many_ask_for_it(make_edge, scheme, form):
             # The window itself, and one answer with it.
             assert 10 * MiB < counted < 25 * MiB
             # The next request gets it; the earlier ones were cut in the middle of it.
-            time.sleep(1)
             s = stack.enter_context(dial(edge.plain_port))
             s.sendall(request("GET", path + "?ack=0", AUTH))
             status, _, body, _ = read_answer(s)
             assert status == 200 and len(body) > 5.7 * MiB
-            assert sum(len(read_answer(s)[2]) < 5.7 * MiB for s in sockets[-3:]) == 3
+            for s, rest in sockets[-3:]:
+                assert len(rest) + rest_of(s) < 5.7 * MiB
     finally:
         upstream.stop()
 
 
 @pytest.mark.parametrize("dialled", [lambda e: dial(e.plain_port, 4096), lambda e: tls(e, 4096)], ids=["plain", "tls"])
 def test_an_answer_that_is_not_taken_has_a_deadline(make_edge, dialled):
-    def script(connection, head):
-        connection.sendall(switching(head))
-        message = b"\x82\x7e" + struct.pack(">H", 60_000) + bytes(60_000)
-        with contextlib.suppress(OSError):
-            connection.sendall(message * 200)
-            connection.recv(1)
-
-    upstream = ScriptedBackend(script)
+    upstream = flooding(messages(bytes(60_000), 200))
     edge = make_edge(upstream.port, session="buffer: 8MiB, resume: 2s",
                      limits="handshake: 1s, http: { idle: 1s, body_rate: 10MiB }")
     try:

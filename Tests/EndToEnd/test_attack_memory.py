@@ -1,35 +1,17 @@
 """Attacks on memory by what waits for a client: windows, answers that nobody reads, sessions that have ended."""
 
-import contextlib
 import socket
-import struct
 import time
 
 import pytest
 
 from kit.admin import Admin
+from kit.attack import rest_of
 from kit.edge import wait_for
 from kit.poll import BATCH, client, open_session, unframe
-from kit.script import ScriptedBackend, switching
+from kit.script import flooding, messages
 
 MIB = 1 << 20
-
-
-def frames(payload, count):
-    n = len(payload)
-    head = b"\x82" + (bytes([n]) if n < 126 else b"\x7e" + struct.pack("!H", n))
-    return (head + payload) * count
-
-
-def flooding(data, then=b""):
-    """A backend that sends `data` to each session and reads until its end."""
-    def script(connection, head):
-        connection.sendall(switching(head))
-        connection.sendall(data + then)
-        while connection.recv(65536):
-            pass
-
-    return ScriptedBackend(script)
 
 
 def memory(edge):
@@ -56,13 +38,7 @@ class Getter:
         self.s.sendall(f"GET {at}?ack={ack} HTTP/1.1\r\n{self.head}".encode())
 
     def drain(self, seconds=20):
-        """The number of bytes until the connection's end, which must come."""
-        self.s.settimeout(seconds)
-        got = 0
-        with contextlib.suppress(ConnectionResetError):
-            while part := self.s.recv(65536):
-                got += len(part)
-        return got
+        return rest_of(self.s, seconds)
 
 
 def filled(edge, http, path="", least=1_000_000):
@@ -75,7 +51,7 @@ def filled(edge, http, path="", least=1_000_000):
 
 def test_one_window_fetched_on_many_connections_and_never_read_is_held_once(make_edge):
     # More than the kernel takes for a client that reads nothing.
-    backend = flooding(frames(b"x" * 60_000, 130))
+    backend = flooding(messages(b"x" * 60_000, 130))
     edge = make_edge(backend.port, session="buffer: 8MiB")
     with client(edge) as http:
         at = filled(edge, http, least=7_700_000)
@@ -102,7 +78,7 @@ def test_one_window_fetched_on_many_connections_and_never_read_is_held_once(make
 
 
 def test_an_answer_that_is_read_slowly_counts_until_it_is_read(make_edge):
-    backend = flooding(frames(b"x" * 60_000, 80))
+    backend = flooding(messages(b"x" * 60_000, 80))
     edge = make_edge(backend.port, session="buffer: 8MiB")
     with client(edge) as http:
         at = filled(edge, http, least=4_600_000)
@@ -126,7 +102,7 @@ def test_an_answer_that_is_read_slowly_counts_until_it_is_read(make_edge):
 
 @pytest.mark.parametrize("how", ["delete", "get"])
 def test_a_client_that_closes_does_not_keep_its_unread_answer(make_edge, how):
-    backend = flooding(frames(b"x" * 60_000, 80))
+    backend = flooding(messages(b"x" * 60_000, 80))
     edge = make_edge(backend.port, session="buffer: 8MiB")
     with client(edge) as http:
         at = filled(edge, http, least=4_600_000)
@@ -144,7 +120,7 @@ def test_a_client_that_closes_does_not_keep_its_unread_answer(make_edge, how):
 
 
 def test_unread_answers_go_before_any_session_does(make_edge):
-    backend = flooding(frames(b"x" * 60_000, 70))
+    backend = flooding(messages(b"x" * 60_000, 70))
     edge = make_edge(backend.port, session="buffer: 8MiB", limits="memory: 20MiB")
     with client(edge) as http:
         first = filled(edge, http, least=4_000_000)
@@ -177,7 +153,7 @@ def test_unread_answers_go_before_any_session_does(make_edge):
 
 def test_an_ended_session_counts_and_goes_however_often_its_client_asks(make_edge):
     """A token of two sessions keeps two, not as many as it likes."""
-    backend = flooding(frames(b"z" * 1000, 900), then=b"\x88\x02\x03\xe8")
+    backend = flooding(messages(b"z" * 1000, 900), then=b"\x88\x02\x03\xe8")
     edge = make_edge(backend.port, session="resume: 2s", limits="token: { sessions: 2 }, connections: 10")
     with client(edge) as http:
         kept = []
@@ -195,13 +171,13 @@ def test_an_ended_session_counts_and_goes_however_often_its_client_asks(make_edg
         assert opened == 0
         # Asking again and again for what it has not taken keeps nothing.
         wait_for(lambda: [http.get(at, params={"ack": 5}).status_code for at in kept] == [410, 410], 8, "their end")
-        assert limits(edge)["sessions"] == 0 and memory(edge)["used"] == 0
+        wait_for(lambda: limits(edge)["sessions"] == 0 and memory(edge)["used"] == 0, what="nothing to be kept")
         assert http.post("/_poll").status_code == 201
     backend.stop()
 
 
 def test_an_ended_session_is_forgotten_though_its_client_takes_it_bit_by_bit(make_edge):
-    backend = flooding(frames(b"z" * 1000, 900), then=b"\x88\x02\x03\xe8")
+    backend = flooding(messages(b"z" * 1000, 900), then=b"\x88\x02\x03\xe8")
     edge = make_edge(backend.port, session="resume: 1s")
     with client(edge) as http:
         at = open_session(http)
@@ -220,7 +196,7 @@ def test_an_ended_session_is_forgotten_though_its_client_takes_it_bit_by_bit(mak
 
 
 def test_a_session_that_is_fetched_to_its_end_gives_its_place_back_at_once(make_edge):
-    backend = flooding(frames(b"z" * 1000, 10), then=b"\x88\x02\x03\xe8")
+    backend = flooding(messages(b"z" * 1000, 10), then=b"\x88\x02\x03\xe8")
     edge = make_edge(backend.port, limits="token: { sessions: 1 }")
     with client(edge) as http:
         for _ in range(5):
@@ -241,7 +217,7 @@ def test_windows_of_small_messages_cost_what_they_count(make_edge, length):
     # A window's worth; 16 bytes are counted beside the payload.
     window, sessions = MIB // 4, 8
     count = window // (length + 16) + 100
-    backend = flooding(frames(b"x" * length, count))
+    backend = flooding(messages(b"x" * length, count))
     edge = make_edge(backend.port, session="buffer: 256KiB")
     with client(edge) as http:
         least = (count - 100) * (length + 4)

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from kit.edge import BIN, TOKEN
-from kit.heads import Upstream, ask, upgrade
+from kit.heads import ask, upgrade
 
 # `/open` asks for no token and leads to the same upstream as all of these.
 NARROW = """
@@ -52,20 +52,7 @@ SPELLINGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    upstream = Upstream()
-    yield upstream
-    upstream.stop()
-
-
-@pytest.fixture(scope="module")
-def edge(upstream, tmp_path_factory):
-    from kit.edge import Edge
-    edge = Edge(tmp_path_factory.mktemp("edge"), upstream.port, extra_routes=NARROW)
-    yield edge
-    edge.stop()
-    assert "Fatal error" not in edge.text
+EDGE = dict(before="upstream", extra_routes=NARROW)
 
 
 def raw(path):

@@ -6,7 +6,7 @@ import urllib.parse
 import pytest
 
 from kit.admin import Admin
-from kit.edge import EXPIRED_TOKEN, TOKEN, Edge, wait_for
+from kit.edge import EXPIRED_TOKEN, TOKEN, wait_for
 from kit.heads import Upstream, ask, upgrade
 from kit.raw import Raw, masked
 from kit.script import ScriptedBackend, switching
@@ -16,19 +16,7 @@ FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 MARKS = ["\u0301", "\u200d", "\u0600", "\ufe0f"]
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    upstream = Upstream()
-    yield upstream
-    upstream.stop()
-
-
-@pytest.fixture(scope="module")
-def edge(upstream, tmp_path_factory):
-    edge = Edge(tmp_path_factory.mktemp("edge"), upstream.port)
-    yield edge
-    edge.stop()
-    assert "Fatal error" not in edge.text
+EDGE = dict(before="upstream")
 
 
 def opened(edge, token=TOKEN):

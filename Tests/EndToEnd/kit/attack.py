@@ -66,6 +66,16 @@ def is_closed(s, timeout):
     return True
 
 
+def rest_of(s, timeout=20):
+    """The number of bytes until the connection's end, which must come."""
+    s.settimeout(timeout)
+    got = 0
+    with contextlib.suppress(ConnectionResetError):
+        while part := s.recv(65536):
+            got += len(part)
+    return got
+
+
 def descriptors(edge):
     return len(os.listdir(f"/proc/{edge.process.pid}/fd"))
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 import socket
+import struct
 import threading
 
 
@@ -85,3 +86,21 @@ class ScriptedBackend:
         opcode, payload = self.frames()[-1]
         assert opcode == 8
         return int.from_bytes(payload[:2], "big")
+
+
+def messages(payload, count):
+    """`count` binary messages as a server frames them. The payload has 64 KiB at most."""
+    n = len(payload)
+    head = b"\x82" + (bytes([n]) if n < 126 else b"\x7e" + struct.pack("!H", n))
+    return (head + payload) * count
+
+
+def flooding(data, then=b""):
+    """A backend that sends `data` to each session and reads until its end."""
+    def script(connection, head):
+        connection.sendall(switching(head))
+        connection.sendall(data + then)
+        while connection.recv(65536):
+            pass
+
+    return ScriptedBackend(script)
