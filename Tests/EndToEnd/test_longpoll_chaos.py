@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from kit.chaos import BadNetwork, Conversation
+from kit.chaos import BadNetwork, Conversation, Network
 from kit.edge import wait_for
 
 SESSIONS, MESSAGES = 50, 100
@@ -20,8 +20,8 @@ def test_nothing_is_lost_or_doubled_on_a_bad_network(fresh_backend, make_edge, s
     async def run():
         network = BadNetwork(seed, edge.ssl, rate=0.25)
         async with (
-            httpx.AsyncClient(base_url=edge.https, verify=edge.ssl, headers=edge.auth, timeout=40) as calm,
-            httpx.AsyncClient(base_url=edge.https, headers=edge.auth, timeout=40, transport=network) as http,
+            httpx.AsyncClient(base_url=edge.https, headers=edge.auth, transport=Network(edge.ssl)) as calm,
+            httpx.AsyncClient(base_url=edge.https, headers=edge.auth, transport=network) as http,
         ):
             talks = []
             for session in range(SESSIONS):

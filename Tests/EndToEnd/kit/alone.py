@@ -1,7 +1,8 @@
 """Decides which tests run at the same time when tests run side by side (pytest-xdist).
 
 A test that measures time or load is marked `@pytest.mark.alone`: no other test runs meanwhile. Such tests come first,
-one after the other, so that the others wait for them once.
+one after the other, so that the others wait for them once. The longest of the others come next, each on a worker of its own:
+a long test that begins last is what a run ends with.
 """
 
 import fcntl
@@ -9,6 +10,11 @@ import pathlib
 import tempfile
 
 import pytest
+
+
+# Parts of the names of tests that take longest, the longest first.
+LONG = ("test_longpoll_chaos.py", "test_every_answer_is_what_the_document_says", "test_nothing_is_lost_or_doubled_while_the",
+        "test_two_thousand_sessions_are_sent_away_evenly")
 
 
 class Turns:
@@ -41,6 +47,29 @@ def is_alone(item):
     return item is not None and item.get_closest_marker("alone") is not None
 
 
+def arranged(items, workers):
+    """The order of the tests. Each worker begins with an equal part of it (`--dist worksteal`): the first with the tests
+    that are alone, each other with one short test, for which those wait, and then with its long ones."""
+    rank = {item: next((n for n, part in enumerate(LONG) if part in item.nodeid), None) for item in items}
+    alone = [item for item in items if is_alone(item)]
+    rest = [item for item in items if not is_alone(item)]
+    long = sorted((item for item in rest if rank[item] is not None), key=rank.get)
+    if workers < 2:
+        return alone + rest
+    rest = [item for item in rest if rank[item] is None]
+    result, left = [], len(items)
+    for worker in range(workers):
+        size = left // (workers - worker)
+        left -= size
+        begin = alone if worker == 0 else [*rest[:1], *long[worker - 1::workers - 1]]
+        if worker > 0:
+            del rest[:1]
+        more = max(0, size - len(begin))
+        result += begin + rest[:more]
+        del rest[:more]
+    return result + rest
+
+
 def printable(value):
     """A report without the surrogates that stand for bytes of a test that are not UTF-8: workers report in UTF-8."""
     if isinstance(value, str):
@@ -57,8 +86,10 @@ class Plugin:
 
     def __init__(self, config):
         self.folder = self.turns = None
+        self.workers = 0
         if hasattr(config, "workerinput"):
             self.turns = Turns(config.workerinput["turns"])
+            self.workers = config.workerinput["workercount"]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node):
@@ -72,7 +103,7 @@ class Plugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items):
-        items.sort(key=lambda item: not is_alone(item))
+        items[:] = arranged(items, self.workers)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item, nextitem):

@@ -3,6 +3,7 @@
 import asyncio
 import random
 
+import aiohttp
 import httpx
 
 
@@ -10,12 +11,35 @@ class Lost(httpx.TransportError):
     pass
 
 
+class Network(httpx.AsyncBaseTransport):
+    """Sends the requests by aiohttp. The transport of httpx looks at all its connections for each request, which with many
+    connections takes most of the time."""
+
+    def __init__(self, ssl):
+        self.ssl, self.session = ssl, None
+
+    async def handle_async_request(self, request):
+        if not self.session:
+            self.session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=self.ssl), timeout=aiohttp.ClientTimeout(total=60))
+        try:
+            async with self.session.request(
+                    request.method, str(request.url), headers=request.headers, data=request.content or None) as answer:
+                return httpx.Response(answer.status, headers=answer.raw_headers, content=await answer.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise httpx.TransportError(str(error)) from error
+
+    async def aclose(self):
+        if self.session:
+            await self.session.close()
+
+
 class BadNetwork(httpx.AsyncBaseTransport):
     """Between a client and the edge. Faults come from a seed; `faults` counts them by kind."""
 
     def __init__(self, seed, ssl, rate):
         self.random = random.Random(seed)
-        self.inner = httpx.AsyncHTTPTransport(verify=ssl, limits=httpx.Limits(max_connections=64))
+        self.inner = Network(ssl)
         self.rate = rate
         self.held, self.stray = [], set()
         self.faults = {}
