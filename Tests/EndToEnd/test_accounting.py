@@ -10,20 +10,19 @@ from websockets.asyncio.client import connect
 
 from kit.edge import TOKEN, free_port, wait_for
 from kit.knock import TRANSPORTS, knock
+from kit.lane import open_count
 
 
 @pytest.fixture
 def edge(backend, make_edge):
-    return make_edge(backend.port, limits="connections: 1, handshake: 1s", session="resume: 300ms")
+    # Only the upstream's answer has a short deadline: a client's own handshake may take long on a busy machine.
+    upstream = f'{{ servers: [ {{ url: "ws://127.0.0.1:{backend.port}" }} ], handshake_timeout: 2s }}'
+    return make_edge(0, upstream=upstream, limits="connections: 1", session="resume: 300ms")
 
 
 def assert_room(edge):
     wait_for(lambda: knock(edge, "websocket", token=TOKEN).status == 101, what="room for a session")
-    wait_for(lambda: healthy_sessions(edge) == 0, what="no session to be counted")
-
-
-def healthy_sessions(edge):
-    return httpx.get(f"http://127.0.0.1:{edge.admin_port}/healthz").json()["sessions"]
+    wait_for(lambda: open_count(edge) == 0, what="no session to be counted")
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -38,7 +37,7 @@ def test_one_whose_upstream_is_not_there(make_edge, transport):
     edge = make_edge(free_port(), limits="connections: 1")
     for _ in range(3):
         assert knock(edge, transport, token=TOKEN).status == 502
-    assert healthy_sessions(edge) == 0
+    wait_for(lambda: open_count(edge) == 0, what="no session to be counted")
 
 
 @pytest.mark.parametrize("how", ["close", "cut", "upstream closes", "upstream cuts", "violation"])
@@ -63,7 +62,7 @@ def test_a_native_one(edge, how):
 @pytest.mark.parametrize("how", ["delete", "close in a batch", "stay away", "upstream closes", "upstream cuts"])
 def test_a_polled_one(edge, how):
     path = {"upstream closes": "/close", "upstream cuts": "/drop"}.get(how, "")
-    with httpx.Client(base_url=edge.https, verify=edge.ssl, headers=edge.auth) as http:
+    with httpx.Client(base_url=edge.https, verify=edge.ssl, timeout=30, headers=edge.auth) as http:
         at = http.post(path + "/_poll").headers["location"]
         if how == "delete":
             assert http.delete(at).status_code == 204
@@ -76,7 +75,7 @@ def test_a_polled_one(edge, how):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_one_whose_client_leaves_while_the_upstream_is_dialled(edge, backend, transport):
-    """It is dialled to the end, and then given up; a polled one ends for want of polls."""
+    """The dial ends with its client."""
     seen = len(backend.requests)
     head = "GET /slow HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" \
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" if transport == "websocket" else "POST /slow/_poll HTTP/1.1\r\n"

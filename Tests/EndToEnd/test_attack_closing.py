@@ -6,11 +6,11 @@ import struct
 import threading
 import time
 
-import httpx
 import pytest
 
 from kit.admin import Admin
 from kit.edge import TOKEN, wait_for
+from kit.lane import open_count
 from kit.poll import batch, client, open_session
 from kit.pools import upstream
 from kit.push import push
@@ -24,10 +24,6 @@ CLOSE = struct.pack("!H", 1000)
 
 def descriptors(edge):
     return len(os.listdir(f"/proc/{edge.process.pid}/fd"))
-
-
-def counted(edge):
-    return httpx.get(f"http://127.0.0.1:{edge.admin_port}/healthz").json()["sessions"]
 
 
 def used(edge):
@@ -85,18 +81,18 @@ def test_a_client_that_says_close_and_reads_nothing(make_edge, scheme):
                      session="stall: none, ping: 1s")
     base, clients = descriptors(edge), 16
     sockets = [upgraded(edge, scheme) for _ in range(clients)]
-    time.sleep(0.5)
+    wait_for(lambda: used(edge) > 0, what="something to wait in the edge")
     for s in sockets:
         s.sendall(masked(8, CLOSE))
     edge.expect_events("session ended", clients // 2)
     # In this order: what has gone meanwhile is missing from the second alone.
-    sessions = counted(edge)
+    sessions = open_count(edge)
     left = descriptors(edge) - base
     print(f"{scheme}: {len(edge.events('session ended'))} sessions ended, {left} descriptors, {sessions} counted")
     # A session with a descriptor at the edge counts. Its upstream's descriptor may be there as well.
     assert left <= 2 * sessions + 2
     wait_for(lambda: descriptors(edge) <= base + 1, timeout=20, what="the connections to be closed")
-    wait_for(lambda: counted(edge) == 0, what="no session to be counted")
+    wait_for(lambda: open_count(edge) == 0, what="no session to be counted")
     wait_for(lambda: used(edge) == 0, what="nothing to be held")
     assert len(edge.expect_events("session ended", clients)) == clients
     for s in sockets:
@@ -160,7 +156,7 @@ def test_an_upstream_that_sends_on_when_its_client_has_gone(make_edge, transport
     print(f"{transport}: {sent[0] / MIB:.0f} MiB were taken in the 2 s until the deadline")
     # 20 MiB a second, and what the kernel holds.
     assert sent[0] < 80 * MIB
-    wait_for(lambda: counted(edge) == 0, what="nothing to be counted")
+    wait_for(lambda: open_count(edge) == 0, what="nothing to be counted")
     backend.stop()
 
 

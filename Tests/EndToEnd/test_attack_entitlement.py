@@ -22,7 +22,7 @@ def test_what_a_patch_takes_away_ends_live_sessions_at_once(backend, make_edge, 
             minted, other = admin.mint(), admin.mint(subject="other")
             headers = bearer(minted["secret"])
             async with dial(edge, minted["secret"], "/x", origin=ORIGIN) as ws, dial(edge, other["secret"]) as bystander, \
-                    httpx.AsyncClient(base_url=edge.https, verify=edge.ssl, headers={**headers, "Origin": ORIGIN}) as http:
+                    httpx.AsyncClient(base_url=edge.https, verify=edge.ssl, timeout=30, headers={**headers, "Origin": ORIGIN}) as http:
                 at = (await http.post("/x/_poll")).headers["location"]
                 parked = asyncio.create_task(http.get(at, params={"ack": 0}, timeout=30))
                 wait_for(lambda: len(admin.sessions(token=minted["id"])) == 2, what="both sessions")
@@ -60,7 +60,7 @@ def test_a_token_that_a_reload_gives_to_somebody_else_takes_no_session_along(bac
 
     async def run():
         async with dial(edge, TOKEN, "/x") as ws:
-            with Admin(edge) as admin, httpx.Client(base_url=edge.https, verify=edge.ssl) as http:
+            with Admin(edge) as admin, httpx.Client(base_url=edge.https, verify=edge.ssl, timeout=30) as http:
                 at = http.post("/x/_poll", headers=bearer(TOKEN)).headers["location"]
                 forecast, report = change(edge, admin, "subject: alice", "subject: bob")
                 print(f"tried subject alice, then bob: {report}")
@@ -76,7 +76,7 @@ def test_a_token_that_a_reload_gives_to_somebody_else_takes_no_session_along(bac
 def test_a_session_of_a_route_that_asks_for_no_token_any_more_is_told_its_end(backend, make_edge):
     """Kept, it would answer to whoever knows its identifier, and still be alice's for the upstream."""
     edge = make_edge(backend.port)
-    with Admin(edge) as admin, httpx.Client(base_url=edge.https, verify=edge.ssl) as http:
+    with Admin(edge) as admin, httpx.Client(base_url=edge.https, verify=edge.ssl, timeout=30) as http:
         at = http.post("/strict/_poll", headers={**bearer(TOKEN), "Origin": ORIGIN}).headers["location"]
         forecast, report = change(edge, admin, "missing: reject }", "missing: reject }\n    authentication: none")
         print(f"tried required, then none: {report}")
@@ -96,7 +96,7 @@ def test_a_session_of_a_strict_host_is_not_had_through_another(backend, make_edg
         f'  - {{ path: /chat, host: strict.example, upstream: echo, origins: {{ allow: ["{ORIGIN}"], missing: reject }} }}\n'
         f'  - {{ path: /chat, host: native.example, upstream: echo, transports: [websocket], origins: {{ allow: ["{ORIGIN}"] }} }}\n'))
     batch = {"first": 1, "messages": [{"text": "x"}]}
-    with httpx.Client(base_url=edge.https, verify=edge.ssl, headers=bearer(TOKEN)) as http:
+    with httpx.Client(base_url=edge.https, verify=edge.ssl, timeout=30, headers=bearer(TOKEN)) as http:
         strict = {"Host": "strict.example", "Origin": ORIGIN}
         at = http.post("/chat/_poll", headers=strict).headers["location"]
         for host, origin, status in (("strict.example", "https://x.wild.example", 403), ("any.example", "https://x.wild.example", 404),

@@ -154,6 +154,6 @@ def test_a_request_that_never_ends_is_cut(fresh_backend, make_edge):
 
 
 def test_a_header_section_over_the_limit_is_431(edge):
-    with httpx.Client(verify=edge.ssl) as http:
+    with httpx.Client(verify=edge.ssl, timeout=30) as http:
         assert http.get(edge.https, headers={"X-Big": "x" * (12 << 10)}).status_code == 426
         assert http.get(edge.https, headers={"X-Big": "x" * (20 << 10)}).status_code == 431

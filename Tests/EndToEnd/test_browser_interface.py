@@ -351,8 +351,10 @@ def test_the_server_is_told_the_code_and_the_reason(page, backend):
         s.close(4711, "grüße");
         await closed(s);
     """)
-    wait_for(lambda: backend.closed, what="the backend to see the close")
-    assert backend.closed == [("/free/told", 4711, "grüße")]
+    def told():
+        return [close for close in backend.closed if close[0] == "/free/told"]
+
+    assert wait_for(told, what="the backend to see the close") == [("/free/told", 4711, "grüße")]
 
 
 # --- send() ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ SOON = 5  # Seconds within which a server that cannot start has said so.
 def test_check_prints_what_is_in_effect_without_secrets(edge):
     checked = culvert("check", "--config", edge.config)
     assert (checked.returncode, checked.stderr) == (0, "")
-    for line in (f'  - address: "127.0.0.1:{edge.tls_port}"', '      minimum_version: "1.2"', "    connect_timeout: 2s",
+    for line in (f'  - address: "127.0.0.1:{edge.tls_port}"', '      minimum_version: "1.2"', "    connect_timeout: 10s",
                  "  hold: 25s", "  message: 1MiB", "  cookie: \"culvert_token\"", "  format: json"):
         assert line in checked.stdout.splitlines()
     assert checked.stdout.count('sha256: "(redacted)"') == 4

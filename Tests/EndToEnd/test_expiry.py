@@ -23,7 +23,7 @@ def bearer(token):
 def edge_with_short_token(make_edge, port, **options):
     """An edge, and the Unix time at which the short token expires: late enough for an edge on a busy machine to start,
     and for sessions to open."""
-    at = int(time.time()) + 5
+    at = int(time.time()) + 7
     text = datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     tokens = "\n".join([
         f'    - {{ id: short, sha256: "{digest(SHORT)}", subject: carol, routes: ["/"], expires: {text} }}',

@@ -35,7 +35,7 @@ def edge(backend, make_edge, resume, handshake):
     assert edge.process.poll() is None, edge.text[-2000:]
     assert knock(edge, "websocket", token=TOKEN).status == 101
     health = f"http://127.0.0.1:{edge.admin_port}/healthz"
-    wait_for(lambda: httpx.get(health).json()["sessions"] == 0, what="no session to be left")
+    wait_for(lambda: httpx.get(health, timeout=20).json()["sessions"] == 0, what="no session to be left")
 
 
 def mutate(rng, data):
@@ -140,7 +140,7 @@ def test_broken_answers_and_frames_from_upstreams(make_edge, transport):
     backend = ScriptedBackend(script)
     server = f'{{ servers: [ {{ url: "ws://127.0.0.1:{backend.port}" }} ], handshake_timeout: 300ms }}'
     edge = make_edge(0, upstream=server, session="resume: 300ms")
-    with httpx.Client(base_url=edge.https, verify=edge.ssl) as http:
+    with httpx.Client(base_url=edge.https, verify=edge.ssl, timeout=30) as http:
         def work(n):
             if transport == "long-poll":
                 at = http.post("/open/_poll").headers.get("location")
@@ -155,7 +155,7 @@ def test_broken_answers_and_frames_from_upstreams(make_edge, transport):
         all_at_once(work, 300)
     assert edge.process.poll() is None, edge.text[-2000:]
     health = f"http://127.0.0.1:{edge.admin_port}/healthz"
-    wait_for(lambda: httpx.get(health).json()["sessions"] == 0, what="no session to be left")
+    wait_for(lambda: httpx.get(health, timeout=20).json()["sessions"] == 0, what="no session to be left")
     backend.stop()
 
 

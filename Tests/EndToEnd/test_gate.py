@@ -177,7 +177,7 @@ def test_a_transport_that_a_route_does_not_have_is_404(edge):
 
 
 def test_a_plain_get_is_told_to_upgrade(edge):
-    with httpx.Client(verify=edge.ssl) as http:
+    with httpx.Client(verify=edge.ssl, timeout=30) as http:
         answer = http.get(edge.https + "/chat")
         assert answer.status_code == 426
         assert answer.headers["upgrade"] == "websocket"
@@ -187,7 +187,7 @@ def test_a_plain_get_is_told_to_upgrade(edge):
 @EVERYWHERE
 def test_too_many_sessions_are_told_to_come_back(backend, make_edge, transport):
     edge = make_edge(backend.port, limits="connections: 1")
-    with httpx.Client(verify=edge.ssl) as http:
+    with httpx.Client(verify=edge.ssl, timeout=30) as http:
         opened = http.post(edge.https + "/_poll", headers=edge.auth)
         assert opened.status_code == 201
         answer = knock(edge, transport, token=TOKEN)
@@ -223,7 +223,7 @@ def test_a_path_that_means_another_behind_the_edge_is_400(edge, transport):
 # --- CORS ------------------------------------------------------------------------------------------------------------
 
 def preflight(edge, origin, method="POST", path="/_poll"):
-    with httpx.Client(verify=edge.ssl) as http:
+    with httpx.Client(verify=edge.ssl, timeout=30) as http:
         return http.options(edge.https + path, headers={
             "Origin": origin, "Access-Control-Request-Method": method,
             "Access-Control-Request-Headers": "authorization,content-type"})

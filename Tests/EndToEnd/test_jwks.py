@@ -191,9 +191,12 @@ def failing(backend, tmp_path_factory):
     for n, name in enumerate(FAILURES):
         (folder / str(n)).mkdir()
         stands[name] = Stand(name, KeyServer(folder / str(n)))
-    sets = [stand.server.source(refresh="1s", timeout="1s") for stand in stands.values()]
+    # The slow set has a short deadline. The others have as long as a busy machine takes for 16 good sets at once.
+    sets = [stand.server.source(refresh="1s", timeout="2s" if name == "slow" else "20s") for name, stand in stands.items()]
     edge = Edge(folder, backend.port, authentication=with_sets(*sets))
     for stand in stands.values():
+        token = issued(stand.key)
+        wait_for(lambda: knock(edge, "long-poll", token=token).status == 201, 30, f"the keys of {stand.name}")
         stand.open(edge)
         FAILURES[stand.name](stand.server, stand.other)
     counts = {name: stand.server.fetches for name, stand in stands.items() if name != "refused"}
@@ -212,7 +215,7 @@ def failing(backend, tmp_path_factory):
 def test_the_last_good_set_outlives_a_failure(failing, name):
     edge, stand = failing[0], failing[1][name]
     stand.ws.send("still here")
-    assert stand.ws.recv(5) == "still here"
+    assert stand.ws.recv(20) == "still here"
     sent = stand.http.post(stand.session, json={"first": 1, "messages": [{"text": "here"}]})
     assert sent.status_code == 200, sent.text
     assert stand.http.get(stand.session).json()["messages"] == [{"text": "here"}]
@@ -228,7 +231,7 @@ def test_the_last_good_set_outlives_a_failure(failing, name):
 def test_an_issuer_that_is_slow_keeps_an_unknown_key_waiting_and_no_other(backend, make_edge, issuer):
     key = Key("ES256", "known")
     issuer.serve(key)
-    edge = make_edge(backend.port, authentication=with_sets(issuer.source(cooldown="1s", timeout="1s")))
+    edge = make_edge(backend.port, authentication=with_sets(issuer.source(cooldown="1s", timeout="3s")))
     started = time.monotonic()
     wait_for(lambda: time.monotonic() > started + 1.5, what="the cooldown since the start")
     issuer.trickle(key)
@@ -240,7 +243,7 @@ def test_an_issuer_that_is_slow_keeps_an_unknown_key_waiting_and_no_other(backen
             assert opens(edge, key, transport)
         assert not unknown.done()
         assert unknown.result().status == 401
-    assert 0.9 < time.monotonic() - start < within(3)
+    assert 2.9 < time.monotonic() - start < within(6)
 
 
 # --- there were no keys yet ------------------------------------------------------------------------------------------

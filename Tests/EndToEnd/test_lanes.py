@@ -386,7 +386,7 @@ def test_a_probe_goes_no_further_than_the_edge(make_edge, fresh_backend):
 
 def test_a_beacon_carries_its_token_in_its_body(edge, http):
     at = open_session(http)
-    with httpx.Client(base_url=edge.https, verify=edge.ssl) as bare:
+    with httpx.Client(base_url=edge.https, verify=edge.ssl, timeout=30) as bare:
         assert bare.post(at + "/close", params={"code": 1001}).status_code == 401
         assert bare.post(at + "/close", data={"access_token": OTHER_TOKEN}).status_code == 404
         # Nowhere else.

@@ -110,7 +110,7 @@ def test_a_session_that_moves_to_another_token_counts_there(backend, make_edge, 
         new = admin.mint()["secret"]
         moved = Held(edge, transport, token=old)
         target = moved.location if moved.http else "/_poll/" + moved.ws.response.headers["Culvert-Session"]
-        with httpx.Client(base_url=edge.https, verify=edge.ssl) as http:
+        with httpx.Client(base_url=edge.https, verify=edge.ssl, timeout=30) as http:
             answer = http.put(target + "/token", headers={"Authorization": f"Bearer {new}"})
             assert answer.status_code == 200, answer.text
         assert refusal(edge, transport, token=new)[1:3] == ("too_many_sessions", "token")
@@ -261,7 +261,7 @@ def test_a_client_that_leaves_gives_back_what_its_opening_took(hesitant, make_ed
 # --- places are given back -------------------------------------------------------------------------------------------
 
 ONE = "{ sessions: 1, handshakes: 1 }"
-STRICT = f"connections: 1, process: {{ handshakes: 1 }}, address: {ONE}, token: {ONE}, route: {ONE}, handshake: 2s"
+STRICT = f"connections: 1, process: {{ handshakes: 1 }}, address: {ONE}, token: {ONE}, route: {ONE}"
 
 
 def begin(edge, transport, path="/"):
@@ -329,7 +329,9 @@ ENDS = [ended_by_client, ended_by_upstream, cut_by_client, refused_by_upstream, 
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
 @EVERYWHERE
 def test_places_are_given_back_after_every_kind_of_end(fresh_backend, make_edge, end, transport):
-    edge = make_edge(fresh_backend.port, limits=STRICT, session="resume: 1s", sections="")
+    # Only the upstream's answer has a short deadline: a client's own handshake may take long on a busy machine.
+    upstream = f'{{ servers: [ {{ url: "ws://127.0.0.1:{fresh_backend.port}" }} ], handshake_timeout: 2s }}'
+    edge = make_edge(0, upstream=upstream, limits=STRICT, session="resume: 3s")
     for _ in range(2):
         end(edge, transport)
         wait_until_empty(edge)

@@ -413,7 +413,7 @@ def test_a_whole_session_on_one_connection(edge):
 
 def test_no_header_of_ours_is_needed(edge):
     """A token in the query, an untyped body, no Accept: what an old HTML form or a dumb device can do."""
-    with httpx.Client(base_url=edge.https, verify=edge.ssl) as http:
+    with httpx.Client(base_url=edge.https, verify=edge.ssl, timeout=30) as http:
         answer = http.post(f"/_poll?access_token={TOKEN}")
         at = answer.headers["location"] + f"?access_token={TOKEN}"
         assert TOKEN not in answer.headers["location"]

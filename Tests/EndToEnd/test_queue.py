@@ -75,7 +75,7 @@ def test_who_has_waited_long_enough_is_told_to_come_back(backends, make_edge, tr
                 assert (answer.status, problem(answer)["type"]) == (503, "urn:culvert:problem:upstream_full")
                 assert answer.headers["retry-after"] == "1"
                 assert shown(admin)["waiting"] == 0
-                assert admin.get("/healthz").json()["sessions"] == 1
+                await until(lambda: admin.get("/healthz").json()["sessions"] == 1)
             assert len(backends[0].requests) == 1
 
     asyncio.run(run())
@@ -121,7 +121,8 @@ def test_who_leaves_gives_up_the_place_in_line_and_takes_none_at_the_server(back
                 await asyncio.gather(first, stays)
             assert order == ["first", "stays"]
             await until(lambda: admin.get("/healthz").json()["sessions"] == 0)
-            assert len(backends[0].requests) == 2 and shown(admin)["servers"][0]["sessions"] == 0
+            await until(lambda: shown(admin)["servers"][0]["sessions"] == 0)
+            assert len(backends[0].requests) == 2
 
     asyncio.run(run())
 
@@ -167,7 +168,8 @@ def test_a_storm_on_few_places_loses_none_of_them(backends, make_edge):
             assert all(await asyncio.gather(*(visit(n) for n in range(120))))
         with Admin(edge) as admin:
             await until(lambda: admin.get("/healthz").json()["sessions"] == 0)
-            assert [s["sessions"] for s in shown(admin)["servers"]] == [0, 0] and shown(admin)["waiting"] == 0
+            await until(lambda: [s["sessions"] for s in shown(admin)["servers"]] == [0, 0])
+            assert shown(admin)["waiting"] == 0
             async with contextlib.AsyncExitStack() as stack:
                 await opened(stack, edge, 4)
 

@@ -93,10 +93,10 @@ def bounds(rate, burst, count, read):
 @pytest.mark.parametrize("direction", ["from_client", "to_client"])
 def test_a_pause_keeps_the_rate_and_loses_nothing(fresh_backend, make_edge, direction, transport, what):
     text, rate, burst, size, read = RATES[what]
-    count = burst + rate * 3
+    count = burst + rate * 4
     # Who is paused is neither idle nor slow.
-    edge = make_edge(fresh_backend.port, session="stall: 500ms",
-                     limits=f"session: {{ {direction}: {{ {text} }}, idle: 1200ms }}")
+    edge = make_edge(fresh_backend.port, session="stall: 2s",
+                     limits=f"session: {{ {direction}: {{ {text} }}, idle: 3s }}")
     sent = numbered(count, size)
     path = "/record" if direction == "from_client" else "/flood"
 
@@ -136,8 +136,8 @@ def test_a_pause_keeps_the_rate_and_loses_nothing(fresh_backend, make_edge, dire
 
 
 # The rate is so low that a busy machine, which sends slowly, exceeds it all the same.
-@pytest.mark.parametrize("what,reason", [("messages: 10, message_burst: 50", "too many messages"),
-                                         ("bytes: 10KiB, byte_burst: 50KiB", "too many bytes")])
+@pytest.mark.parametrize("what,reason", [("messages: 2, message_burst: 50", "too many messages"),
+                                         ("bytes: 2KiB, byte_burst: 50KiB", "too many bytes")])
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("direction", ["from_client", "to_client"])
 def test_too_much_is_1008(fresh_backend, make_edge, direction, transport, what, reason):
@@ -297,18 +297,18 @@ class Talk:
 @pytest.mark.parametrize("where", ["session", "upstream", "upstream is longer", "session is longer"])
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_silence_ends_a_session(fresh_backend, make_edge, transport, where):
-    idle = {"session": "1s", "upstream is longer": "1s", "session is longer": "1h"}.get(where)
-    timeout = {"upstream": "1s", "upstream is longer": "1h", "session is longer": "1s"}.get(where)
+    idle = {"session": "2s", "upstream is longer": "2s", "session is longer": "1h"}.get(where)
+    timeout = {"upstream": "2s", "upstream is longer": "1h", "session is longer": "2s"}.get(where)
     upstream = {"servers": [{"url": f"ws://127.0.0.1:{fresh_backend.port}"}]}
     if timeout:
         upstream["idle_timeout"] = timeout
     edge = make_edge(0, upstream=json.dumps(upstream), limits=f"session: {{ idle: {idle} }}" if idle else "",
-                     session="hold: 300ms, ping: 100ms")
+                     session="hold: 300ms, ping: 500ms")
     began = time.monotonic()
     silent, close = Talk(edge, transport, "/record").run(0.25, 11)
-    assert close == (1001, "idle") and time.monotonic() - began > 3
+    assert close == (1001, "idle") and time.monotonic() - began > 4
     # At most a quarter longer, and what a slow machine needs.
-    assert 0.9 < silent < within(2.5)
+    assert 1.9 < silent < within(4)
     assert (ended(edge)["close_code"], ended(edge)["close_reason"]) == (1001, "idle")
     assert wait_for(lambda: fresh_backend.closed, what="the backend to be told") == [("/record", 1001, "idle")]
 
@@ -337,6 +337,6 @@ def test_a_session_has_its_lifetime(fresh_backend, make_edge, transport):
     _, close = Talk(edge, transport, "/record").run(0.1, 100)
     assert close == (1001, "lifetime over")
     event = ended(edge)
-    assert 1.5 <= event["duration"] < 4
+    assert 1.5 <= event["duration"] < within(4)
     assert (event["close_code"], event["closed_by"], event["close_reason"]) == (1001, "culvert", "lifetime over")
     assert wait_for(lambda: fresh_backend.closed, what="the backend to be told") == [("/record", 1001, "lifetime over")]

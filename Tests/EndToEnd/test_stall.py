@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from kit.edge import wait_for
 from kit.knock import TRANSPORTS
+from kit.pace import within
 from kit.poll import BATCH, batch, client, open_session, unframe
 from kit.raw import Raw, masked
 
@@ -47,7 +48,7 @@ def test_a_client_that_reads_nothing_is_cut(fresh_backend, make_edge):
     with pytest.raises((AssertionError, OSError)):
         while True:
             assert raw.frame()[0] != 8
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < within(15)
 
 
 def test_a_client_that_reads_again_in_time_is_told(fresh_backend, make_edge):
@@ -133,7 +134,7 @@ def test_a_backend_that_reads_nothing_of_a_polled_session_ends_it(fresh_backend,
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_who_is_slow_but_takes_something_stays(fresh_backend, make_edge, transport):
-    edge = make_edge(fresh_backend.port, session="stall: 1s, buffer: 64KiB")
+    edge = make_edge(fresh_backend.port, session="stall: 2s, buffer: 64KiB")
     count = 160
 
     async def native():

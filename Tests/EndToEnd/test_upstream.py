@@ -135,7 +135,7 @@ def test_an_upstream_that_breaks_the_protocol_is_told_and_its_client_gets_1011(s
 
         asyncio.run(run())
     else:
-        with httpx.Client(base_url=edge.https, verify=edge.ssl) as http:
+        with httpx.Client(base_url=edge.https, verify=edge.ssl, timeout=30) as http:
             at = http.post("/open/_poll").headers["location"]
 
             def ended():
@@ -184,7 +184,7 @@ def test_an_upstream_that_says_why_and_hangs_up_is_heard(scripted, transport, in
 
         asyncio.run(run())
     else:
-        with httpx.Client(base_url=edge.https, verify=edge.ssl) as http:
+        with httpx.Client(base_url=edge.https, verify=edge.ssl, timeout=30) as http:
             at = http.post("/open/_poll").headers["location"]
             answer = http.get(at).json()
             assert answer["messages"] == [{"text": "no"}] and answer["close"] == {"code": 4001, "reason": "why"}
@@ -216,7 +216,7 @@ def test_a_silent_upstream_is_pinged_and_then_lost(scripted, transport):
 
         asyncio.run(run())
     else:
-        with httpx.Client(base_url=edge.https, verify=edge.ssl) as http:
+        with httpx.Client(base_url=edge.https, verify=edge.ssl, timeout=30) as http:
             at = http.post("/open/_poll").headers["location"]
             assert http.get(at).json()["close"]["code"] == 1011
     assert upstream.ended.wait(10)

@@ -64,7 +64,7 @@ def configured(server, authority, client=None, **options):
         options["client_certificate"] = {"certificate": str(client[0]), "key": str(client[1])}
     return json.dumps({
         "servers": [{"url": f"wss://127.0.0.1:{server.port}"}], "ca": str(authority.cert), "sni": NAME,
-        "connect_timeout": "2s", **options})
+        "connect_timeout": "10s", **options})
 
 
 def test_both_sides_show_who_they_are(server, authority, make_edge):

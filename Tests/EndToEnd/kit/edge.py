@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import re
 import signal
 import ssl
 import subprocess
@@ -43,7 +44,7 @@ class Edge(Log):
         self.folder = pathlib.Path(folder)
         self.cert, key = make_certificate(self.folder)
         self.tls_port, self.plain_port, self.admin_port = free_ports(3)
-        upstream = upstream or f'{{ servers: [ {{ url: "ws://127.0.0.1:{upstream_port}" }} ], connect_timeout: 2s }}'
+        upstream = upstream or f'{{ servers: [ {{ url: "ws://127.0.0.1:{upstream_port}" }} ], connect_timeout: 10s }}'
         more = "".join(f"        - {{ certificate: {c}, key: {k} }}\n" for c, k in certs)
         config = f"""
 listen:
@@ -93,6 +94,10 @@ log: {{ format: json }}
             env={**os.environ, "SWIFT_BACKTRACE": "enable=no"}, text=True)
         self.follow(self.process.stderr)
         wait_for(lambda: self.process.poll() is not None or self.is_healthy(self), what="the edge to be healthy")
+        # The socket of a takeover comes after the admin listener, which says that the edge is healthy.
+        if socket := re.search(r"^takeover: (\S+)$", self.config.read_text(), re.MULTILINE):
+            path = self.folder / socket[1]
+            wait_for(lambda: self.process.poll() is not None or path.exists(), what="the socket of the takeover")
         assert self.process.poll() is None, self.lines
 
     def _healthy(self):

@@ -40,7 +40,7 @@ def knock(edge, transport, path="/", token=None, carrier="header", origin=None, 
     if transport == "long-poll":
         if protocols:
             headers.append(("Sec-WebSocket-Protocol", ", ".join(protocols)))
-        with httpx.Client(verify=edge.ssl) as http:
+        with httpx.Client(verify=edge.ssl, timeout=30) as http:
             r = http.post(edge.https + path.rstrip("/") + "/_poll" + suffix, headers=headers)
         return Answer(r.status_code, r.headers, r)
     return asyncio.run(_upgrade(edge, path + suffix, headers, protocols))
@@ -48,7 +48,8 @@ def knock(edge, transport, path="/", token=None, carrier="header", origin=None, 
 
 async def _upgrade(edge, path, headers, protocols):
     try:
-        async with connect(edge.wss + path, ssl=edge.ssl, additional_headers=headers, subprotocols=protocols or None) as ws:
+        async with connect(edge.wss + path, ssl=edge.ssl, additional_headers=headers, subprotocols=protocols or None,
+                           open_timeout=30) as ws:
             return Answer(ws.response.status_code, ws.response.headers, ws)
     except InvalidStatus as refused:
         return Answer(refused.response.status_code, refused.response.headers, refused.response)

@@ -94,4 +94,4 @@ def closing(ws, timeout=10):
 
 
 def open_count(edge):
-    return httpx.get(f"http://127.0.0.1:{edge.admin_port}/healthz").json()["sessions"]
+    return httpx.get(f"http://127.0.0.1:{edge.admin_port}/healthz", timeout=20).json()["sessions"]

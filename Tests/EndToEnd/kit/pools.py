@@ -1,7 +1,6 @@
 """Several servers behind one upstream: how they are configured, filled and looked at."""
 
 import asyncio
-import contextlib
 import json
 from urllib.parse import quote
 
@@ -17,13 +16,13 @@ def upstream(*servers, **options):
         members = dict(server) if isinstance(server, dict) else {"port": server}
         scheme = members.pop("scheme", "ws")
         listed.append({"url": f"{scheme}://127.0.0.1:{members.pop('port')}", **members})
-    return json.dumps({"servers": listed, "connect_timeout": "2s", **options})
+    return json.dumps({"servers": listed, "connect_timeout": "10s", **options})
 
 
 def dial(edge, path="/", token=TOKEN, headers=None):
     return connect(
         edge.wss + path, ssl=edge.ssl, additional_headers={"Authorization": f"Bearer {token}", **(headers or {})},
-        compression=None)
+        compression=None, open_timeout=30)
 
 
 def counts(backends):
@@ -32,7 +31,7 @@ def counts(backends):
 
 async def echoes(ws):
     # Not wait_for, which may forget that it was cancelled when the answer comes at the same instant.
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await ws.send("x")
         return await ws.recv() == "x"
 
