@@ -108,3 +108,30 @@ def test_a_session_of_a_strict_host_is_not_had_through_another(backend, make_edg
                 assert answer.status_code == status, answer.text
         # Case and port make no other host.
         assert http.post(at, headers={**strict, "Host": "STRICT.example:443"}, json=batch).status_code == 200
+
+
+def test_a_session_moves_to_no_token_that_would_not_open_it(backend, make_edge):
+    """The request that brings the token has no origin, as one of curl's; the session is a page's."""
+    edge = make_edge(backend.port)
+
+    async def run():
+        with Admin(edge) as admin:
+            # The others last longer, and are newer by that: all are of one second.
+            first = admin.mint(subject="page", expires="2039-01-01T00:00:00Z")
+            elsewhere = admin.mint(subject="page", origins=["https://b.wild.example"])
+            here = admin.mint(subject="page", origins=[ORIGIN])
+            async with dial(edge, first["secret"], "/x", origin=ORIGIN) as ws, \
+                    httpx.AsyncClient(base_url=edge.https, verify=edge.ssl) as http:
+                wait_for(lambda: len(admin.sessions(subject="page")) == 1, what="the session")
+                [session] = admin.sessions(subject="page")
+                at = f"/x/_poll/{session['id']}/token"
+                answer = await http.put(at, headers=bearer(elsewhere["secret"]))
+                print(f"a token for another origin is answered {answer.status_code} {answer.text[:120]}")
+                assert answer.status_code == 403 and "origin_not_allowed" in answer.text
+                assert [s["token"] for s in admin.sessions(subject="page")] == [first["id"]]
+                assert (await http.put(at, headers=bearer(here["secret"]))).status_code == 200
+                assert [s["token"] for s in admin.sessions(subject="page")] == [here["id"]]
+                admin.revoke(here)
+                assert await closing(ws) == (4401, "token revoked")
+
+    asyncio.run(run())

@@ -94,12 +94,13 @@ extension Session {
             self.machine.close(.expelled(frame, upstream: CloseFrame(code: .goingAway, reason: upstreamReason))))
     }
 
-    /// Moves the session to another token of the same subject, if that is newer.
+    /// Moves the session to another token of the same subject, if that is newer and would open the session.
     ///
     /// - Returns: whether the session lives by `credential` now.
     func adopt(_ credential: Credential?) -> Bool {
         guard let credential, let old = self.credential else { return true }
         if credential.isNewer(than: old) {
+            guard self.refusal(of: credential) == nil else { return false }
             self.place.move(to: credential, limits: self.state.rules.config.limits)
             self.credential = credential
             self.succeedCallers(of: old)
@@ -107,6 +108,18 @@ extension Session {
             return true
         }
         return credential.token.id == old.token.id && credential.generation == old.generation
+    }
+
+    /// Why the session could not be opened as it was, from its origin and at its path, with `credential`; nil if it could.
+    func refusal(of credential: Credential?) -> Rejection? {
+        do throws(Rejection) {
+            _ = try self.state.rules.gate.recheck(
+                host: self.facts.host, path: self.basePath, origins: self.facts.origins, transport: nil,
+                token: credential?.token)
+            return nil
+        } catch {
+            return error
+        }
     }
 
     /// Seconds after which the credential dies, and the session with it; nil when nothing says that it will.

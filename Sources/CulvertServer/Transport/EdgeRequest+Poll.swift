@@ -379,6 +379,11 @@ extension LoopState {
                 return
             }
             if case .refresh = request.kind {
+                // The request may come from another origin than the session.
+                if let rejection = session.refusal(of: credential) {
+                    respond(.rejected(rejection))
+                    return
+                }
                 respond(
                     session.adopt(credential)
                         ? .refreshed(expires: session.expires) : .problem(.notNewer))
