@@ -99,6 +99,7 @@ ALLOWED = {
     ("Upstream/ForwardedHeaders.swift", "ofProxies.contains(name)"): "a FieldName, which is bytes",
     ("Admin/HTTP/AdminAPI+", ""): TOKEN, ("Admin/HTTP/AdminRequest.swift", ""): TOKEN, ("Admin/HTTP/JSONMembers.swift", ""): TOKEN,
     ("Admin/HTTP/AdminAPI.swift", 'case "'): TOKEN, ("HTTP/Notices.swift", ""): OWN, ("Session/EdgeContext.swift", "pages"): OWN,
+    ("Upstream/WaitingLine.swift", "number.value"): "numbers", ("Session/Session.swift", "self.laneHeld != oldValue"): "numbers",
     ("Session/EdgeContext.swift", "Stage"): OWN, ("Admin/HTTP/AdminServer.swift", ""): OWN, ("Gate/JWT/JWTConfig.swift", ""): OWN,
     ("Session/EdgeRules.swift", "connectors"): OWN, ("Session/LoopState.swift", "Set<String>"): CHECKED,
     ("Session/Session+Credential.swift", "token.id"): CHECKED, ("Session/Admissions.swift", ""): "of addresses and tokens",

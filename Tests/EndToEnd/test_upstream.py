@@ -238,7 +238,7 @@ def test_a_silent_client_is_pinged_and_then_lost(fresh_backend, make_edge):
 @pytest.mark.parametrize(("trusted", "client"), [("127.0.0.0/8", "198.51.100.7"), ("10.0.0.0/8", "127.0.0.1")])
 def test_the_clients_address_is_that_which_a_trusted_proxy_saw(backend, make_edge, transport, trusted, client):
     edge = make_edge(backend.port, sections=f'trusted_proxies: ["{trusted}"]')
-    headers = [("X-Forwarded-For", "203.0.113.1, 198.51.100.7"), ("Forwarded", "for=203.0.113.2")]
+    headers = [("X-Forwarded-For", "203.0.113.1, 198.51.100.7"), ("Forwarded", "for=203.0.113.2, for=198.51.100.7")]
     assert knock(edge, transport, "/open", headers=headers).status in (101, 201)
     seen = backend.requests[-1].headers
     chain = [client] + (["127.0.0.1"] if client != "127.0.0.1" else [])

@@ -72,7 +72,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         self.owner = owner
         self.slices = slices
         self.loop = loop
-        self.hold = MemoryHold(memory)
+        self.hold = MemoryHold(memory, isRequest: true)
     }
 
     var channel: (any Channel)? { self.context?.channel }

@@ -1,11 +1,16 @@
 /// The bytes that a holder has counted in ``SessionMemory``: given back at the latest when the holder goes.
 struct MemoryHold: ~Copyable {
     private let memory: SessionMemory
+    /// The holder is a connection that speaks HTTP, and gives its bytes back before a session does.
+    private let isRequest: Bool
     private(set) var bytes = 0
 
-    init(_ memory: SessionMemory) { self.memory = memory }
+    init(_ memory: SessionMemory, isRequest: Bool = false) {
+        self.memory = memory
+        self.isRequest = isRequest
+    }
 
-    deinit { if self.bytes != 0 { _ = self.memory.add(-self.bytes) } }
+    deinit { if self.bytes != 0 { _ = self.memory.add(-self.bytes, isRequest: self.isRequest) } }
 
     /// Counts `bytes` in place of what was counted before.
     ///
@@ -14,7 +19,7 @@ struct MemoryHold: ~Copyable {
         let change = bytes - self.bytes
         guard change != 0 else { return nil }
         self.bytes = bytes
-        let used = self.memory.add(change)
+        let used = self.memory.add(change, isRequest: self.isRequest)
         return change > 0 ? used : nil
     }
 

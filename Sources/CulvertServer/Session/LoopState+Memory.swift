@@ -3,7 +3,7 @@ import CulvertCore
 /// What the connections of one loop give back when the process is short of memory.
 extension LoopState {
     /// Classes of connections by what they hold, in bytes: the larger class goes first, and nothing is sorted.
-    private static let reliefClasses = [256 * 1024, 64 * 1024, 16 * 1024, 4 * 1024]
+    private static let reliefClasses = [256 * 1024, 64 * 1024, 16 * 1024, 4 * 1024, 1]
 
     /// Has connections that speak HTTP give back what they hold, until `excess` bytes are free.
     func relieveConnections(_ excess: Int) -> (connections: Int, bytes: Int) {

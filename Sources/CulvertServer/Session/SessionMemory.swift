@@ -6,13 +6,21 @@ import Synchronization
 /// Bytes that the sessions of all loops hold, and those that were closed for them.
 final class SessionMemory: Sendable {
     private let bytes = Atomic<Int>(0)
+    /// The part of ``bytes`` that connections hold in requests and answers.
+    private let requests = Atomic<Int>(0)
     private let victims = Atomic<Int>(0)
     private let isRelieving = Atomic<Bool>(false)
 
     /// - Returns: the sum.
-    func add(_ change: Int) -> Int { self.bytes.wrappingAdd(change, ordering: .relaxed).newValue }
+    func add(_ change: Int, isRequest: Bool = false) -> Int {
+        if isRequest { self.requests.wrappingAdd(change, ordering: .relaxed) }
+        return self.bytes.wrappingAdd(change, ordering: .relaxed).newValue
+    }
 
     var used: Int { self.bytes.load(ordering: .relaxed) }
+
+    /// What is left without the connections' requests and answers.
+    var usedBySessions: Int { self.used - self.requests.load(ordering: .relaxed) }
 
     var closed: Int { self.victims.load(ordering: .relaxed) }
 
@@ -125,7 +133,8 @@ extension EdgeContext {
         var freed = 0
         // Behind the first few of each loop there may be larger ones than what is left here.
         for (loop, holder) in holders.prefix(Self.slice) where self.isOverCeiling {
-            guard let ceiling = self.rules.config.limits.memory else { break }
+            // Connections may have filled the memory again meanwhile: they give back before any session does.
+            guard let ceiling = self.rules.config.limits.memory, self.memory.usedBySessions > ceiling else { break }
             let used = self.memory.used
             let relief = loop.eventLoop.submit { loop.value.sessions[holder.key]?.relieve() ?? 0 }
             let bytes = try? await relief.get()
