@@ -70,8 +70,8 @@ struct ConfigValueTests {
     @Test(
         "Sizes have units",
         arguments: [
-            ("512B", 512), ("1KiB", 1024), ("1.5MiB", 1_572_864), ("1GiB", 1 << 30), ("64kB", 64_000), ("64KB", 64_000),
-            ("10MB", 10_000_000), ("1GB", 1_000_000_000),
+            ("512B", 512), ("1KiB", 1024), ("1.5MiB", 1_572_864), ("0.25GiB", 1 << 28), ("64kB", 64_000), ("64KB", 64_000),
+            ("10MB", 10_000_000), ("0.5GB", 500_000_000),
         ])
     func sizes(text: String, size: Int) throws {
         #expect(try ConfigFixture.load(ConfigFixture.good.replacing("1MiB", with: text)).limits.message == size)
