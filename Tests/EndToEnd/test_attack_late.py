@@ -12,6 +12,7 @@ from kit.poll import client, open_session
 from kit.pools import upstream
 from kit.push import push
 from kit.script import ScriptedBackend, listen, switching
+from kit.stray import cpu
 
 
 class LateServer:
@@ -117,9 +118,11 @@ def test_pings_for_a_polled_session_that_closes_are_read_slowly(make_edge, frame
     edge = make_edge(backend.port, limits="handshake: 2s")
     with client(edge) as http:
         assert http.delete(open_session(http)).status_code == 204
+    before = cpu(edge.process)
     deleted.set()
     wait_for(lambda: sent, timeout=20, what="the connection to be cut")
-    print(f"{sent[0] / MiB:.1f} MiB of {frames} were taken in the 2 s until the deadline")
-    # A MiB in 50 ms, where each of them counts 16 bytes beside its own: about 5 MiB, and what the kernel holds.
-    assert sent[0] < 12 * MiB
+    used = cpu(edge.process) - before
+    print(f"{sent[0] / MiB:.1f} MiB of {frames} were taken in the 2 s until the deadline, most by the kernel; {used:.2f} s of CPU")
+    # A MiB in 50 ms, where each of them counts 16 bytes beside its own.
+    assert used < 0.7
     backend.stop()

@@ -88,7 +88,7 @@ def test_new_connections_are_refused_while_the_server_stops(backend, make_edge, 
 
 
 def test_a_stop_amid_a_fragmented_message_breaks_no_frame(fresh_backend, make_edge):
-    edge = make_edge(fresh_backend.port, limits="message: 1GiB")
+    edge = make_edge(fresh_backend.port, limits="message: 512MiB")
 
     async def run():
         async def fragments():

@@ -287,6 +287,8 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if self.assembly != nil { self.answerPing() }
         self.delegate?.leg(self, isWritable: context.channel.isWritable)
+        // A full queue counts at once: nothing more may be written to this peer, and then nothing else looks at it.
+        self.queueChanged()
         context.fireChannelWritabilityChanged()
     }
 
