@@ -91,14 +91,15 @@ def test_a_parked_poll_of_another_session_is_not_disturbed_and_many_floods_stay_
     with client(edge) as http, client(edge) as other:
         quiet = open_session(other)
         floods = [flood(http, 2048) for _ in range(10)]
-        wait_for(lambda: memory(edge)["closed"] >= 6 and used(edge) <= 4 * MIB, 30, "the relief")
+        wait_for(lambda: memory(edge)["closed"] >= 4 and used(edge) <= 4 * MIB, 30, "the relief")
 
         def gone():
             return sum(http.get(at, headers={"Accept": BATCH}).status_code == 410 for at in floods)
 
         # A window that still fills may end one more session.
         closed = wait_for(lambda: (lambda n: n if n == memory(edge)["closed"] else None)(gone()), what="the last to be gone")
-        assert 6 <= closed < 10
+        # A session that was let in late has a window which does not fill.
+        assert 4 <= closed < 10
         other.post(quiet, json={"first": 1, "messages": [{"text": "still here"}]})
         assert other.get(quiet).json()["messages"] == [{"text": "still here"}]
         assert len(edge.expect_events("memory relief", closed)) == memory(edge)["closed"] == closed
@@ -120,8 +121,9 @@ def test_a_polled_session_that_has_ended_may_go_too(fresh_backend, make_edge):
 
 
 def test_websockets_that_take_nothing_go_too(fresh_backend, make_edge):
-    # A leg counts what waits for it: 64 KiB at least when its queue is full, and a read more at most.
-    edge = make_edge(fresh_backend.port, session="buffer: 64KiB", limits="memory: 1MiB, handshake: 2s")
+    # A leg counts what waits for it: 64 KiB when its queue becomes full, and then what the kernel leaves of them, which is
+    # a quarter at least.
+    edge = make_edge(fresh_backend.port, session="buffer: 64KiB", limits="memory: 512KiB, handshake: 2s")
     stuck = []
 
     def stick():
@@ -130,17 +132,17 @@ def test_websockets_that_take_nothing_go_too(fresh_backend, make_edge):
 
     for count in (1, 2):
         stick()
-        wait_for(lambda: used(edge) >= count * 64 * KIB, what="it to be stuck")
+        wait_for(lambda: used(edge) >= count * 16 * KIB, what="it to be stuck")
     assert memory(edge)["closed"] == 0
 
     def fill():
         before = used(edge)
         stick()
-        wait_for(lambda: used(edge) >= before + 64 * KIB or memory(edge)["closed"] > 0, what="one more to be stuck")
+        wait_for(lambda: used(edge) >= before + 16 * KIB or memory(edge)["closed"] > 0, what="one more to be stuck")
 
     async def talk():
         async with connect(edge.wss, ssl=edge.ssl, additional_headers=edge.auth) as ws:
-            for _ in range(16):
+            for _ in range(40):
                 if memory(edge)["closed"] == 0:
                     await asyncio.to_thread(fill)
             await asyncio.to_thread(wait_for, lambda: memory(edge)["closed"] >= 1, 10, "the relief")
@@ -152,7 +154,7 @@ def test_websockets_that_take_nothing_go_too(fresh_backend, make_edge):
         1001, "server out of memory")
     event = edge.expect_events("session ended", close_code=1013)[0]
     assert event["close_reason"] == "server out of memory"
-    assert 128 * KIB <= used(edge) <= MIB
+    assert 128 * KIB <= used(edge) <= 512 * KIB
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -167,6 +169,6 @@ def test_what_ends_is_not_counted_any_more(fresh_backend, make_edge, transport):
     else:
         raw = Raw(edge, "/flood", receive_buffer=4096)
         raw.send(masked(1, f"2048 {SIZE}".encode()))
-        wait_for(lambda: used(edge) >= 64 * KIB, what="something to be held")
+        wait_for(lambda: used(edge) >= 16 * KIB, what="something to be held")
         raw.s.close()
     wait_for(lambda: used(edge) == 0, what="nothing to be held")

@@ -78,8 +78,8 @@ def test_under_a_connect_storm_nobody_is_refused(pair):
                 try:
                     async with asyncio.timeout(20):
                         async with dial(edge) as ws:
-                            await ws.send(str(n))
                             try:
+                                await ws.send(str(n))
                                 assert await ws.recv() == str(n)
                             except ConnectionClosed as closed:
                                 # Told to go by the process that goes: it was let in.

@@ -59,6 +59,8 @@ package struct ControlPlane: Sendable {
             while (try? await Task.sleep(for: .seconds(60))) != nil {
                 do throws(DeskError) {
                     try await desk.forgetExpired()
+                } catch where Task.isCancelled {
+                    return
                 } catch {
                     logger.warning("the database failed", metadata: ["error": "\(error)"])
                 }

@@ -2,6 +2,7 @@ package import CulvertCore
 import Foundation
 import GRDB
 package import Logging
+import Synchronization
 
 /// Why the database could not be used. Says nothing of what is in it.
 package struct StoreError: Error, Equatable, CustomStringConvertible {
@@ -23,6 +24,10 @@ package struct StoreError: Error, Equatable, CustomStringConvertible {
 package final class TokenStore: Sendable {
     let pool: DatabasePool
     private let path: String
+    /// Held for each use of ``pool``: one that is closed has no connection, and GRDB asks SQLite about it all the same,
+    /// which ends the process.
+    private let lock = NSLock()
+    private let isClosed = Mutex(false)
 
     /// Opens the database, made for its owner alone if it is not there, and brings its tables up to date.
     package init(path: String, logger: Logger? = nil) throws(StoreError) {
@@ -68,8 +73,21 @@ package final class TokenStore: Sendable {
         }
     }
 
+    /// What is asked of the store from now on fails.
     package func close() {
+        self.lock.lock()
+        defer { self.lock.unlock() }
+        self.isClosed.withLock { $0 = true }
         try? self.pool.close()
+    }
+
+    private func whileOpen<Value>(_ body: () throws -> Value) throws(StoreError) -> Value {
+        self.lock.lock()
+        defer { self.lock.unlock() }
+        guard !self.isClosed.withLock({ $0 }) else {
+            throw StoreError(kind: .failed, description: "\(self.path): closed, since the process stops")
+        }
+        do { return try body() } catch { throw Self.wrap(error, path: self.path) }
     }
 
     static func wrap(_ error: any Error, path: String, isOpening: Bool = false) -> StoreError {
@@ -87,21 +105,19 @@ package final class TokenStore: Sendable {
     }
 
     func read<Value>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
-        do { return try self.pool.read(body) } catch { throw Self.wrap(error, path: self.path) }
+        try self.whileOpen { try self.pool.read(body) }
     }
 
     /// One transaction.
     func write<Value>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
-        do { return try self.pool.write(body) } catch { throw Self.wrap(error, path: self.path) }
+        try self.whileOpen { try self.pool.write(body) }
     }
 
     /// Changes when another process has written.
     func dataVersion() throws(StoreError) -> Int {
-        do {
-            // Of one connection always: the number means nothing to another.
-            return try self.pool.writeWithoutTransaction { try Int.fetchOne($0, sql: "PRAGMA data_version") ?? 0 }
-        } catch {
-            throw Self.wrap(error, path: self.path)
+        // Of one connection always: the number means nothing to another.
+        try self.whileOpen {
+            try self.pool.writeWithoutTransaction { try Int.fetchOne($0, sql: "PRAGMA data_version") ?? 0 }
         }
     }
 
