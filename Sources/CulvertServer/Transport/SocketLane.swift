@@ -97,7 +97,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     /// For the client to answer our Close.
     private static let closingTime = TimeAmount.seconds(2)
     /// Most that is read for the answer to our Close.
-    private static let mostDropped = 1 << 20
+    private static let mostDropped = 4 << 20
 
     /// - Parameter address: of the client, under which the lane counts.
     init(edge: EdgeContext, state: LoopState, session id: SessionID, address: String) {
