@@ -100,6 +100,31 @@ def test_without_descriptors_it_does_not_spin_and_what_is_open_goes_on(scarce):
     let_go(late + sessions)
 
 
+def test_connections_that_have_had_an_answer_and_idle_make_room_for_clients_that_wait(scarce):
+    """`limits.address.handshakes` counts no connection that has had an answer: nothing but this bounds them."""
+    edge, pipe = scarce(limits="http: { idle: 10m }")
+    s = plain(edge)
+    held = []
+    refused = 0
+    for _ in range(2 * LIMIT):
+        other = socket.create_connection(("127.0.0.1", edge.plain_port), timeout=5)
+        other.sendall(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        refused += b"connection: close" in other.recv(4096).lower()
+        if len(held) % 2:
+            other.sendall(b"GET /never")  # A request whose head does not end is no better.
+        held.append(other)
+    print(f"{len(held)} connections with an answer each, {refused} told to close; "
+          f"{descriptors(edge.process)} of {LIMIT} descriptors")
+    assert refused == 0
+    pipe.expect_events("idle connections closed: file descriptors are short, and clients wait")
+    begin = time.monotonic()
+    late = [plain(edge) for _ in range(10)]
+    took = time.monotonic() - begin
+    print(f"10 sessions beside them: {took:.2f} s")
+    assert took < 5 and all(echoes(other) for other in [s, *late])
+    let_go([s, *late, *held])
+
+
 def test_without_descriptors_for_clients_operators_are_served(scarce):
     edge, pipe = scarce(limits="http: { first_byte: 60s }")
     held = fill(edge, pipe)

@@ -24,8 +24,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         case answering
         /// There is an answer, and the rest of the request is discarded until the next begins.
         case draining
-        /// The last answer is written, and our direction closed. Bytes that still come are discarded: closing a socket with
-        /// unread bytes resets it, and the answer might be lost with it (RFC 9112 9.6).
+        /// The last answer is written, and our direction closed. Bytes that still come are discarded: closing a socket
+        /// with unread bytes resets it, and the answer might be lost with it (RFC 9112 9.6).
         case lingering
         case upgraded
         case closed
@@ -44,6 +44,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// No request is read behind this one.
     private var isLast = false
     private var requests = 0
+    /// When the last request had been answered; nil for a connection that has had no answer.
+    private var answeredAt: NIODeadline?
 
     // The request in hand.
     private var exchange: Exchange?
@@ -53,7 +55,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     private var fault: HTTPAnswer?
     private var onBody: ((ByteBuffer) -> Void)?
 
-    /// Of an answer whose body is on its way in pieces.
+    /// Writes an answer whose body goes out in pieces; nil for any other.
     private var writer: AnswerWriter?
     private var answerBytes = 0
     /// Counts the answer in place of this connection.
@@ -87,6 +89,10 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     var isLingering: Bool { self.phase == .lingering }
     var isUpgraded: Bool { self.phase == .upgraded }
+
+    /// Since when the connection has had an answer and no further request; nil while a request is in hand, and before
+    /// the first.
+    var idleSince: NIODeadline? { self.phase == .idle || self.phase == .head ? self.answeredAt : nil }
 
     // MARK: - handler
 
@@ -232,8 +238,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
-    /// Gives back what the connection holds, for the relief of memory: a body is refused; requests that wait, and an answer
-    /// that its client has not taken, end with the connection.
+    /// Gives back what the connection holds, for the relief of memory: a body is refused; requests that wait, and an
+    /// answer that its client has not taken, end with the connection.
     ///
     /// - Returns: bytes that it held; 0 if it held fewer than `least`, and nothing was done.
     func relieve(least: Int) -> Int {
@@ -381,7 +387,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         if self.phase == .answering { self.account() }
     }
 
-    /// The last of the body is written, but for a flush.
+    /// Ends an answer whose body is written but not flushed.
     private func finishAnswer(_ context: ChannelHandlerContext) {
         self.writer = nil
         let done = context.eventLoop.makePromise(of: Void.self)
@@ -427,6 +433,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         self.phase = .idle
         self.request = RequestInHand()
         self.feeder.nextRequest()
+        self.answeredAt = self.loop.now
         self.deadline.set(in: self.owner.bounds.idle)
         if self.feeder.heldBytes > 0 { self.bytesArrived() }
     }

@@ -27,11 +27,14 @@ final class AcceptGate: ChannelInboundHandler {
 
     private let share: Share
     private let watch: AcceptWatch
+    private let makeRoom: @Sendable () -> Void
     private var timer: Scheduled<Void>?
 
-    init(_ share: Share, watch: AcceptWatch) {
+    /// - Parameter makeRoom: is called on the listener's loop when it pauses, and at each look that finds no room.
+    init(_ share: Share, watch: AcceptWatch, makeRoom: @escaping @Sendable () -> Void = {}) {
         self.share = share
         self.watch = watch
+        self.makeRoom = makeRoom
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -65,6 +68,7 @@ final class AcceptGate: ChannelInboundHandler {
     }
 
     private func wait(_ context: ChannelHandlerContext) {
+        self.makeRoom()
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         self.timer = context.eventLoop.scheduleTask(in: Self.pause) {
             let (gate, context) = bound.value

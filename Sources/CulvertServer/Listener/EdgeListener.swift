@@ -74,7 +74,8 @@ struct EdgeListener: Sendable {
         return try await ServerBootstrap(group: loop, childGroup: children)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(AcceptGate(.clients, watch: edge.accepts))
+                    let gate = AcceptGate(.clients, watch: edge.accepts) { edge.closeIdleConnections() }
+                    try channel.pipeline.syncOperations.addHandler(gate)
                 }
             }
             .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
