@@ -22,6 +22,11 @@ final class LoopSlices {
         self.schedule()
     }
 
+    /// Runs `step` in later turns until it returns false. Other work has its turn between two steps.
+    func repeatWhile(_ step: @escaping () -> Bool) {
+        self.enqueue { if step() { self.repeatWhile(step) } }
+    }
+
     private func schedule() {
         guard !self.isScheduled else { return }
         self.isScheduled = true

@@ -69,7 +69,7 @@ extension EdgeServer {
     package func forecast(_ prepared: Prepared, changes: [TokenChange]) async -> ReloadOutcome {
         var outcome = self.listenerChanges(prepared)
         for state in self.edge.loops {
-            let counts = try? await state.eventLoop.submit {
+            let counts = try? await state.eventLoop.flatSubmit {
                 state.value.forecast(rules: prepared.rules, changes: changes)
             }.get()
             outcome.kept += counts?.kept ?? 0
@@ -86,14 +86,15 @@ extension EdgeServer {
         return outcome
     }
 
-    /// Every loop changes over in one turn: there is no request that sees half of it.
+    /// Every loop changes over in one turn: there is no request that sees half of it. The sessions that are open are
+    /// judged in the turns behind that.
     ///
     /// - Parameter changes: of the tokens in the file.
     package func commit(_ prepared: Prepared, changes: [TokenChange]) async -> ReloadOutcome {
         var outcome = self.listenerChanges(prepared)
         let previous = self.edge.replace(prepared.rules)
         let done = self.edge.loops.map { state in
-            state.eventLoop.submit {
+            state.eventLoop.flatSubmit {
                 state.value.listeners = prepared.modes
                 return state.value.apply(rules: prepared.rules, changes: changes)
             }

@@ -25,7 +25,9 @@ extension Session {
     private var heldNow: Int {
         if self.isRelieved { return 0 }
         // The connections count until they are gone, whatever has become of the session.
-        let queued = self.upstreamLeg.queuedBytes + (self.clientLeg?.queuedBytes ?? 0)
+        let queued =
+            self.upstreamLeg.queuedBytes + (self.clientLeg?.queuedBytes ?? 0)
+            + (self.isGone ? 0 : self.facts.heldBytes)
         guard self.isPolled, !self.isBuried else { return queued }
         let window = self.machine.heldBytes + queued
         return self.isEnded

@@ -58,38 +58,69 @@ extension Session {
 }
 
 extension LoopState {
-    /// Tables and sessions change over in one turn of the loop.
+    /// The tables, and what tokens entitle to, change in one turn of the loop. The sessions are judged by the routes in
+    /// slices, because each costs the length of its path. A session that has not been judged yet goes on as before.
     ///
     /// - Parameter changes: of the tokens that stand in the configuration, and of keys.
-    func apply(rules: EdgeRules, changes: [TokenChange]) -> Judgement {
+    func apply(rules: EdgeRules, changes: [TokenChange]) -> EventLoopFuture<Judgement> {
         let haveJWTRulesChanged = Self.haveJWTRulesChanged(self.rules, rules)
         self.setRules(rules)
         self.keyring.expiryGrace = rules.expiryGrace
         if haveJWTRulesChanged { self.keyring.forgetVerified() }
-        let open = self.sessions.values.filter(\.isOpen)
-        for session in self.take(changes) { session.reviewCredential() }
-        for session in open { session.adopt(rules, haveJWTRulesChanged: haveJWTRulesChanged) }
-        for session in self.sessions.values {
-            session.reviewCallers(.rules(haveJWTRulesChanged: haveJWTRulesChanged))
+        var judgement = Judgement()
+        func judge(_ session: Session, _ review: () -> Void) {
+            guard session.isOpen else { return }
+            review()
+            if !session.isOpen { judgement.closed += 1 }
         }
-        let kept = open.count(where: \.isOpen)
-        return Judgement(kept: kept, closed: open.count - kept)
+        for session in self.take(changes) { judge(session) { session.reviewCredential() } }
+        return self.eachSession { session in
+            if let session {
+                judge(session) {
+                    session.adopt(rules, haveJWTRulesChanged: haveJWTRulesChanged)
+                    if session.isOpen { judgement.kept += 1 }
+                }
+                session.reviewCallers(.rules(haveJWTRulesChanged: haveJWTRulesChanged))
+            }
+            return judgement
+        }
     }
 
     /// What ``apply(rules:changes:)`` would come to.
-    func forecast(rules: EdgeRules, changes: [TokenChange]) -> Judgement {
+    func forecast(rules: EdgeRules, changes: [TokenChange]) -> EventLoopFuture<Judgement> {
         let haveJWTRulesChanged = Self.haveJWTRulesChanged(self.rules, rules)
         var keyring = self.keyring
         keyring.expiryGrace = rules.expiryGrace
         for change in changes { keyring.apply(change) }
         let now = Clock.unixSeconds()
-        let open = self.sessions.values.filter(\.isOpen)
-        let kept = open.count { session in
+        var judgement = Judgement()
+        return self.eachSession { session in
+            guard let session, session.isOpen else { return judgement }
             let fault = session.credential.flatMap { keyring.fault(of: $0, now: now, isOpening: false) }
-            return fault == nil
-                && session.route(under: rules, keyring: keyring, haveJWTRulesChanged: haveJWTRulesChanged) != nil
+            if fault == nil,
+                session.route(under: rules, keyring: keyring, haveJWTRulesChanged: haveJWTRulesChanged) != nil
+            {
+                judgement.kept += 1
+            } else {
+                judgement.closed += 1
+            }
+            return judgement
         }
-        return Judgement(kept: kept, closed: open.count - kept)
+    }
+
+    /// Calls `judge` with each session that is there now, in slices of the loop, and at last with nil.
+    ///
+    /// - Returns: the last answer of `judge`.
+    private func eachSession(_ judge: @escaping (Session?) -> Judgement) -> EventLoopFuture<Judgement> {
+        let promise = self.loop.makePromise(of: Judgement.self)
+        var sessions = Array(self.sessions.values)
+        self.slices.repeatWhile {
+            let session = sessions.popLast()
+            let judgement = judge(session)
+            if session == nil { promise.succeed(judgement) }
+            return session != nil
+        }
+        return promise.futureResult
     }
 
     static func haveJWTRulesChanged(_ old: EdgeRules, _ new: EdgeRules) -> Bool {

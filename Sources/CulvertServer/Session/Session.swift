@@ -11,6 +11,12 @@ struct SessionFacts {
     var host: String?
     var origins: [String]
     var jwtRules: JWTClaimRules?
+
+    /// Bytes of text beyond what any session has. A path may be as long as a header section.
+    var heldBytes: Int {
+        let origins = self.origins.reduce(0) { $0 + $1.utf8.count }
+        return max(0, self.basePath.utf8.count + (self.host?.utf8.count ?? 0) + origins - 1024)
+    }
 }
 
 /// A poll that waits for messages.
@@ -145,6 +151,7 @@ final class Session: LegDelegate {
     func start() {
         self.state.add(self)
         self.edge.log.opened(self)
+        self.accountMemory()
         self.lookForIdleness(now: self.openedAt)
         self.arm()
         self.upstreamLeg.start(delegate: self)
