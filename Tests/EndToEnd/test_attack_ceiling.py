@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from kit.admin import Admin
+from kit.admin import memory
 from kit.attack import MiB, dial, read_answer, request
 from kit.edge import TOKEN, wait_for
 from kit.script import ScriptedBackend, switching
@@ -43,11 +43,6 @@ def is_let_in(port):
     with dial(port) as s:
         s.sendall(request("POST", "/_poll", AUTH, "Content-Length: 0"))
         return read_answer(s)[0] == 201
-
-
-def memory(edge):
-    with Admin(edge) as admin:
-        return admin.get("/v1/memory").json()
 
 
 def check_victims(edge, victims):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from kit.admin import Admin
+from kit.admin import used
 from kit.edge import TOKEN, wait_for
 from kit.lane import open_count
 from kit.poll import batch, client, open_session
@@ -24,11 +24,6 @@ CLOSE = struct.pack("!H", 1000)
 
 def descriptors(edge):
     return len(os.listdir(f"/proc/{edge.process.pid}/fd"))
-
-
-def used(edge):
-    with Admin(edge) as admin:
-        return admin.get("/v1/memory").json()["used"]
 
 
 def server_frame(opcode, payload):

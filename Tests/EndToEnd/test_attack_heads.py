@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from kit.admin import Admin
+from kit.admin import used
 from kit.attack import MiB, Peak, dial, is_closed, read_answer, request
 from kit.edge import TOKEN, wait_for
 from kit.script import ScriptedBackend, switching
@@ -22,11 +22,6 @@ BLANKS = {
     "behind the target": b"GET / ",
     "in a trailer": FORM.encode(),
 }
-
-
-def used(edge):
-    with Admin(edge) as admin:
-        return admin.get("/v1/memory").json()["used"]
 
 
 @pytest.mark.parametrize("listener", ["clients", "admin"])

@@ -7,19 +7,15 @@ import time
 
 import pytest
 
-from kit.admin import Admin
+from kit.admin import Admin, used
 from kit.attack import (
     MiB, Bystanders, Peak, descriptors, dial, is_closed, read_answer, read_head, report, request, rest_of)
 from kit.edge import TOKEN, wait_for
 from kit.raw import tls
 from kit.script import flooding, messages
+from kit.stray import cpu
 
 AUTH = f"Authorization: Bearer {TOKEN}"
-
-
-def used(edge):
-    with Admin(edge) as admin:
-        return admin.get("/v1/memory").json()["used"]
 
 
 def opened(s, *lines, rest=b""):
@@ -312,17 +308,12 @@ def test_many_requests_in_a_packet_do_not_hold_up_others(backend, make_edge):
 def test_a_head_in_single_bytes_is_taken_and_costs_no_more_than_its_bytes(edge):
     head = request("GET", "/", *(f"X-{n}: {'v' * 50}" for n in range(60)))
     with dial(edge.plain_port) as s:
-        before = cpu(edge)
+        before = cpu(edge.process)
         for at in range(len(head)):
             s.send(head[at:at + 1])
         assert read_answer(s)[0] == 426
-        print(f"a head of {len(head)} bytes, one by one: {(cpu(edge) - before) * 1000:.0f} ms of CPU")
-        assert cpu(edge) - before < 2
-
-
-def cpu(edge):
-    fields = open(f"/proc/{edge.process.pid}/stat").read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+        print(f"a head of {len(head)} bytes, one by one: {(cpu(edge.process) - before) * 1000:.0f} ms of CPU")
+        assert cpu(edge.process) - before < 2
 
 
 def test_a_chunk_that_never_begins_ends(backend, make_edge):

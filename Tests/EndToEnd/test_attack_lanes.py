@@ -4,7 +4,7 @@ import select
 import struct
 import time
 
-from kit.admin import Admin
+from kit.admin import memory
 from kit.attack import MiB, Peak, dial, request
 from kit.edge import TOKEN, wait_for
 from kit.lane import PROTOCOL, open_count
@@ -26,11 +26,6 @@ def join(edge, at):
         head += s.recv(1)
     assert head.startswith(b"HTTP/1.1 101")
     return s
-
-
-def memory(edge):
-    with Admin(edge) as admin:
-        return admin.get("/v1/memory").json()
 
 
 def told(sockets):

@@ -11,7 +11,7 @@ from kit.edge import TOKEN, make_certificate, wait_for
 from kit.poll import client, open_session
 from kit.pools import upstream
 from kit.push import push
-from kit.script import ScriptedBackend, listen, switching
+from kit.script import ScriptedBackend, listen, read_head, switching
 from kit.stray import cpu
 
 
@@ -31,12 +31,9 @@ class LateServer:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         plain.settimeout(20)
         with self.context.wrap_socket(plain, server_side=True) as s:
-            head = b""
-            while b"\r\n\r\n" not in head:
-                got = s.recv(65536)
-                if not got:
-                    return
-                head += got
+            head = read_head(s)
+            if not head:
+                return
             self.asked.append(head)
             while s.recv(65536):
                 pass

@@ -5,18 +5,13 @@ import time
 
 import pytest
 
-from kit.admin import Admin
+from kit.admin import Admin, memory
 from kit.attack import rest_of
 from kit.edge import wait_for
 from kit.poll import BATCH, client, open_session, unframe
 from kit.script import flooding, messages
 
 MIB = 1 << 20
-
-
-def memory(edge):
-    with Admin(edge) as admin:
-        return admin.get("/v1/memory").json()
 
 
 def limits(edge):

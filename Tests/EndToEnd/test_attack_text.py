@@ -10,6 +10,7 @@ from kit.edge import EXPIRED_TOKEN, TOKEN, wait_for
 from kit.heads import Upstream, ask, upgrade
 from kit.raw import Raw, masked
 from kit.script import ScriptedBackend, switching
+from kit.stray import cpu
 
 AUTH = f"Authorization: Bearer {TOKEN}\r\n".encode()
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
@@ -104,7 +105,7 @@ def test_a_mark_is_no_part_of_a_delimiter_of_the_session_protocol(edge, mark):
 @pytest.mark.parametrize("unit", [b"&", b"%&", b"%61&", b"%61=" + b"a" * 100 + b"&", b"access_token=%61&", b"+" * 50 + b"&"])
 def test_a_form_of_nobodys_is_not_searched_at_length(edge, unit):
     body = unit * (1 << 20) if len(unit) == 1 else unit * ((1 << 20) // len(unit))
-    spent = cpu(edge)
+    spent = cpu(edge.process)
     for _ in range(4):
         try:
             answer = ask(edge.plain_port, "POST", "/_poll/AAAA/close", FORM, body)
@@ -112,23 +113,17 @@ def test_a_form_of_nobodys_is_not_searched_at_length(edge, unit):
             assert answer.status in (401, 413)
         except ConnectionError:
             print("the connection ended before the form had been sent")
-    spent = cpu(edge) - spent
+    spent = cpu(edge.process) - spent
     print(f"and cost {spent * 250:.1f} ms each")
     assert spent < 4 * 0.1
     # A form of the permitted length is read, in time in proportion to its bytes.
     body = unit * (16000 // len(unit))
-    spent = cpu(edge)
+    spent = cpu(edge.process)
     for _ in range(20):
         assert ask(edge.plain_port, "POST", "/_poll/AAAA/close", FORM, body).status in (400, 401)
-    spent = cpu(edge) - spent
+    spent = cpu(edge.process) - spent
     print(f"one of {len(body)} bytes cost {spent * 50:.2f} ms")
     assert spent < 20 * 0.02
-
-
-def cpu(edge):
-    """Seconds that the process has used."""
-    fields = open(f"/proc/{edge.process.pid}/stat").read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / 100
 
 
 @pytest.mark.parametrize("method,path,body,status", [

@@ -4,16 +4,14 @@ Each is compared with a plain request of as many bytes in the same run, by the p
 for it. Text that is compared as Unicode has it, and lists that are made before they are looked at, cost a hundred times as
 much and more."""
 
-import base64
-import hashlib
 import os
 import socket
-import threading
 
 import pytest
 
 from kit.attack import dial, read_answer
 from kit.edge import TOKEN
+from kit.script import ScriptedBackend, accept_key
 
 # Two marks of different classes: to compare such a run as Unicode does, it is sorted first, which takes its square.
 MARKS = b"\xcc\x96" * 3700 + b"\xcc\x80" * 3700
@@ -153,38 +151,15 @@ def test_the_admin_api_bounds_the_parts_of_a_target(edge):
             assert admin.get(path).status_code == 200
 
 
-class Talker:
-    """An upstream that answers 101 with fields of its own."""
-
-    def __init__(self, fields):
-        self.fields = fields
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection):
-        head = b""
-        while b"\r\n\r\n" not in head:
-            part = connection.recv(65536)
-            if not part:
-                return connection.close()
-            head += part
-        key = next(line.split(b":")[1].strip() for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key:"))
-        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-        lines = [b"HTTP/1.1 101 Switching Protocols", b"Upgrade: websocket", b"Sec-WebSocket-Accept: " + accept, *self.fields]
+def talker(fields):
+    """An upstream that answers 101 with fields of its own, and hangs up."""
+    def script(connection, head):
+        accept = f"Sec-WebSocket-Accept: {accept_key(head)}".encode()
+        lines = [b"HTTP/1.1 101 Switching Protocols", b"Upgrade: websocket", accept, *fields]
         connection.sendall(b"\r\n".join(lines) + b"\r\n\r\n")
-        connection.close()
+        connection.shutdown(socket.SHUT_WR)
 
-    def stop(self):
-        self.listener.close()
+    return ScriptedBackend(script)
 
 
 @pytest.mark.parametrize("name,fields,offer", [
@@ -196,7 +171,7 @@ class Talker:
 ])
 def test_an_answer_to_a_handshake_costs_little_more_than_a_plain_one(make_edge, name, fields, offer):
     # Both upstreams answer with as many bytes. The plain one's 101 lacks Connection, so that no session begins there either.
-    dear, plain = Talker(fields), Talker([b"X-Padding: " + b"y" * 14800])
+    dear, plain = talker(fields), talker([b"X-Padding: " + b"y" * 14800])
     upstreams = [f'{{ servers: [ {{ url: "ws://127.0.0.1:{u.port}" }} ], retries: 0, eject: {{ failures: 1000 }} }}'
                  for u in (dear, plain)]
     edge = make_edge(0, upstream=f"{upstreams[0]}\n  plain: {upstreams[1]}",

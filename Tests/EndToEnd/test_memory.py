@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from websockets.asyncio.client import connect
 
-from kit.admin import Admin
+from kit.admin import memory, used
 from kit.edge import TOKEN, wait_for
 from kit.knock import TRANSPORTS, knock
 from kit.poll import BATCH, client, open_session, unframe
@@ -13,17 +13,6 @@ from kit.raw import Raw, masked
 
 KIB, MIB = 1 << 10, 1 << 20
 SIZE = 64 * KIB
-
-
-def memory(edge):
-    with Admin(edge) as admin:
-        answer = admin.get("/v1/memory")
-        assert answer.status_code == 200
-        return answer.json()
-
-
-def used(edge):
-    return memory(edge)["used"]
 
 
 def flood(http, kib):

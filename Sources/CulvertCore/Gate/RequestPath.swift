@@ -30,8 +30,8 @@ package enum PathFault: Error, Equatable, Sendable {
 /// A path of letters, digits and slashes has one reading. For any other there are more: as it is written, with triplets
 /// decoded once (aiohttp, most others); and as lenient servers have it, decoded until nothing changes, without the
 /// parameters of segments (Jetty, Tomcat), without dots and spaces at the end of a segment (Windows), and up to a
-/// decoded `?` or `#`. A decision counts only when it is the same for all of them: `/admin;x` must not pass as a path of
-/// the route `/` and be served as `/admin`.
+/// decoded `?` or `#`. A decision counts only when it is the same for all of them: `/admin;x` must not pass as a path
+/// of the route `/` and be served as `/admin`.
 package struct RequestPath: Sendable {
     package let text: String
     /// Empty where `text` is the only reading.
@@ -160,6 +160,9 @@ enum PathReader {
             case 0xC0, 0xC1: if (0x80...0xBF).contains(next) { return true }
             case 0xE0: if (0x80...0x9F).contains(next) { return true }
             case 0xF0: if (0x80...0x8F).contains(next) { return true }
+            // Sequences of five and six bytes, which RFC 2279 had.
+            case 0xF8: if (0x80...0x87).contains(next) { return true }
+            case 0xFC: if (0x80...0x83).contains(next) { return true }
             default: break
             }
         }
@@ -171,7 +174,7 @@ enum PathReader {
         var out: [UInt8] = []
         out.reserveCapacity(once.count + 2)
         out.append(UInt8(ascii: "/"))
-        // Where the segment begins.
+        // The offset in `out` at which the segment begins.
         var start = 1
         var isParameters = false
         func end(isLast: Bool) throws(PathFault) {

@@ -77,15 +77,3 @@ final class RecordingOwner: ConnectionOwner {
     func relieveMemory() {}
     func note(_ notice: ConnectionNotice) {}
 }
-
-private final class ReadCounter: ChannelOutboundHandler {
-    typealias OutboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
-    var count = 0
-
-    func read(context: ChannelHandlerContext) {
-        self.count += 1
-        context.read()
-    }
-}

@@ -80,17 +80,6 @@ final class LegFixture {
     }
 }
 
-private final class ReadCounter: ChannelOutboundHandler {
-    typealias OutboundIn = ByteBuffer
-
-    var count = 0
-
-    func read(context: ChannelHandlerContext) {
-        self.count += 1
-        context.read()
-    }
-}
-
 /// A peer that may take nothing.
 private final class Dam: ChannelOutboundHandler {
     typealias OutboundIn = ByteBuffer

@@ -101,7 +101,7 @@ struct UpstreamHeadSplitterTests {
 
     @Test("Behind the 101 no read reaches the socket until there is a leg, and then the one that was due does")
     func holdsReads() throws {
-        let reads = ReadRecorder()
+        let reads = ReadCounter()
         let splitter = UpstreamHeadSplitter()
         let channel = EmbeddedChannel(handlers: [reads, splitter])
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
@@ -153,17 +153,6 @@ struct UpstreamHeadSplitterTests {
         try Self.feed(channel, "HTTP/1.1 1", by: 3)
         channel.pipeline.fireChannelInactive()
         #expect(seen.events == ["inactive"])
-    }
-}
-
-private final class ReadRecorder: ChannelOutboundHandler {
-    typealias OutboundIn = ByteBuffer
-
-    var count = 0
-
-    func read(context: ChannelHandlerContext) {
-        self.count += 1
-        context.read()
     }
 }
 

@@ -31,3 +31,16 @@ class Admin(httpx.Client):
 
 def bearer(token):
     return {"Authorization": f"Bearer {token['secret']}"}
+
+
+def memory(edge):
+    """`/v1/memory`: `used`, `ceiling`, `closed`."""
+    with Admin(edge) as admin:
+        answer = admin.get("/v1/memory")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+def used(edge):
+    """Bytes that the edge counts."""
+    return memory(edge)["used"]

@@ -1,10 +1,9 @@
 """By hand, on both sides of the edge: requests that no library would send, and an upstream that keeps what it was sent."""
 
-import base64
-import hashlib
 import json
 import socket
-import threading
+
+from kit.script import listen, read_head, switching
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 UPGRADE = ("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -16,32 +15,16 @@ class Upstream:
 
     def __init__(self, fields=b""):
         self.heads, self.fields, self.connections = [], fields, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = listen(self._serve)
         self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
-        head = b""
-        while b"\r\n\r\n" not in head:
-            part = connection.recv(65536)
-            if not part:
-                return connection.close()
-            head += part
-        head = head.split(b"\r\n\r\n")[0]
+        head = read_head(connection).split(b"\r\n\r\n")[0]
+        if not head:
+            return connection.close()
         self.heads.append(head)
         self.connections.append(connection)
-        key = self.field(b"sec-websocket-key", head)[0]
-        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                           b"Sec-WebSocket-Accept: " + accept + b"\r\n" + self.fields + b"\r\n")
+        connection.sendall(switching(head, self.fields.decode("latin-1")))
         try:
             while (data := connection.recv(65536)) and data[0] & 15 != 8:
                 pass

@@ -15,7 +15,18 @@ def accept_key(head):
 
 def switching(head, more=""):
     return ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Accept: {accept_key(head)}\r\n{more}\r\n").encode()
+            f"Sec-WebSocket-Accept: {accept_key(head)}\r\n{more}\r\n").encode("latin-1")
+
+
+def read_head(connection):
+    """The head of a message, and what came with it; b"" when the connection ends before."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        part = connection.recv(65536)
+        if not part:
+            return b""
+        head += part
+    return head
 
 
 def listen(serve):
@@ -47,12 +58,9 @@ class ScriptedBackend:
     def _serve(self, connection):
         with connection:
             connection.settimeout(20)
-            head = b""
-            while b"\r\n\r\n" not in head:
-                got = connection.recv(4096)
-                if not got:
-                    return
-                head += got
+            head = read_head(connection)
+            if not head:
+                return
             self.heads.append(head)
             try:
                 self.script(connection, head)
