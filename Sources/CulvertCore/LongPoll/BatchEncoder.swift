@@ -71,6 +71,17 @@ package struct BatchEncoder: Sendable {
 
 /// A form's parts, in the order in which they are written: head, each message, tail.
 extension PollCodec {
+    /// Writes the whole of a batch.
+    func write(_ batch: PollBatch, into out: inout ByteBuffer) {
+        self.writeHead(batch, into: &out)
+        for (index, message) in batch.messages.enumerated() {
+            self.begin(message, isFirst: index == 0, into: &out)
+            message.payload.withUnsafeReadableBytes { self.write($0, of: message, into: &out) }
+            self.end(message, into: &out)
+        }
+        self.writeTail(batch, into: &out)
+    }
+
     func writeHead(_ batch: PollBatch, into out: inout ByteBuffer) {
         switch self {
         case .binary:

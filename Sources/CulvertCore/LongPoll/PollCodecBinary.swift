@@ -5,7 +5,7 @@ extension PollCodec {
     package static func encodeBinary(_ batch: PollBatch) -> ByteBuffer {
         var out = ByteBuffer()
         out.reserveCapacity(self.binaryLength(batch))
-        self.write(batch, into: &out)
+        Self.binary.write(batch, into: &out)
         return out
     }
 
@@ -15,22 +15,13 @@ extension PollCodec {
         var out = ByteBuffer()
         out.reserveCapacity(FrameWriter.length(payload: length))
         FrameWriter.writeHeader(.binary, payload: length, into: &out)
-        self.write(batch, into: &out)
+        Self.binary.write(batch, into: &out)
         return out
     }
 
     static func binaryLength(_ batch: PollBatch) -> Int {
         let messages = batch.messages.reduce(16) { $0 + FrameWriter.length(payload: $1.payload.readableBytes) }
         return messages + (batch.close.map { FrameWriter.length(payload: $0.payload().count) } ?? 0)
-    }
-
-    private static func write(_ batch: PollBatch, into out: inout ByteBuffer) {
-        out.writeInteger(batch.ack)
-        out.writeInteger(batch.first)
-        for message in batch.messages {
-            FrameWriter.write(message.opcode, payload: message.payload, mask: nil, into: &out)
-        }
-        if let close = batch.close { FrameWriter.close(close, mask: nil, into: &out) }
     }
 
     /// The messages share the memory of `body`: a batch costs what its body does, and some bytes for each message.

@@ -5,31 +5,16 @@ extension PollCodec {
     package static func encodeJSON(_ batch: PollBatch) -> ByteBuffer {
         var out = ByteBuffer()
         out.reserveCapacity(self.binaryLength(batch) + 64 + 16 * batch.messages.count)
-        out.writeString(self.jsonHead(batch))
-        for (index, message) in batch.messages.enumerated() {
-            if index > 0 { out.writeInteger(UInt8(ascii: ",")) }
-            message.payload.withUnsafeReadableBytes { payload in
-                if message.opcode == .text {
-                    out.writeStaticString("{\"text\":")
-                    JSONBytes.quote(payload, into: &out)
-                    out.writeStaticString("}")
-                } else {
-                    out.writeStaticString("{\"binary\":\"")
-                    JSONBytes.writeBase64(payload, into: &out)
-                    out.writeStaticString("\"}")
-                }
-            }
-        }
-        out.writeString(self.jsonTail(batch))
+        Self.json.write(batch, into: &out)
         return out
     }
 
-    /// What stands before the first message.
+    /// The text of a batch before its first message.
     static func jsonHead(_ batch: PollBatch) -> String {
         "{\"ack\":\(batch.ack),\"first\":\(batch.first),\"messages\":["
     }
 
-    /// What stands behind the last message.
+    /// The text of a batch behind its last message.
     static func jsonTail(_ batch: PollBatch) -> String {
         guard let close = batch.close else { return "]}\n" }
         // Through the frame's payload, so that both forms drop and cut the same.
