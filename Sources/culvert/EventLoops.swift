@@ -3,8 +3,8 @@ import NIOCore
 import NIOPosix
 
 enum EventLoops {
-    /// One event loop for each CPU that the process may run on, which taskset and containers make fewer than the machine
-    /// has: loops that share a CPU only take turns. A session's identifier has a byte for its loop.
+    /// One event loop for each CPU that the process may run on, which taskset and containers make fewer than the
+    /// machine has: loops that share a CPU only take turns. A session's identifier has a byte for its loop.
     ///
     /// Must come before the first use of the shared group.
     static func fitToProcess() {

@@ -154,7 +154,8 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
         one.form.origin == other.form.origin && one.form.isWildcard == other.form.isWildcard
     }
 
-    /// Whether `text` is what browsers send for such an origin. What does not match may be one that is written otherwise.
+    /// Whether `text` is what browsers send for such an origin. What does not match may be one that is written
+    /// otherwise.
     func matches(serialized text: String) -> Bool {
         text.withBytes { text in
             self.form.front.withBytes { front in

@@ -54,7 +54,7 @@ package struct RouteTable: Equatable, Sendable {
 
     private let byHost: [HostName: [Entry]]
     private let anyHost: [Entry]
-    /// Of the folded prefixes, in bytes.
+    /// The length of the longest folded prefix, in bytes.
     private let longest: Int
 
     /// A route whose path no request can have is left out; the configuration has refused it.

@@ -85,8 +85,8 @@ package final class TokenEntry: Sendable {
     package let isRevoked: Bool
     /// The key that signed a JWT.
     package let keyID: String?
-    /// What a JWT without `jti` was called by Culvert 0.3, by which it may have been revoked: a name for each signature
-    /// that its holder can make of the one that it has.
+    /// The names that Culvert 0.3 gave to a JWT without `jti`, one for each valid signature that its holder can make. A
+    /// revocation may still name the token by them.
     package let formerIDs: [String]
     package let use: TokenUse
 

@@ -79,8 +79,8 @@ package struct TrustedProxies: Equatable, Sendable {
 
     /// The client that a request's fields name.
     ///
-    /// A proxy may write one of the two fields and let the other through as the client sent it, and nothing tells which.
-    /// So where both are there they have to name the same client. If they do not, the peer stands for it.
+    /// A proxy may write one of the two fields and let the other through as the client sent it, and nothing tells
+    /// which. So where both are there they have to name the same client. If they do not, the peer stands for it.
     ///
     /// - Parameters:
     ///   - peer: address of the connection.
@@ -97,9 +97,9 @@ package struct TrustedProxies: Equatable, Sendable {
         return other
     }
 
-    /// Counted from the right, as each proxy appends whom it saw: the first that is no trusted proxy is the client, and
-    /// what stands to the left of it is its own claim. A word that is no address ends the count: then the last proxy
-    /// that is known stands for the client.
+    /// The list is read from the right, because each proxy appends the address that it saw. The first address that is
+    /// no trusted proxy is the client; the text to the left of it is the client's own claim. A word that is no address
+    /// ends the reading, and the last proxy that is known then stands for the client.
     ///
     /// - Parameter isForwarded: whether the lines are of `Forwarded`.
     private func path(peer: String, lines: [String], isForwarded: Bool) -> Path {
@@ -171,8 +171,8 @@ private enum ForwardedElement {
         return nil
     }
 
-    /// The value of `for`; nil when there is none, for `unknown` and made-up names (RFC 7239 section 6), and for a
-    /// malformed element.
+    /// Gives the value of `for`. It is nil when there is none, for `unknown` and made-up names (RFC 7239 section 6),
+    /// and for an element that is malformed.
     static func client(_ element: Substring) -> String? {
         guard let pairs = self.pairs(element) else { return nil }
         let nodes = pairs.filter { $0.name.equalsIgnoringCase("for") }

@@ -45,7 +45,9 @@ struct MessagePack: Sendable {
     var heldBytes: Int { Self.cost + self.bytes.storageCapacity + self.ends.capacity * 4 }
 
     /// Bytes of payload that are not dropped.
-    var payloadBytes: Int { self.isAlone ? self.bytes.readableBytes : self.bytes.writerIndex - self.start(self.dropped) }
+    var payloadBytes: Int {
+        self.isAlone ? self.bytes.readableBytes : self.bytes.writerIndex - self.start(self.dropped)
+    }
 
     /// - Returns: false when the pack has no room for the message.
     mutating func append(_ message: PollMessage) -> Bool {

@@ -3,8 +3,8 @@ package enum FieldValue {
     /// The most members of a list whose members are kept. Fields of clients and upstreams have a handful.
     package static let listLimit = 64
 
-    /// Calls `body` with each member of a comma-separated list that may come in several lines (RFC 9110 5.6.1), until it
-    /// returns false. Empty members are left out, quoted strings are kept whole, and nothing is copied.
+    /// Calls `body` with each member of a comma-separated list that may come in several lines (RFC 9110 5.6.1), until
+    /// it returns false. Empty members are left out, quoted strings are kept whole, and nothing is copied.
     package static func forEach(_ lines: [String], _ body: (UnsafeBufferPointer<UInt8>) -> Bool) {
         for line in lines {
             let goesOn = line.withBytes { bytes in
@@ -33,7 +33,7 @@ package enum FieldValue {
         }
     }
 
-    /// The members as texts.
+    /// Gives the members as texts.
     ///
     /// - Parameter limit: the members behind the first so many are left out.
     package static func list(_ lines: [String], atMost limit: Int = .max) -> [String] {

@@ -4,9 +4,9 @@ package import NIOCore
 /// Which names are being looked up, which wait for a thread, and for whom: decides when a look-up begins.
 ///
 /// The system's resolver blocks a thread for as long as it takes, and nothing can cancel it. So a name has one look-up
-/// at a time, which all who want the name share, and the threads have a bound. A name that does not answer must not
-/// take the place of one that does: names are told apart by how their last look-up went, and each kind leaves room for
-/// the better ones.
+/// at a time, which all callers that want the name share, and the threads have a bound. A name that does not answer
+/// must not take the place of a name that does. So the names are sorted into kinds by how their last look-up went, and
+/// each kind leaves room for the better kinds.
 package struct NameLookups<Waiter: Sendable>: Sendable {
     /// Names one who waits.
     package struct Ticket: Hashable, Sendable {
@@ -20,7 +20,7 @@ package struct NameLookups<Waiter: Sendable>: Sendable {
         package var all = 256
         /// Threads for names that have not been looked up yet, and for slow names.
         package var unproven = 192
-        /// Threads for slow names.
+        /// The number of threads that slow names may use.
         package var slow = 128
         /// A look-up that takes longer is slow.
         package var patience = TimeAmount.seconds(2)

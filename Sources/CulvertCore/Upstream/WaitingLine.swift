@@ -1,9 +1,10 @@
 import DequeModule
 
-/// Who waits for a server's place, in the order they came; no more than so many.
+/// The openings that wait for a place at a server, in the order in which they came, up to a limit.
 ///
-/// Those who wait are of kinds. Two of a kind can use the same places: there is one for both, or for neither. So a look
-/// at the line costs a look at each kind, however many wait for a place that does not exist.
+/// Each opening has a kind. Two openings of one kind can use the same places: a server has a place for both, or for
+/// neither. So a look at the line costs a look at each kind, however many openings wait for a place that does not
+/// exist.
 package struct WaitingLine<Element: Sendable, Kind: Hashable & Sendable>: Sendable {
     /// Names one who waits.
     package struct Number: Hashable, Sendable {
@@ -13,7 +14,7 @@ package struct WaitingLine<Element: Sendable, Kind: Hashable & Sendable>: Sendab
 
     private typealias Waiting = (value: UInt64, element: Element)
 
-    /// None of them is empty. In each the numbers ascend.
+    /// No line is empty. The numbers ascend in each line.
     private var lines: [Kind: Deque<Waiting>] = [:]
     private let limit: Int
     private var next: UInt64 = 0

@@ -7,9 +7,9 @@ package import NIOCore
 /// bytes of it. So once the connection holds bytes back, small writes are copied together, and go to the connection
 /// in chunks. While the connection holds nothing, nothing is copied.
 ///
-/// The connection is asked what it holds once in ``look`` bytes, not for each message, since the question costs as much as
-/// a message does. Each answer that nothing is held doubles that number up to ``longestLook``. Owned by the handler of
-/// the connection, on its event loop.
+/// The connection is asked what it holds once in ``look`` bytes, not for each message, since the question costs as much
+/// as a message does. Each answer that nothing is held doubles that number up to ``longestLook``. Owned by the handler
+/// of the connection, on its event loop.
 package struct OutgoingQueue: Sendable {
     /// Cost of writes after which the connection is asked what it holds, at first and behind a backlog.
     package static let look = 32 * 1024

@@ -21,7 +21,7 @@ package struct ConfigError: Error, Equatable, Sendable, CustomStringConvertible 
     }
 }
 
-/// Where a value stands, for what is found wrong with it later.
+/// The place of a value in the file, for errors that are found later.
 package struct ConfigPlace: Sendable {
     var file: String
     var line: Int

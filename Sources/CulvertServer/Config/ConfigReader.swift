@@ -200,7 +200,8 @@ struct ConfigReader {
     private func identityHeader(_ node: ConfigNode) -> String? {
         guard let name = self.name(node) else { return nil }
         if ForwardedHeaders.isReserved(name) {
-            node.fail("this field has a meaning of its own on the way to an upstream; expected one such as X-Forwarded-User")
+            node.fail(
+                "this field has a meaning of its own on the way to an upstream; expected one such as X-Forwarded-User")
         }
         return name
     }

@@ -124,7 +124,7 @@ package struct AuthenticationConfig: Sendable, Equatable {
 package struct ConfigToken: Sendable, Equatable {
     package var token: Token
     package var digest: TokenDigest
-    /// Of the digest in the file; nil for a token that stands in none.
+    /// The place of the digest in the file; nil for a token that is in no file.
     package var place: ConfigPlace?
 
     package init(token: Token, digest: TokenDigest, place: ConfigPlace? = nil) {

@@ -81,7 +81,7 @@ final class EdgeRequest {
         (self.host, self.origins) = (request.host, request.origins)
         request.authorization = head.headers["authorization"]
         request.cookies = head.headers["cookie"]
-        // One more than the gate lets pass.
+        // The list has room for one more than the gate lets pass, so that the gate sees that there are too many.
         request.protocols = FieldValue.list(head.headers["sec-websocket-protocol"], atMost: Gate.protocolLimit + 1)
         request.wantsUpgrade = wantsUpgrade && target?.takesUpgrade ?? true
         request.isPoll = target != nil

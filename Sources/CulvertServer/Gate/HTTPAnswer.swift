@@ -28,7 +28,7 @@ struct HTTPAnswer: Sendable {
         }
     }
 
-    /// Bytes of the body.
+    /// The length of the body in bytes.
     var length: Int { self.batch?.length ?? self.body.readableBytes }
 
     static func problem(

@@ -8,8 +8,9 @@ struct BadHost: Error {
 }
 
 extension RequestTarget {
-    /// The target of a request, and its `Host` set right: exactly one, a name or an address with perhaps a port. That of
-    /// a target in absolute form counts instead of the field (RFC 9112 3.2.2); behind this the head has the origin form.
+    /// The target of a request, and its `Host` set right: exactly one, a name or an address with perhaps a port. That
+    /// of a target in absolute form counts instead of the field (RFC 9112 3.2.2); behind this the head has the origin
+    /// form.
     ///
     /// What stands in front of the edge and what stands behind it may each make something else of any other `Host`.
     init(takingHostOf head: inout HTTPRequestHead) throws(BadHost) {

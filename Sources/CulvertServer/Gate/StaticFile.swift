@@ -86,7 +86,7 @@ enum AcceptEncoding {
 
     private static let names = ["gzip", "x-gzip", "*", "identity"]
 
-    /// What the first parameter `q` says, in thousandths; 1000 without one.
+    /// Gives the value of the first parameter `q` in thousandths; 1000 without it.
     private static func weight(_ member: UnsafeBufferPointer<UInt8>) -> Int {
         var rest = member[...]
         while let mark = rest.firstIndex(of: UInt8(ascii: ";")) {

@@ -27,8 +27,8 @@ final class Exchange {
     /// The body has come already, or there is none: taking it keeps nothing longer than it is there anyway.
     var isBodyHere: Bool { self.connection?.isBodyHere ?? true }
 
-    /// Reads the body. A body of more than `limit` bytes, a body that comes too slowly, and a body for which there is no
-    /// memory, are refused here; `then` is not called for them.
+    /// Reads the body. A body of more than `limit` bytes, a body that comes too slowly, and a body for which there is
+    /// no memory, are refused here; `then` is not called for them.
     func collectBody(limit: Int, _ then: @escaping (ByteBuffer) -> Void) {
         self.connection?.collect(limit: limit, then)
     }
@@ -48,7 +48,7 @@ final class Exchange {
         try self.connection?.switchProtocols(to: handler, headers)
     }
 
-    /// Called by the connection.
+    /// The connection calls this once the answer is written, or the connection is gone.
     func end(isAnswered: Bool) {
         self.connection = nil
         let onEnd = self.onEnd

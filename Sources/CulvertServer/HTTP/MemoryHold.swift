@@ -23,6 +23,6 @@ struct MemoryHold: ~Copyable {
         return change > 0 ? used : nil
     }
 
-    /// Gives all bytes back.
+    /// The holder gives all bytes back.
     mutating func release() { _ = self.set(0) }
 }

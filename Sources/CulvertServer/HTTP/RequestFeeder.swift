@@ -3,8 +3,8 @@ import NIOCore
 
 /// Stands before the HTTP decoder and gives it one request at a time: a head, then a body when somebody wants it.
 ///
-/// Later bytes wait here undecoded, a read's worth, and meanwhile nothing more is read. Decoded requests would cost a
-/// hundred times their bytes.
+/// Later bytes, at most those of one read, wait here undecoded, and nothing more is read meanwhile. Decoded requests
+/// would cost a hundred times their bytes.
 final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer

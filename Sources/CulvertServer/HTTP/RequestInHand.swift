@@ -53,8 +53,9 @@ struct RequestInHand {
         }
     }
 
-    /// The decoder keeps more than it would by itself. It passes over blanks in a header section, and behind a request's
-    /// target, without counting them, and keeps all bytes of the line meanwhile. The same is true of trailers.
+    /// The decoder keeps more than it would by itself. It passes over blanks in a header section, and behind a
+    /// request's target, without counting them, and keeps all bytes of the line meanwhile. The same is true of
+    /// trailers.
     ///
     /// - Parameter limit: bytes of a header section, counted by names and values.
     func isOverlong(limit: Int) -> Bool {

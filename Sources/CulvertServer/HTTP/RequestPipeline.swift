@@ -6,8 +6,8 @@ enum RequestPipeline {
     static let encoder = "culvert.http.encoder"
     static let decoder = "culvert.http.decoder"
 
-    /// Reads of a turn. So a client sends at most a read ahead of its answers. NIO keeps as many buffers for a connection
-    /// as it may read in a turn, each as large as it once was.
+    /// Reads of a turn. So a client sends at most a read ahead of its answers. NIO keeps as many buffers for a
+    /// connection as it may read in a turn, each as large as it once was.
     static let reads: UInt = 1
     /// Most bytes of a read: the connection keeps so much until it is closed, or a WebSocket.
     private static let longestRead = 16 * 1024

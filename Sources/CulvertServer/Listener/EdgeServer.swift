@@ -132,7 +132,8 @@ package final class EdgeServer: Sendable {
     /// Copies of the listening sockets' descriptors, for another process; the caller closes them. A listener may be
     /// closed meanwhile, and its descriptors be something else's.
     ///
-    /// - Throws: an `IOError` when there are too few descriptors for all of them: half of them would be half a listener.
+    /// - Throws: an `IOError` when there are too few descriptors for all of them: half of them would be half a
+    ///   listener.
     package func copySockets() throws -> [(name: String, descriptors: [CInt])] {
         try self.listeners.withLock { listeners in
             var copies: [(name: String, descriptors: [CInt])] = []

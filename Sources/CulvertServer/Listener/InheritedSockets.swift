@@ -1,8 +1,8 @@
 import Glibc
 package import NIOCore
 
-/// Listening sockets that this process did not open: from systemd, or from the process that it takes over from. Neither is
-/// believed: a socket is used for a listener only if it listens at the listener's address.
+/// Listening sockets that this process did not open: from systemd, or from the process that it takes over from. Neither
+/// is believed: a socket is used for a listener only if it listens at the listener's address.
 package struct InheritedSockets: Sendable {
     package struct Socket: Sendable, Equatable {
         /// The listener's address as the other process has it in its configuration; nil when it has none.

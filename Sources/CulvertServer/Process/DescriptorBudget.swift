@@ -2,12 +2,12 @@ import Glibc
 package import NIOCore
 import Synchronization
 
-/// How the process's descriptors are shared out when they run short. The highest numbers are kept: first for connections
-/// to upstreams, so that clients that were accepted get sessions, and above those for the control plane, so that the
-/// admin listener answers, the database writes and a reload reads its files while a flood holds all others.
+/// How the process's descriptors are shared out when they run short. The highest numbers are kept: first for
+/// connections to upstreams, so that clients that were accepted get sessions, and above those for the control plane, so
+/// that the admin listener answers, the database writes and a reload reads its files while a flood holds all others.
 ///
-/// The kernel gives the lowest number that is free. A number at or above a bound therefore says that everything below it
-/// is in use, whatever uses it, and costs no system call to know.
+/// The kernel gives the lowest number that is free. A number at or above a bound therefore says that everything below
+/// it is in use, whatever uses it, and costs no system call to know.
 package final class DescriptorBudget: Sendable {
     /// The budget of the process, which RLIMIT_NOFILE bounds.
     package static let process = DescriptorBudget()

@@ -21,7 +21,7 @@ final class AnswerHold: Sendable {
     private let state: Mutex<State>
     /// When the session handed the answer out.
     let since: NIODeadline
-    /// Whose request the answer is to; nil in tests.
+    /// The caller that the answer goes to; nil in tests.
     let caller: Caller?
 
     init(bytes: Int, memory: SessionMemory, now: NIODeadline, caller: Caller? = nil) {

@@ -1,9 +1,9 @@
 import CulvertCore
 import NIOCore
 
-/// The credential and the origin with which the gate let a request of a resumable session in: the request of a lane, of a
-/// parked poll, or of an answer that is being written. The session judges its callers again, as it is judged itself, when
-/// tokens, the configuration or the clock change.
+/// The credential and the origin with which the gate let a request of a resumable session in: the request of a lane, of
+/// a parked poll, or of an answer that is being written. The session judges its callers again, as it is judged itself,
+/// when tokens, the configuration or the clock change.
 ///
 /// A session lives by the newest token that it was shown. Another request may have come with an older token of the same
 /// subject, or from another origin.
@@ -13,8 +13,8 @@ struct Caller: Sendable {
     let origins: [String]
     /// Nil for a request that the route's transports do not matter to.
     let transport: Transport?
-    /// The session lived by the same token, and was shown a newer one since. Such a caller stays when its token expires or
-    /// is rotated. It goes when the token is revoked.
+    /// The session lived by the same token, and was shown a newer one since. Such a caller stays when its token expires
+    /// or is rotated. It goes when the token is revoked.
     var isSucceeded = false
 }
 
@@ -92,7 +92,7 @@ extension LoopState {
     }
 }
 
-/// The callers of a session.
+/// A session knows its callers, and has each one's credential reviewed.
 extension Session {
     private var callers: [Caller] {
         guard self.isPolled else { return [] }

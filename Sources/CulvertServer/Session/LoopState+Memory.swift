@@ -1,6 +1,6 @@
 import CulvertCore
 
-/// What the connections of one loop give back when the process is short of memory.
+/// The relief of memory at the connections of one loop.
 extension LoopState {
     /// Classes of connections by what they hold, in bytes: the larger class goes first, and nothing is sorted.
     private static let reliefClasses = [256 * 1024, 64 * 1024, 16 * 1024, 4 * 1024, 1]

@@ -11,7 +11,8 @@ extension Session {
             if new.pongs > 0 { self.notePong(of: leg) }
         }
         guard self.isOpen else {
-            // Nothing is charged any more: they cost what messages cost that go nowhere.
+            // The limits of an ended session charge nothing. The frames count as dropped messages, like all that goes
+            // nowhere.
             if self.isPolled { leg.noteDropped(Int(clamping: new.frames) * SendWindow.overhead) }
             return
         }

@@ -110,7 +110,8 @@ extension Session {
         return credential.token.id == old.token.id && credential.generation == old.generation
     }
 
-    /// Why the session could not be opened as it was, from its origin and at its path, with `credential`; nil if it could.
+    /// Why the session could not be opened as it was, from its origin and at its path, with `credential`; nil if it
+    /// could.
     func refusal(of credential: Credential?) -> Rejection? {
         do throws(Rejection) {
             _ = try self.state.rules.gate.recheck(

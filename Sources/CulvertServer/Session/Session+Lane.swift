@@ -175,11 +175,12 @@ extension Session {
         earlier?.link.send(.close(Self.superseded))
     }
 
-    /// The upstream's leg has room, what was taken has been forwarded, and no rate says wait; or the session closes, and
-    /// nothing is forwarded.
+    /// The upstream's leg has room, what was taken has been forwarded, and no rate says wait; or the session closes,
+    /// and nothing is forwarded.
     private var mayReadLane: Bool {
         if !self.isOpen { return true }
-        return self.upstreamLeg.isWritable && self.forwarding.isEmpty && self.rateDeadline == nil && self.limits.clientPause == nil
+        return self.upstreamLeg.isWritable && self.forwarding.isEmpty && self.rateDeadline == nil
+            && self.limits.clientPause == nil
     }
 
     /// Takes on where there was no room, and lets the lane bring more if there is.

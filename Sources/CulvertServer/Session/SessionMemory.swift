@@ -3,7 +3,8 @@ import Logging
 import NIOCore
 import Synchronization
 
-/// Bytes that the sessions of all loops hold, and those that were closed for them.
+/// Counts the bytes that sessions and connections of all loops hold, and the sessions that were closed for memory. All
+/// loops and the relief of memory use it.
 final class SessionMemory: Sendable {
     private let bytes = Atomic<Int>(0)
     /// The part of ``bytes`` that connections hold in requests and answers.
@@ -19,7 +20,7 @@ final class SessionMemory: Sendable {
 
     var used: Int { self.bytes.load(ordering: .relaxed) }
 
-    /// What is left without the connections' requests and answers.
+    /// Bytes that sessions hold: all but the requests and answers of connections.
     var usedBySessions: Int { self.used - self.requests.load(ordering: .relaxed) }
 
     var closed: Int { self.victims.load(ordering: .relaxed) }
@@ -92,8 +93,8 @@ extension EdgeContext {
         return true
     }
 
-    /// What connections hold outside of sessions goes next, whoever filled the memory: otherwise clients without a token
-    /// would have the sessions of others closed.
+    /// Has connections give back requests and answers before any session is closed, whoever filled the memory.
+    /// Otherwise clients without a token would have the sessions of others closed.
     ///
     /// - Returns: whether they held anything.
     private func relieveConnections() async -> Bool {

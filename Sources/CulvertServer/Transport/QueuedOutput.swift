@@ -4,11 +4,11 @@ import NIOCore
 /// The part of a WebSocket's handler that writes frames to its peer: as they come, copied together while the peer takes
 /// less. It is on the connection's event loop.
 ///
-/// Writing may change the channel's writability at once, and that may lead to another write. Hence the queue is never
+/// Writing may change the channel's writability at once, and that may lead to another write. So the queue is never
 /// borrowed while the channel is called. A base class, since the requirements of a protocol would make each access to
 /// these members one that Swift checks while the program runs.
 class QueuedOutput {
-    /// Of the subclass, which sets it while it is in a pipeline.
+    /// The context of the subclass, which sets it while it is in a pipeline.
     final var context: ChannelHandlerContext?
     private var queue = OutgoingQueue()
     /// Something was written that was not flushed.
@@ -17,7 +17,8 @@ class QueuedOutput {
     /// More or less waits to be written, by some KiB. Called only while the peer takes less than it is sent.
     func queueChanged() {}
 
-    /// Bytes that wait until the peer takes them. None once the connection has ended: what waited will not be written.
+    /// The number of bytes that wait until the peer takes them. It is 0 once the connection has ended, because no more
+    /// is written then.
     final var queuedBytes: Int {
         guard let channel = self.context?.channel, channel.isActive else { return 0 }
         return channel.bufferedBytes + self.queue.tailBytes
@@ -45,8 +46,8 @@ class QueuedOutput {
         if self.queue.isBacklogged { self.queueChanged() }
     }
 
-    /// Asks the connection what it holds, if anything was written since it was asked last: at times, so that what a peer
-    /// leaves unread is known though nothing more is written to it.
+    /// Asks the connection what it holds, if anything was written since it was asked last: at times, so that what a
+    /// peer leaves unread is known though nothing more is written to it.
     final func look() {
         if self.queue.isUnknown, let context = self.context { self.look(context) }
         if self.queue.isBacklogged { self.queueChanged() }

@@ -84,7 +84,8 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     private var control = PeerControl()
     /// Lifts the pause of a client whose pings and pongs came too fast; nil while it may be read.
     private var controlPause: Scheduled<Void>?
-    /// What the lane holds counts from its first byte until the lane is gone, whether or not a session has it in use.
+    /// Counts the bytes that the lane holds, from the first until the lane is gone, whether or not a session uses the
+    /// lane.
     private var hold: MemoryHold
     private static let heldStep = 4 * 1024
     /// What the session was told that the lane holds.

@@ -13,8 +13,8 @@ enum EdgeShortage {
             default: continue
             }
         }
-        // A machine without IPv6 has no local address for ::1, and `localhost` is both. So it is a shortage only when no
-        // address was reachable far enough to answer.
+        // A machine without IPv6 has no local address for ::1, and `localhost` is both. So it is a shortage only when
+        // no address was reachable far enough to answer.
         let unreachable: Set<CInt> = [EADDRNOTAVAIL, EAFNOSUPPORT, ENETUNREACH]
         if codes.contains(EADDRNOTAVAIL), codes.allSatisfy(unreachable.contains) {
             return "no local address or port is left for a connection"

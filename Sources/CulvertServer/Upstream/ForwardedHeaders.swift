@@ -41,16 +41,16 @@ enum ForwardedHeaders {
         "x-url-scheme", "x-scheme", "front-end-https",
     ]
 
-    /// Whether a field of this name, in any spelling that upstreams fold together, has another meaning than the identity
-    /// of the client: it belongs to the connection, the handshake, the message or the way of the request.
+    /// Whether a field of this name, in any spelling that upstreams fold together, has another meaning than the
+    /// identity of the client: it belongs to the connection, the handshake, the message or the way of the request.
     static func isReserved(_ name: String) -> Bool {
         let folded = FieldName(name)
         return self.dropped.contains(folded) || self.ofProxies.contains(folded) || self.alsoReserved.contains(folded)
     }
 
     private static let alsoReserved: Set<FieldName> = [
-        "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "origin", "set-cookie", "content-encoding", "content-range", "via", "max-forwards", "range", "date",
-        "culvert-session",
+        "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "origin",
+        "set-cookie", "content-encoding", "content-range", "via", "max-forwards", "range", "date", "culvert-session",
     ]
 
     /// - Parameters:
@@ -140,8 +140,8 @@ enum ForwardedHeaders {
     ]
 }
 
-/// The name of a field as a gateway to CGI hands it on: letters in one case, and every byte that is neither a letter nor
-/// a digit the same. `X.Forwarded.User` and `x_forwarded_user` are `HTTP_X_FORWARDED_USER` to whatever runs there.
+/// The name of a field as a gateway to CGI hands it on: letters in one case, and every byte that is neither a letter
+/// nor a digit the same. `X.Forwarded.User` and `x_forwarded_user` are `HTTP_X_FORWARDED_USER` to whatever runs there.
 private struct FieldName: Hashable, ExpressibleByStringLiteral {
     private let bytes: [UInt8]
 

@@ -163,7 +163,8 @@ private final class TLSCheckHandler: ChannelInboundHandler {
         context.fireUserInboundEventTriggered(event)
     }
 
-    /// What a server says by itself is of no interest, and TLS would go on to decode it until the connection is closed.
+    /// The probe needs nothing that a server sends unasked. TLS would go on to decode such bytes until the connection
+    /// is closed.
     func channelRead(context: ChannelHandlerContext, data: NIOAny) { context.channel.readNoMore() }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { self.verdict.fail(error) }

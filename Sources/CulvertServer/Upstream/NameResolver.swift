@@ -19,8 +19,8 @@ enum NameFailure: Error, Equatable {
 
 /// Looks names up for all event loops, each on a thread of its own: a name that does not answer holds up no other.
 ///
-/// Which look-ups run is decided by ``NameLookups``. Answers are shared by all who ask while the look-up runs, and are not
-/// kept: who a name belongs to is asked again for each session.
+/// Which look-ups run is decided by ``NameLookups``. Answers are shared by all who ask while the look-up runs, and are
+/// not kept: who a name belongs to is asked again for each session.
 final class NameResolver: Sendable {
     /// The resolver of the process: the bounds on threads are for all look-ups together.
     static let system = NameResolver(lookUp: NameResolver.askSystem)

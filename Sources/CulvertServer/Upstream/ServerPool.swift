@@ -292,8 +292,8 @@ final class ServerPool: Sendable {
     }
 }
 
-/// Between a client's connection and the opening that is under way for it, in line or at a server: ends the opening when
-/// the client goes. Bound to the connection's loop.
+/// Between a client's connection and the opening that is under way for it, in line or at a server: ends the opening
+/// when the client goes. Bound to the connection's loop.
 final class PlaceInLine {
     private var onLeave: (() -> Void)?
     private(set) var isGone = false

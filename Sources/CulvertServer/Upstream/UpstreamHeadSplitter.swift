@@ -5,8 +5,8 @@ import NIOCore
 ///
 /// What comes behind a 101 belongs to the WebSocket leg. The decoder would keep it until its own removal a tick later,
 /// and drop it when the connection ends before that: the last words of an upstream that hangs up at once would be lost.
-/// Behind a 101 reads wait until the leg is there. What comes behind a close is dropped: TLS decodes on until its own
-/// close handshake is over, and an opening that was given up has no leg.
+/// Reads behind a 101 wait until the leg is there. Bytes behind a close are dropped: TLS decodes on until its own close
+/// handshake is over, and an opening that was given up has no leg.
 final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer

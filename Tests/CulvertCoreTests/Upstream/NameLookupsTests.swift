@@ -88,7 +88,8 @@ struct NameLookupsTests {
         desk.teach(["good", "better"], time: .milliseconds(1))
         desk.teach(["dead1", "dead2", "dead3"], time: .seconds(30))
         let begun = ["dead1", "dead2", "dead3", "new1", "new2", "good", "better"].filter { desk.ask($0).begins }
-        // The third that is known to hang leaves a thread to names that nothing is known of, and these one to the known.
+        // The third that is known to hang leaves a thread to names that nothing is known of, and these one to the
+        // known.
         #expect(begun == ["dead1", "dead2", "new1", "good"])
         #expect(desk.end("good") == ["better"])
         #expect(desk.end("better").isEmpty)

@@ -120,8 +120,8 @@ package struct UnverifiedJWT: Sendable {
         "jwt_" + Base64URL.encode(TokenDigest(of: String(decoding: self.signedBytes, as: UTF8.self)).bytes.prefix(12))
     }
 
-    /// Of ES256 the other signature that is good when this one is: (r, n - s) for (r, s), with the group's order n
-    /// (FIPS 186-5, D.1.2.3). Nil for other algorithms.
+    /// The second valid signature of an ES256 token: (r, n - s) for (r, s), where n is the order of the group (FIPS
+    /// 186-5, D.1.2.3). Nil for other algorithms.
     package var twinSignature: [UInt8]? {
         guard self.algorithm == .es256, self.signature.count == 64 else { return nil }
         var twin = self.signature
@@ -134,7 +134,7 @@ package struct UnverifiedJWT: Sendable {
         return twin
     }
 
-    /// Of the group of P-256.
+    /// The order of the group of P-256, big-endian.
     private static let order: [UInt8] = [
         0xFF, 0xFF, 0xFF, 0xFF, 0x00, 0x00, 0x00, 0x00, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
         0xBC, 0xE6, 0xFA, 0xAD, 0xA7, 0x17, 0x9E, 0x84, 0xF3, 0xB9, 0xCA, 0xC2, 0xFC, 0x63, 0x25, 0x51,

@@ -38,7 +38,8 @@ package struct AdminServer: Sendable {
                         throw ClientPipeline.TooManyHandshakes()
                     }
                     if let context = tls.context.withLock(\.self) {
-                        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context, configuration: .small))
+                        try channel.pipeline.syncOperations.addHandler(
+                            NIOSSLServerHandler(context: context, configuration: .small))
                     }
                     let front = AdminFront(
                         api: api, requests: requests, isLocalSocket: isLocalSocket, entry: entry)

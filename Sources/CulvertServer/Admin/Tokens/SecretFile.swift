@@ -71,7 +71,8 @@ enum SecretFile {
             metadata: ["file": "\(path)", "mode": "\(text)", "now": "0\(String(wanted, radix: 8))"])
     }
 
-    /// Follows the links that `path` may be. The owner of the file, or of a link on the way to it, chooses its contents.
+    /// Follows the links that `path` may be. The owner of the file, or of a link on the way to it, chooses its
+    /// contents.
     ///
     /// - Returns: mode and owner of the file; nil when nothing has the name.
     private static func target(of path: String) throws(Failure) -> (mode: UInt32, owner: UInt32)? {
@@ -88,7 +89,7 @@ enum SecretFile {
             guard owner == geteuid() || owner == 0 else {
                 let what = step == path ? path : "\(path): \(step)"
                 throw Failure(
-                    description: "\(what): it belongs to another user (\(owner)), who may know or choose what is in it; "
+                    description: "\(what): it belongs to another user (\(owner)), who may know or choose its content; "
                         + "remove it, or give it to the user that Culvert runs as: chown \(geteuid()) \(step)")
             }
             guard attributes[.type] as? FileAttributeType == .typeSymbolicLink else { return (mode, owner) }

@@ -66,7 +66,8 @@ enum StoreSchema {
         ) STRICT, WITHOUT ROWID;
         """
 
-    /// Secrets that were replaced, or whose token was deleted: they must not begin again as tokens of the configuration.
+    /// Secrets that were replaced, or whose token was deleted: they must not begin again as tokens of the
+    /// configuration.
     private static let endedSecrets = """
         CREATE TABLE ended_secret (
             digest BLOB NOT NULL PRIMARY KEY CHECK (length(digest) = 32),
@@ -100,8 +101,8 @@ enum StoreSchema {
         BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
         """
 
-    /// `REPLACE` deletes the row that is in its way without its `DELETE` trigger (SQLite, "REPLACE" of ON CONFLICT). The
-    /// number of a row whose statement leaves it to SQLite is -1 before it is inserted.
+    /// `REPLACE` deletes the row that is in its way without its `DELETE` trigger (SQLite, "REPLACE" of ON CONFLICT).
+    /// The number of a row whose statement leaves it to SQLite is -1 before it is inserted.
     private static let auditReplace = """
         CREATE TRIGGER audit_is_not_replaced BEFORE INSERT ON audit
         WHEN NEW.id IS NOT -1 AND NEW.id <= (SELECT max(id) FROM audit)

@@ -56,15 +56,16 @@ extension TokenDesk {
         return Self.listed(key)
     }
 
-    /// The key counts no more, and its tokens' sessions end. Its end is kept: it does not count again for a copy in a set
-    /// of keys or in the configuration.
+    /// The key counts no more, and its tokens' sessions end. Its end is kept: it does not count again for a copy in a
+    /// set of keys or in the configuration.
     func deleteJWTKey(id: String, by caller: AdminCaller) async throws(DeskError) {
         let known = await self.authority?.keys.filter { $0.source != .store } ?? []
         let (key, others) = try await self.changeableJWTKey(id)
         let thumbprint = key.thumbprint
-        // Whoever deletes it may mean its place here alone, or the key.
-        if key.until == nil, known.contains(where: { $0.thumbprint == thumbprint })
-            || others.contains(where: { $0.thumbprint == thumbprint })
+        // The caller may mean this entry alone, or the key itself.
+        if key.until == nil,
+            known.contains(where: { $0.thumbprint == thumbprint })
+                || others.contains(where: { $0.thumbprint == thumbprint })
         {
             throw .conflict(
                 "the same key stands in the configuration, in a set of keys or under another id, and would go on to "
@@ -104,11 +105,11 @@ extension TokenDesk {
         return key
     }
 
-    private func storedJWTKeys() throws(DeskError) -> [StoredJWTKey] {
+    func storedJWTKeys() throws(DeskError) -> [StoredJWTKey] {
         try self.reading { () throws(StoreError) in try self.store.jwtKeys() }
     }
 
-    private func endedJWTKeys() throws(DeskError) -> [String: Int64] {
+    func endedJWTKeys() throws(DeskError) -> [String: Int64] {
         try self.reading { () throws(StoreError) in try self.store.endedJWTKeys() }
     }
 

@@ -29,8 +29,8 @@ extension TokenDesk {
         // All of it first: what is noted as known must be told.
         let stored = try self.reading { () throws(StoreError) in try self.store.entries() }
         let current = try self.jwtRevocations()
-        let keys = try self.reading { () throws(StoreError) in try self.store.jwtKeys() }
-        let ended = try self.reading { () throws(StoreError) in try self.store.endedJWTKeys() }
+        let keys = try self.storedJWTKeys()
+        let ended = try self.endedJWTKeys()
         var changes = self.replaceMinted(stored)
         let targets = Set(current.map(\.target))
         changes += current.filter { !revocations.contains($0) }.map { .revokeJWT($0) }

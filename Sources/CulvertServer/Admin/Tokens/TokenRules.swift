@@ -84,7 +84,7 @@ enum TokenRules {
         return text
     }
 
-    /// Of a JWT that is revoked: its `jti` or `sub`.
+    /// Checks the `jti` or `sub` of a JWT that is to be revoked.
     static func claim(_ text: String, member: String) throws(DeskError) {
         guard Token.isPrintable(text) else {
             throw .invalid(member: member, "1 to 256 printable ASCII characters are allowed")

@@ -24,8 +24,8 @@ package struct StoreError: Error, Equatable, CustomStringConvertible {
 package final class TokenStore: Sendable {
     let pool: DatabasePool
     private let path: String
-    /// Held for each use of ``pool``: one that is closed has no connection, and GRDB asks SQLite about it all the same,
-    /// which ends the process.
+    /// Held for each use of ``pool``. GRDB asks SQLite about a connection that a closed pool does not have any more,
+    /// and SQLite then ends the process.
     private let lock = NSLock()
     private let isClosed = Mutex(false)
 
@@ -73,7 +73,7 @@ package final class TokenStore: Sendable {
         }
     }
 
-    /// What is asked of the store from now on fails.
+    /// Closes the database. Every later call fails.
     package func close() {
         self.lock.lock()
         defer { self.lock.unlock() }
@@ -115,7 +115,7 @@ package final class TokenStore: Sendable {
 
     /// Changes when another process has written.
     func dataVersion() throws(StoreError) -> Int {
-        // Of one connection always: the number means nothing to another.
+        // The writer is always the same connection. The number of one connection means nothing to another.
         try self.whileOpen {
             try self.pool.writeWithoutTransaction { try Int.fetchOne($0, sql: "PRAGMA data_version") ?? 0 }
         }
@@ -244,8 +244,8 @@ package final class TokenStore: Sendable {
             arguments: [id])
     }
 
-    /// What is wrong with the tokens of the configuration: a secret that the database has, or has had. A secret has one
-    /// token, and one that has ended does not begin again.
+    /// Gives an error for each token of the configuration whose secret the database has, or has had. A secret has one
+    /// token, and a secret that has ended does not begin again.
     package func conflicts(with tokens: [ConfigToken]) throws(StoreError) -> [ConfigError] {
         try self.read { database in
             let sql = """

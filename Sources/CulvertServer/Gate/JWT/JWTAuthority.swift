@@ -215,8 +215,8 @@ package actor JWTAuthority {
         }
     }
 
-    /// A key that stands in two places is retired when one of them says so: whoever has retired or deleted it by the API
-    /// is not contradicted by a set of keys that says nothing of its end, or that has it for another algorithm.
+    /// A key that stands in two places is retired when one of them says so: whoever has retired or deleted it by the
+    /// API is not contradicted by a set of keys that says nothing of its end, or that has it for another algorithm.
     private static func ends(_ keys: [JWTKey], _ ended: [String: Int64]) -> [String: Int64] {
         let byMaterial = Dictionary(keys.map { ($0.thumbprint, $0.until ?? .max) }, uniquingKeysWith: min)
             .merging(ended, uniquingKeysWith: min)
@@ -271,7 +271,8 @@ package actor JWTAuthority {
             let former = token.id == jwt.name ? Self.formerNames(text, jwt) : []
             return .good(
                 Credential(
-                    entry: TokenEntry(token: token, secrets: [], keyID: key.identity, formerIDs: former), generation: 0))
+                    entry: TokenEntry(token: token, secrets: [], keyID: key.identity, formerIDs: former), generation: 0)
+            )
         } catch {
             return .bad(error)
         }

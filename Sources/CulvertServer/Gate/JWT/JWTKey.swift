@@ -96,7 +96,7 @@ package struct JWTKey: Sendable {
     let until: Int64?
     /// By its material: the same key is the same under another name.
     let identity: String
-    /// Of its material, whatever the algorithm.
+    /// The thumbprint of the key's material, whatever the algorithm.
     let thumbprint: String
     private let verifier: any JWTAlgorithm
 

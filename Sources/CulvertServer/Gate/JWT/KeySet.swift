@@ -25,8 +25,8 @@ enum KeySet {
     private static let limits = JSONLimits(bytes: sizeLimit, depth: 16, values: 32_768)
     /// The queue on which files are read, sets parsed and keys made: each takes too long for a loop.
     static let queue = BlockingQueue("keys")
-    /// The event loop of the clients that read sets. The loops of sessions do not read them, because a server may send the
-    /// smallest of chunks as fast as it can until its time is up.
+    /// The event loop of the clients that read sets. The loops of sessions do not read them, because a server may send
+    /// the smallest of chunks as fast as it can until its time is up.
     private static let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
     /// Keys that are of no use here are passed over: a set is made for all who verify with it.
