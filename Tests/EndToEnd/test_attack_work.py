@@ -9,9 +9,11 @@ import socket
 
 import pytest
 
-from kit.attack import dial, read_answer
-from kit.edge import TOKEN
-from kit.script import ScriptedBackend, accept_key
+from kit.admin import Admin, used
+from kit.attack import Bystanders, dial, read_answer, report
+from kit.edge import TOKEN, wait_for
+from kit.script import ScriptedBackend, accept_key, switching
+from kit.stray import plain
 
 # Two marks of different classes: to compare such a run as Unicode does, it is sorted first, which takes its square.
 MARKS = b"\xcc\x96" * 3700 + b"\xcc\x80" * 3700
@@ -182,3 +184,31 @@ def test_an_answer_to_a_handshake_costs_little_more_than_a_plain_one(make_edge, 
     finally:
         dear.stop()
         plain.stop()
+
+
+def test_a_reload_beside_sessions_with_long_paths_holds_up_nobody(make_edge):
+    """Each session is judged by its path again, of which every segment has a second reading."""
+    backend = ScriptedBackend(lambda connection, head: connection.sendall(switching(head)))
+    edge = make_edge(backend.port, limits="handshake: 2s, session: { idle: 10m }")
+    sessions = [plain(edge, "/open/" + "p./" * 5000) for _ in range(600)]
+    counted = used(edge)
+    print(f"600 sessions with paths of 15 KB: {counted} bytes count")
+    assert counted > 600 * 13_000
+
+    def attack():
+        with Admin(edge) as admin:
+            for minutes in range(11, 15):
+                edge.config.write_text(edge.config.read_text().replace(f"{minutes - 1}m", f"{minutes}m"))
+                answers = [admin.post("/v1/reload", params=params) for params in ({"dry_run": "true"}, {})]
+                for answer in answers:
+                    assert (answer.json()["sessions_kept"], answer.json()["changed"]) == (600, ["limits"]), answer.text
+
+    before = spent(edge)
+    _, times = Bystanders(edge.plain_port).during(attack)
+    print(f"{spent(edge) - before:.2f} s of the processor")
+    report("others beside eight judgements of them", times)
+    assert max(times) < 0.2
+    for s in sessions:
+        s.close()
+    wait_for(lambda: used(edge) == 0, what="the paths not to count any more")
+    backend.stop()
