@@ -4,8 +4,10 @@ Each is compared with a plain request of as many bytes in the same run, by the p
 for it. Text that is compared as Unicode has it, and lists that are made before they are looked at, cost a hundred times as
 much and more."""
 
+import contextlib
 import os
 import socket
+import ssl
 
 import pytest
 
@@ -212,3 +214,28 @@ def test_a_reload_beside_sessions_with_long_paths_holds_up_nobody(make_edge):
         s.close()
     wait_for(lambda: used(edge) == 0, what="the paths not to count any more")
     backend.stop()
+
+
+def test_many_tls_handshakes_at_once_hold_up_nobody(backend, make_edge):
+    """Connections wait until they are all there, and then begin TLS in the same moment."""
+    edge = make_edge(backend.port, limits="http: { first_byte: 60s }")
+    hello = ssl.MemoryBIO()
+    client = ssl.create_default_context(cafile=edge.cert).wrap_bio(ssl.MemoryBIO(), hello, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    hello = hello.read()
+
+    def attack():
+        before = spent(edge)
+        for s in held:
+            s.sendall(hello)
+        for s in held:
+            s.recv(1)
+        return spent(edge) - before
+
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(dial(edge.tls_port)) for _ in range(1500)]
+        seconds, times = Bystanders(edge.plain_port).during(attack)
+    print(f"1500 client hellos of {len(hello)} bytes: {seconds:.2f} s of the processor")
+    report("others meanwhile", times)
+    assert max(times) < 0.2

@@ -24,7 +24,10 @@ enum ClientPipeline {
         edge.admissions.count(channel)
         let pipeline = channel.pipeline.syncOperations
         if mode.proxyProtocol { try pipeline.addHandler(ProxyHeaderReader(edge: edge, state: state)) }
-        if let tls = mode.tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls, configuration: .small)) }
+        if let tls = mode.tls {
+            try pipeline.addHandler(HandshakeTurn(state.handshakes))
+            try pipeline.addHandler(NIOSSLServerHandler(context: tls, configuration: .small))
+        }
         let front = EdgeFront(edge: edge, state: state, isSecure: mode.tls != nil, place: place)
         let connection = ClientConnection(
             owner: front, memory: edge.memory, slices: state.slices, loop: state.loop)

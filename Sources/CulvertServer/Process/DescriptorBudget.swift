@@ -7,7 +7,7 @@ import Synchronization
 /// that the admin listener answers, the database writes and a reload reads its files while a flood holds all others.
 ///
 /// The kernel gives the lowest number that is free. A number at or above a bound therefore says that everything below
-/// it is in use, whatever uses it, and costs no system call to know.
+/// it is in use, whatever uses it.
 package final class DescriptorBudget: Sendable {
     /// The budget of the process, which RLIMIT_NOFILE bounds.
     package static let process = DescriptorBudget()
@@ -54,19 +54,13 @@ package final class DescriptorBudget: Sendable {
         return Int(descriptor)
     }
 
-    /// The number of a channel's socket; nil for a channel without one. On the channel's event loop.
-    package static func number(of channel: any Channel) -> Int? {
-        let handle = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: CInt.self) { $0 }
-        return handle.map(Int.init)
-    }
-
     /// Refuses a connection to an upstream that would use what is kept for the control plane. On its event loop, in the
     /// channel's initializer.
     ///
     /// - Throws: an `IOError` as the system throws one when there are no descriptors at all (EMFILE): the fault is this
     ///   process's, and not the server's.
-    package func checkUpstream(_ channel: any Channel) throws {
-        guard let number = Self.number(of: channel), number >= self.bounds.upstreams else { return }
+    package func checkUpstream() throws {
+        guard self.lowestFree() > self.bounds.upstreams else { return }
         throw IOError(errnoCode: EMFILE, reason: "the last file descriptors are kept for the control plane")
     }
 }

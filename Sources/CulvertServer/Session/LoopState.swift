@@ -6,6 +6,7 @@ final class LoopState {
     let loop: any EventLoop
     let index: UInt8
     let slices: LoopSlices
+    let handshakes: HandshakeTurns
     private(set) var sessions: [ObjectIdentifier: Session] = [:]
     private var byID: [SessionID: Session] = [:]
     private var tombstones = Tombstones()
@@ -28,6 +29,7 @@ final class LoopState {
         self.loop = loop
         self.index = index
         self.slices = LoopSlices(loop: loop)
+        self.handshakes = HandshakeTurns(loop: loop, slices: self.slices)
         self.rules = rules
         self.keyring = keyring
     }

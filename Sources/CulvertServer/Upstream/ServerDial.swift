@@ -141,7 +141,7 @@ final class ServerDial<Made: Sendable> {
 
     private func prepare(_ channel: any Channel) throws {
         guard !self.isOver else { throw DialFailure.cancelled }
-        try DescriptorBudget.process.checkUpstream(channel)
+        try DescriptorBudget.process.checkUpstream()
         self.attempts.append(Connected(channel: channel, made: try self.configure(channel)))
     }
 
