@@ -55,14 +55,10 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     private var fault: HTTPAnswer?
     private var onBody: ((ByteBuffer) -> Void)?
 
-    /// Writes an answer whose body goes out in pieces; nil for any other.
-    private var writer: AnswerWriter?
-    private var answerBytes = 0
-    /// Counts the answer in place of this connection.
-    private var answerHold: AnswerHold?
+    private var answer = AnswerInHand()
     private var discardedBytes = 0
     private var hold: MemoryHold
-    private lazy var deadline = LoopDeadline(loop: self.loop) { [weak self] in self?.deadlinePassed() }
+    private lazy var deadline = LoopDeadline(loop: self.loop) { self.deadlinePassed() }
 
     /// A request whose rest is longer ends its connection.
     private static let mostDrained = 64 * 1024
@@ -90,8 +86,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     var isLingering: Bool { self.phase == .lingering }
     var isUpgraded: Bool { self.phase == .upgraded }
 
-    /// Since when the connection has had an answer and no further request; nil while a request is in hand, and before
-    /// the first.
+    /// Since when the connection waits for its next whole request; nil until it has had an answer.
     var idleSince: NIODeadline? { self.phase == .idle || self.phase == .head ? self.answeredAt : nil }
 
     // MARK: - handler
@@ -120,7 +115,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         self.deadline.clear()
         self.onBody = nil
         self.request.drop()
-        self.forgetAnswer()
+        self.answer.forget()
         self.feeder.discard()
         self.account()
         self.endExchange(isAnswered: false)
@@ -134,14 +129,14 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        self.writer?.pump()
+        self.answer.writer?.pump()
         context.fireChannelWritabilityChanged()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         switch error {
         case HTTPParserError.headerOverflow:
-            self.fault = self.fault ?? Self.headersTooLarge
+            self.fault = self.fault ?? .headersTooLarge
         case is HTTPParserError:
             self.fault = self.fault ?? .problem(400, "bad_request", "This is not HTTP.")
         default:
@@ -178,7 +173,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         self.request.fed(count, isHead: self.phase == .idle || self.phase == .head)
         if self.request.isOverlong(limit: self.headerLimit) {
             self.arrived = nil
-            self.fault = self.fault ?? Self.headersTooLarge
+            self.fault = self.fault ?? .headersTooLarge
         }
         if let head = self.arrived {
             self.arrived = nil
@@ -191,7 +186,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         switch self.phase {
         case .body:
             if self.request.isTooLarge {
-                self.refuse(Self.tooLarge)
+                self.refuse(.tooLarge)
             } else if self.request.isWhole {
                 self.finishBody()
             } else {
@@ -218,7 +213,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         // The bytes that still wait are the WebSocket's a tick later.
         guard self.phase != .upgraded else { return }
         let waiting = self.feeder.heldMemory + self.request.headMemory
-        let bytes = waiting + self.request.body.storageCapacity + self.answerBytes
+        let bytes = waiting + self.request.body.storageCapacity + self.answer.bytes
         guard let used = self.hold.set(bytes), let ceiling = self.owner.memoryCeiling, used > ceiling else { return }
         guard bytes > Self.alwaysHeld else {
             // Many connections that hold little each are let go of together.
@@ -228,7 +223,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         switch self.phase {
         case .deciding where !self.request.isWhole, .body:
             self.owner.note(.memoryFull)
-            self.refuse(Self.memoryFull)
+            self.refuse(.memoryFull)
         case .answering: self.owner.relieveMemory()
         // No session is closed for heads, and for requests that wait in line.
         default:
@@ -247,7 +242,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         guard held >= least else { return 0 }
         switch self.phase {
         case .upgraded, .closed: return 0
-        case .body: self.refuse(Self.memoryFull)
+        case .body: self.refuse(.memoryFull)
         default: self.cut()
         }
         return held
@@ -281,7 +276,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
             return
         }
         if let left = self.request.left, left > limit {
-            self.refuse(Self.tooLarge)
+            self.refuse(.tooLarge)
             return
         }
         self.phase = .body
@@ -314,13 +309,6 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         self.deadline.clear()
         then(body)
     }
-
-    private static let memoryFull = HTTPAnswer.problem(
-        503, "memory_full", "This server is short of memory.", headers: ["Retry-After": "5"])
-    private static let headersTooLarge = HTTPAnswer.problem(
-        431, "headers_too_large", "The request's header section is too large.")
-    private static let tooLarge = HTTPAnswer.problem(
-        413, "body_too_large", "This request takes no body of that length.")
 
     // MARK: - an answer
 
@@ -368,8 +356,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         let hasBody =
             answer.length > 0 && answer.status.mayHaveResponseBody && self.exchange?.head.method != .HEAD
         let length = hasBody ? answer.length : 0
-        self.answerHold = answer.hold
-        self.answerBytes = answer.hold == nil ? length : 0
+        self.answer.begin(answer, length: length)
         let bounds = self.owner.bounds
         self.deadline.set(in: (self.isLast ? bounds.head : bounds.idle) + bounds.time(for: length))
         let head = HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers)
@@ -378,7 +365,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
             let writer = AnswerWriter(answer, context: context, slices: self.slices) { [weak self] in
                 self?.finishAnswer(context)
             }
-            self.writer = writer
+            self.answer.writer = writer
             writer.pump()
         } else {
             if hasBody { context.write(self.wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: nil) }
@@ -389,7 +376,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     /// Ends an answer whose body is written but not flushed.
     private func finishAnswer(_ context: ChannelHandlerContext) {
-        self.writer = nil
+        self.answer.writer = nil
         let done = context.eventLoop.makePromise(of: Void.self)
         // A write that fails is that of a connection which is being closed.
         done.futureResult.assumeIsolated().whenSuccess { self.written() }
@@ -399,7 +386,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// The kernel has the whole answer.
     private func written() {
         guard self.phase == .answering else { return }
-        self.forgetAnswer()
+        self.answer.forget()
         self.account()
         self.endExchange(isAnswered: true)
         guard !self.isLast else {
@@ -419,14 +406,6 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
             self.deadline.set(in: self.owner.bounds.head)
         }
         self.feeder.pump()
-    }
-
-    private func forgetAnswer() {
-        self.writer?.stop()
-        self.writer = nil
-        self.answerBytes = 0
-        self.answerHold?.release()
-        self.answerHold = nil
     }
 
     private func next() {

@@ -6,7 +6,7 @@ import NIOCore
 /// and is set again when it fires too early.
 final class LoopDeadline {
     private let loop: any EventLoop
-    private let onPassed: () -> Void
+    private var onPassed: () -> Void
     private var timer: (task: Scheduled<Void>, at: NIODeadline)?
     /// Nil for never.
     private(set) var due: NIODeadline?
@@ -30,8 +30,10 @@ final class LoopDeadline {
     /// It does not pass; the timer may stay.
     func clear() { self.due = nil }
 
-    /// Forgets the moment, and cancels the timer.
+    /// Forgets the moment and `onPassed` for good, and cancels the timer. The owner calls it when it ends, because
+    /// `onPassed` may hold the owner.
     func cancel() {
+        self.onPassed = {}
         self.due = nil
         self.timer?.task.cancel()
         self.timer = nil

@@ -174,10 +174,10 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
         let channel = context.channel
         self.finishOutput()
         let written = context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()))
-        written.assumeIsolated().whenComplete { [weak self] _ in
-            self?.endsWithInput = true
+        written.assumeIsolated().whenComplete { _ in
+            self.endsWithInput = true
             channel.close(promise: nil)
-            self?.closeAtLatest(in: min(time, Self.abortTime))
+            self.closeAtLatest(in: min(time, Self.abortTime))
         }
         // Most often all is out by now, and the socket closed or waiting for TLS.
         if self.closing == nil { self.closeAtLatest(in: time) }
