@@ -115,7 +115,7 @@ def test_a_file_that_is_not_there_is_named(server, authority, make_edge):
     edge.config.write_text(text.replace("authority-edge.key", "nowhere.key"))
     done = culvert("check", "--config", edge.config)
     assert done.returncode == 1
-    assert "nowhere.key:1:1: upstreams.echo.client_certificate.key: cannot be read" in done.stderr
+    assert "nowhere.key:1:1: upstreams.echo.client_certificate.key: cannot be read: No such file or directory" in done.stderr
 
 
 def test_a_key_that_is_not_the_certificates_stops_the_start(server, authority, make_edge):

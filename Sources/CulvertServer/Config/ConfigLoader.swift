@@ -13,7 +13,7 @@ package enum ConfigLoader {
         // Not all of a device, or of another file without end.
         guard let file = FileHandle(forReadingAtPath: path),
             let data = try? file.read(upToCount: YAMLBounds.sizeLimit + 1) ?? Data()
-        else { throw fault("cannot be read as UTF-8 text" + FileDescriptors.note) }
+        else { throw fault("cannot be read" + FileFault.reason(path) + FileDescriptors.note) }
         guard data.count <= YAMLBounds.sizeLimit else { throw fault("more than \(YAMLBounds.sizeLimit >> 20) MiB") }
         guard let text = String(data: data, encoding: .utf8) else { throw fault("cannot be read as UTF-8 text") }
         let directory = path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) : ""

@@ -54,7 +54,7 @@ private struct FileCheck {
 
     mutating func canRead(_ file: String, _ keyPath: String) -> Bool {
         if FileManager.default.isReadableFile(atPath: file) { return true }
-        self.add(file, keyPath, "cannot be read")
+        self.add(file, keyPath, "cannot be read" + FileFault.reason(file))
         return false
     }
 

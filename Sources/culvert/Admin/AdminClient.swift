@@ -1,5 +1,6 @@
 import ArgumentParser
 import AsyncHTTPClient
+import CulvertServer
 import Foundation
 import NIOCore
 import NIOFoundationCompat
@@ -85,7 +86,8 @@ struct AdminClient {
         if let secret = Environment.all["CULVERT_ADMIN_TOKEN"] { return secret }
         guard let text = try? String(contentsOfFile: self.options.tokenFile, encoding: .utf8) else {
             throw CommandFailure(
-                description: "\(self.options.tokenFile) cannot be read; give --token-file, or set CULVERT_ADMIN_TOKEN")
+                description: "the admin token's file \(self.options.tokenFile) cannot be read"
+                    + "\(FileFault.reason(self.options.tokenFile)); give --token-file, or set CULVERT_ADMIN_TOKEN")
         }
         return text.trimmingCharacters(in: .whitespacesAndNewlines)
     }

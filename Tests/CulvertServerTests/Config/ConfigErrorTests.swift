@@ -233,8 +233,10 @@ struct ConfigErrorTests {
 
     @Test("A file that cannot be read is an error of that file")
     func missingFile() {
-        #expect(throws: ConfigErrors.self) {
+        let error = #expect(throws: ConfigErrors.self) {
             try ConfigLoader.load(path: "/nonexistent/proxy.yaml", environment: [:])
         }
+        #expect(
+            error?.errors.map(\.description) == ["/nonexistent/proxy.yaml:1:1: cannot be read: No such file or directory"])
     }
 }
