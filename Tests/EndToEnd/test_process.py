@@ -5,10 +5,13 @@ import base64
 import hashlib
 import json
 import os
+import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 
 import httpx
 import pytest
@@ -16,10 +19,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedOK
 
 from kit.admin import Admin
-from kit.edge import BIN, TOKEN, wait_for
+from kit.edge import BIN, TOKEN, Edge, wait_for
 from kit.poll import client, open_session
 from kit.process import begin_request, begin_stop, health, wait_until_read
 from kit.raw import Raw, masked, tls
+from kit.stray import ENVIRONMENT, bye, echoes, end, plain, wait_until_healthy
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
 BOTH = pytest.mark.parametrize("sign", [TERM, INT], ids=["SIGTERM", "SIGINT"])
@@ -247,3 +251,34 @@ def test_the_admin_listener_has_nothing_else(edge):
         assert http.head("/healthz").status_code == 200
     with client(edge) as http:
         assert http.get("/healthz").status_code == 426  # Clients' listeners know it not.
+
+
+# --- the user that it runs as ----------------------------------------------------------------------------------------
+
+def test_a_process_that_is_not_root_serves_every_transport(backend):
+    """Some options of sockets are root's alone. Every connection was reset where the edge had a user of its own."""
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as folder:
+        edge = Edge(folder, backend.port)
+        edge.stop()
+        binary = shutil.copy(BIN, folder)
+        os.chown(folder, nobody, nobody)
+        for path in pathlib.Path(folder).iterdir():
+            os.chown(path, nobody, nobody)
+        process = subprocess.Popen([binary, "serve", "--config", str(edge.config)], user=nobody, group=nobody,
+                                   extra_groups=[], stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+        edge.process = process
+        try:
+            wait_until_healthy(edge)
+            s = plain(edge)
+            assert echoes(s)
+            bye(s)
+            with client(edge) as http:
+                at = open_session(http)
+                assert http.post(at, json={"first": 1, "messages": [{"text": "x"}]}).status_code == 200
+                assert [m["text"] for m in http.get(at, params={"ack": 0}).json()["messages"]] == ["x"]
+                assert http.delete(at).status_code == 204
+            with Admin(edge) as admin:
+                assert admin.mint()["secret"]
+        finally:
+            assert end(process) == 0
