@@ -83,6 +83,28 @@ def test_upstreams_are_listed_set_and_rebalanced(run, backend):
     run("upstreams", "rebalance", "echo", "--rate", "7", "--stop", code=64)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_an_edge_is_reached_over_tcp(run, host):
+    edge = run.edge
+    done = culvert("tokens", "list", "--url", f"http://{host}:{edge.admin_port}", cwd=edge.folder)
+    assert done.returncode == 0 and "alice" in done.stdout, done.stderr
+
+
+def test_an_edge_is_reached_over_a_unix_socket(run):
+    edge = run.edge
+    edge.stop()
+    text = edge.config.read_text()
+    edge.config.write_text(text.replace(f'"127.0.0.1:{edge.admin_port}"', '"unix:admin.sock"'))
+    edge.forget()
+    edge.is_healthy = lambda edge: "admin listening" in edge.text
+    edge.start()
+    done = culvert("tokens", "list", "--url", "unix:admin.sock", cwd=edge.folder)
+    assert done.returncode == 0 and "alice" in done.stdout, done.stderr
+    edge.stop()
+    done = culvert("tokens", "list", "--url", "unix:admin.sock", cwd=edge.folder)
+    assert done.returncode == 1 and "cannot be reached" in done.stderr
+
+
 def test_what_goes_wrong_is_said_on_one_line(run):
     assert run("tokens", "revoke", "nobody", code=1).stderr == "404: There is no such thing.\n"
     assert "/routes/0" in run("tokens", "mint", "--subject", "a", "--route", "x", code=1).stderr

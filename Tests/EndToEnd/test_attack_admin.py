@@ -1,13 +1,19 @@
-"""Attacks on the admin listener, by anybody who reaches it."""
+"""Attacks on the admin listener, by anybody who reaches it, and on the command, by a process in its place."""
 
 import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
 import time
 
 import pytest
 
 from kit.admin import Admin
 from kit.attack import MiB, Peak, descriptors, dial, is_closed, read_answer, read_head, request
-from kit.edge import wait_for
+from kit.edge import free_port, wait_for
+from kit.process import culvert
 
 HEALTH = request("GET", "/healthz")
 
@@ -102,3 +108,104 @@ def test_a_body_that_is_wanted_is_asked_for(edge):
         assert status == 100
         s.sendall(body)
         assert read_answer(s, rest)[0] == 201
+
+
+# --- a process in the listener's place -------------------------------------------------------------------------------
+
+NOBODY = 65534
+ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+SECRET = "a-secret-of-the-command"
+REFUSAL = f"belongs to another user (uid {NOBODY}), who would read the admin token"
+
+# Another user's process at a path or at a port. It closes a listener as soon as it has a connection, if told to.
+STRANGER = """
+import os, socket, sys
+where, closes = sys.argv[1], sys.argv[2] == "closes"
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+if where.startswith("/"):
+    s = socket.socket(socket.AF_UNIX); s.bind(where); os.chmod(where, 0o777); s.listen(5)
+elif where.startswith("v6:"):
+    s = socket.create_server(("::1", int(where[3:])), family=socket.AF_INET6)
+else:
+    s = socket.create_server(("127.0.0.1", int(where)))
+print("ready", flush=True)
+c, _ = s.accept(); c.settimeout(15)
+if closes:
+    s.close()
+said = c.recv(4096)
+if said:
+    c.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: 2\\r\\n\\r\\n{}")
+print("heard", said, flush=True)
+"""
+
+
+def heard_at(where, url, *, env=None, owner=None, closes=False):
+    """The result of a command that is sent to a stranger, and what the stranger has read."""
+    folder = tempfile.mkdtemp(prefix="culvert-attack-")
+    file = f"{folder}/culvert.admin-token"
+    with open(file, "w") as f:
+        f.write(SECRET + "\n")
+    os.chmod(file, 0o600)
+    if owner is not None:
+        os.chown(file, owner, owner)
+    stranger = subprocess.Popen([sys.executable, "-c", STRANGER, where, "closes" if closes else "stays"],
+                                stdout=subprocess.PIPE, text=True)
+    try:
+        assert stranger.stdout.readline() == "ready\n"
+        done = culvert("tokens", "list", "--json", "--url", url, cwd=folder, env={**os.environ, **(env or {})})
+        return done, stranger.communicate(timeout=20)[0]
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def has_ipv6():
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as s:
+        s.bind(("::1", 0))
+        return True
+    return False
+
+
+def place(kind):
+    """A place where a stranger can listen, and its URL."""
+    if kind == "unix":
+        folder = tempfile.mkdtemp(prefix="culvert-attack-")
+        os.chmod(folder, 0o1777)
+        return f"{folder}/admin.sock", f"unix:{folder}/admin.sock"
+    port = free_port()
+    if kind == "v6":
+        return f"v6:{port}", f"http://[::1]:{port}"
+    return str(port), f"http://{'localhost' if kind == 'localhost' else '127.0.0.1'}:{port}"
+
+
+@ROOT
+@pytest.mark.parametrize("closes", [False, True], ids=["stays", "closes"])
+@pytest.mark.parametrize("kind", ["unix", "tcp", "localhost", "v6"])
+def test_another_users_process_at_the_url_is_sent_nothing(kind, closes):
+    if kind == "v6" and not has_ipv6():
+        pytest.skip("no IPv6 here")
+    where, url = place(kind)
+    done, heard = heard_at(where, url, closes=closes)
+    assert done.returncode == 1 and url in done.stderr and REFUSAL in done.stderr, done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    assert heard == "heard b''\n"
+
+
+@ROOT
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_the_owner_of_the_tokens_file_may_listen(kind):
+    done, heard = heard_at(*place(kind), owner=NOBODY)
+    assert done.returncode == 0, done.stderr
+    assert f"Bearer {SECRET}" in heard
+
+
+@ROOT
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_a_token_of_the_environment_goes_to_the_owner_of_a_file_that_holds_it_too(kind):
+    # A stranger can put a file into the current folder; not one with a token that it does not know.
+    done, heard = heard_at(*place(kind), owner=NOBODY, env={"CULVERT_ADMIN_TOKEN": "another-secret-than-that"})
+    assert done.returncode == 1 and REFUSAL in done.stderr, done.stderr
+    assert heard == "heard b''\n"
+    done, heard = heard_at(*place(kind), owner=NOBODY, env={"CULVERT_ADMIN_TOKEN": SECRET})
+    assert done.returncode == 0, done.stderr
+    assert f"Bearer {SECRET}" in heard

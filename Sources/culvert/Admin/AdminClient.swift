@@ -1,6 +1,5 @@
 import ArgumentParser
 import AsyncHTTPClient
-import CulvertServer
 import Foundation
 import NIOCore
 import NIOFoundationCompat
@@ -35,17 +34,18 @@ struct AdminClient {
     func ask(
         _ method: HTTPMethod, _ path: [String], query: [(String, String?)] = [], body: [String: Any]? = nil
     ) async throws -> Data {
-        let secret = try self.secret()
+        let token = try CommandToken.find(self.options)
         var request = HTTPClientRequest(url: try self.url(path, query))
         request.method = method
-        request.headers.add(name: "Authorization", value: "Bearer \(secret)")
+        request.headers.add(name: "Authorization", value: "Bearer \(token.secret)")
         // Over a Unix socket there is no name to call it by.
         if self.options.url.hasPrefix("unix:") { request.headers.add(name: "Host", value: "localhost") }
         if let body {
             request.headers.add(name: "Content-Type", value: "application/json")
             request.body = .bytes(try JSONSerialization.data(withJSONObject: body))
         }
-        let (status, answer) = try await self.execute(request)
+        let (status, answer) = try await self.execute(
+            request, on: AdminPeer(url: self.options.url, owner: token.owner))
         guard (200..<300).contains(status.code) else {
             let problem = (try? JSONSerialization.jsonObject(with: answer)) as? [String: Any]
             let detail = problem?["detail"] as? String ?? status.reasonPhrase
@@ -64,32 +64,28 @@ struct AdminClient {
         return "\(file):\(line): \(key): \(detail)"
     }
 
-    private func execute(_ request: HTTPClientRequest) async throws -> (HTTPResponseStatus, Data) {
+    private func execute(
+        _ request: HTTPClientRequest, on peer: AdminPeer
+    ) async throws -> (HTTPResponseStatus, Data) {
         var configuration = HTTPClient.Configuration()
         // A port where nobody listens is an answer.
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.redirectConfiguration = .disallow
+        // The request, and the token in it, waits for the end of this look.
+        configuration.http1_1ConnectionDebugInitializer = peer.look
         let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
         let result: Result<(HTTPResponseStatus, Data), CommandFailure>
         do {
             let response = try await client.execute(request, timeout: Self.deadline)
             let body = try await response.body.collect(upTo: Self.answerLimit)
             result = .success((response.status, Data(buffer: body)))
+        } catch let failure as CommandFailure {
+            result = .failure(failure)
         } catch {
             result = .failure(CommandFailure(description: "\(self.options.url) cannot be reached: \(error)"))
         }
         try? await client.shutdown()
         return try result.get()
-    }
-
-    private func secret() throws -> String {
-        if let secret = Environment.all["CULVERT_ADMIN_TOKEN"] { return secret }
-        guard let text = try? String(contentsOfFile: self.options.tokenFile, encoding: .utf8) else {
-            throw CommandFailure(
-                description: "the admin token's file \(self.options.tokenFile) cannot be read"
-                    + "\(FileFault.reason(self.options.tokenFile)); give --token-file, or set CULVERT_ADMIN_TOKEN")
-        }
-        return text.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
     private func url(_ path: [String], _ query: [(String, String?)]) throws -> String {

@@ -1,0 +1,90 @@
+import Foundation
+import Glibc
+import NIOCore
+
+/// The kernel's tables of the TCP sockets of this network namespace (proc(5), /proc/net/tcp). ``AdminPeer`` looks up
+/// whose process is at the other end of a connection.
+enum TCPTable {
+    /// The state of a socket that listens.
+    private static let listens = "0A"
+
+    /// - Returns: the users of all sockets that listen at `server`, and of the socket that is the other end of the
+    ///   connection from `client`: a listener may be closed as soon as it has accepted.
+    static func users(at server: TCPEndpoint, connectedFrom client: TCPEndpoint) -> Set<uid_t> {
+        var users: Set<uid_t> = []
+        for name in ["tcp", "tcp6"] {
+            for line in self.text(of: "/proc/self/net/\(name)").split(separator: "\n").dropFirst() {
+                // sl, local_address, rem_address, st, queues, timers, retrnsmt, uid, timeout, inode.
+                let fields = line.split(separator: " ", maxSplits: 10)
+                guard fields.count > 9, let local = TCPEndpoint(text: fields[1]), local.port == server.port,
+                    let uid = uid_t(fields[7])
+                else { continue }
+                let isListener = fields[3] == self.listens && local.accepts(for: server)
+                // A connection that no process has accepted yet has neither an inode nor a user.
+                let isOtherEnd = local == server && TCPEndpoint(text: fields[2]) == client && fields[9] != "0"
+                if isListener || isOtherEnd { users.insert(uid) }
+            }
+        }
+        return users
+    }
+
+    /// The kernel gives a page at a time, and calls the file empty.
+    private static func text(of path: String) -> String {
+        let data = try? FileHandle(forReadingAtPath: path)?.readToEnd()
+        return data.map { String(decoding: $0, as: UTF8.self) } ?? ""
+    }
+}
+
+/// An address and a port as ``TCPTable`` compares them. An IPv4 address within IPv6 is the IPv4 address.
+struct TCPEndpoint: Equatable {
+    /// The bytes of the address as they lie in memory, four to a word: one word for IPv4, four for IPv6.
+    let words: [UInt32]
+    let port: Int
+
+    private init(words: [UInt32], port: Int) {
+        let mapped: [UInt32] = [0, 0, UInt32(0xFFFF).bigEndian]
+        self.words = words.count == 4 && words.starts(with: mapped) ? [words[3]] : words
+        self.port = port
+    }
+
+    /// Nil for a Unix socket.
+    init?(_ address: SocketAddress) {
+        switch address {
+        case .v4(let v4):
+            self.init(words: [v4.address.sin_addr.s_addr], port: address.port ?? 0)
+        case .v6(let v6):
+            let words = withUnsafeBytes(of: v6.address.sin6_addr) { bytes in
+                stride(from: 0, to: 16, by: 4).map { bytes.loadUnaligned(fromByteOffset: $0, as: UInt32.self) }
+            }
+            self.init(words: words, port: address.port ?? 0)
+        case .unixDomainSocket:
+            return nil
+        }
+    }
+
+    /// - Parameter text: words and port in hexadecimal: `0100007F:26AD`.
+    init?(text: Substring) {
+        let parts = text.split(separator: ":")
+        guard parts.count == 2, let port = Int(parts[1], radix: 16) else { return nil }
+        var words: [UInt32] = []
+        var rest = parts[0]
+        while !rest.isEmpty {
+            guard let word = UInt32(rest.prefix(8), radix: 16) else { return nil }
+            words.append(word)
+            rest = rest.dropFirst(8)
+        }
+        self.init(words: words, port: port)
+    }
+
+    var isLoopback: Bool {
+        self.words.count == 1
+            ? UInt32(bigEndian: self.words[0]) >> 24 == 127 : self.words == [0, 0, 0, UInt32(1).bigEndian]
+    }
+
+    /// A socket that listens here takes connections to `server`, which has the same port. That of all addresses of IPv6
+    /// takes those to IPv4 too.
+    func accepts(for server: TCPEndpoint) -> Bool {
+        let isWildcard = self.words.allSatisfy { $0 == 0 }
+        return self.words == server.words || isWildcard && self.words.count >= server.words.count
+    }
+}
