@@ -23,13 +23,16 @@ CONFIG = """
 listen: [ {{ address: "127.0.0.1:0" }} ]
 routes: [ {{ path: /, upstream: u }} ]
 upstreams: {{ u: {{ servers: [ {{ url: "ws://127.0.0.1:1" }} ] }} }}
-admin: {{ address: "127.0.0.1:0" }}
+admin: {{ address: "127.0.0.1:0"{admin} }}
 {more}
 """
+NOBODY = 65534
+STRANGER = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs another user's files")
 
 
-def serve(folder, umask=0o022, more="", env={}, wrap=()):
-    (folder / "proxy.yaml").write_text(CONFIG.format(more=more))
+def serve(folder, umask=0o022, more="", admin="", env={}, wrap=()):
+    (folder / "proxy.yaml").write_text(CONFIG.format(more=more, admin=admin))
     return subprocess.Popen(
         [*wrap, BIN, "serve", "--config", str(folder / "proxy.yaml")], stderr=subprocess.PIPE, text=True,
         env={**os.environ, **env}, preexec_fn=lambda: os.umask(umask))
@@ -122,19 +125,22 @@ def test_a_file_that_others_may_read_is_taken_from_them_and_the_log_says_so(tmp_
         assert any(name in line and "0644" in line for line in log.splitlines()), log
 
 
-def test_a_file_whose_mode_cannot_be_mended_is_refused():
-    stranger = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-    if os.geteuid() != 0 or subprocess.run([*stranger, "test", "-x", BIN], capture_output=True).returncode:
+def skip_unless_another_user_may_serve():
+    if os.geteuid() != 0 or subprocess.run([*STRANGER, "test", "-x", BIN], capture_output=True).returncode:
         pytest.skip("needs another user's file, and that another user may run the command")
+
+
+def test_a_file_whose_mode_cannot_be_mended_is_refused():
+    skip_unless_another_user_may_serve()
     # A folder that another user can reach, unlike pytest's.
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         token = folder / "culvert.admin-token"
         token.write_text("cva_" + "x" * 40 + "\n")
-        folder.chmod(0o777)
+        os.chown(folder, NOBODY, NOBODY)
         for mode in (0o644, 0o606, 0o666):
             token.chmod(mode)
-            process = serve(folder, wrap=stranger)
+            process = serve(folder, wrap=STRANGER)
             log = process.communicate(timeout=20)[1]
             print(f"tried another user's token with mode {mode:o}: {log.strip().splitlines()[-1]}")
             assert process.returncode == 1 and "chmod 600" in log and "culvert.admin-token" in log
@@ -144,10 +150,10 @@ def test_a_file_whose_mode_cannot_be_mended_is_refused():
     ("culvert.admin-token", "file"), ("culvert.admin-token", "link"), ("culvert.db", "file"), ("culvert.db", "link"),
     ("culvert.db", "dangling link"), ("culvert.db-wal", "file"), ("culvert.db-shm", "file"), ("culvert.db-journal", "file"),
 ])
+@ROOT
 def test_a_file_that_another_user_has_put_there_is_refused(tmp_path, name, kind):
-    """In a folder where others can write, as /tmp, another user makes it first, and knows or chooses what is in it."""
-    if os.geteuid() != 0:
-        pytest.skip("needs another user's file")
+    """Others could write in the folder once, as in /tmp: another user made it first, and knows or chooses what is in
+    it."""
     path, target = tmp_path / name, tmp_path / "known"
     match kind:
         case "file":
@@ -158,12 +164,158 @@ def test_a_file_that_another_user_has_put_there_is_refused(tmp_path, name, kind)
             path.symlink_to(target)
         case "dangling link":
             path.symlink_to(target)
-    os.chown(path, 65534, 65534, follow_symlinks=False)
+    os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
     process = serve(tmp_path)
     log = process.communicate(timeout=20)[1]
     print(f"tried {name} as a {kind} of another user: {log.strip().splitlines()[-1]}")
     assert process.returncode == 1 and name in log and "another user" in log and "chown" in log
     assert not target.exists() or "link" in kind
+
+
+# How a start is told to use a folder, each with the name of the file that it would make there.
+USES = [pytest.param("state", "culvert.db", id="state"), pytest.param("token", "token", id="token")]
+
+
+def serve_with(use, path, folder, **more):
+    if use == "state":
+        return serve(folder, more=f"state: {path}", **more)
+    return serve(folder, admin=f", token_file: {path}", **more)
+
+
+def assert_refused(process, folder, *said):
+    log = process.communicate(timeout=20)[1]
+    print(f"tried {folder}: {log.strip().splitlines()[-1]}")
+    assert process.returncode == 1 and f"{folder}: " in log and "give Culvert a folder of its own" in log
+    assert "mkdir -m 700" in log
+    for text in said:
+        assert text in log, text
+
+
+@ROOT
+@pytest.mark.parametrize("use, name", USES)
+@pytest.mark.parametrize("mode, owner, group, said", [
+    (0o1777, 0, 0, ("other users may write", "mode 1777")), (0o777, 0, 0, ("other users may write", "mode 0777")),
+    (0o1702, 0, 0, ("other users may write", "mode 1702")),
+    (0o770, 0, NOBODY, (f"members of another group ({NOBODY})", "mode 0770", "chmod g-w")),
+    (0o1770, 0, NOBODY, (f"members of another group ({NOBODY})", "mode 1770")),
+    (0o700, NOBODY, NOBODY, (f"belongs to another user ({NOBODY})",)),
+])
+def test_a_folder_where_another_user_can_write_is_refused(tmp_path, mode, owner, group, said, use, name):
+    """Another user puts a journal beside the database, which SQLite rolls back into it, or exchanges a file between a
+    look at it and its opening."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.chown(folder, owner, group)
+    folder.chmod(mode)
+    assert_refused(serve_with(use, folder / name, tmp_path), folder, *said)
+    assert not list(folder.iterdir())
+    # Also what is there already is not opened.
+    (folder / name).write_text("cva_" + "x" * 40 + "\n" if use == "token" else "")
+    (folder / name).chmod(0o600)
+    assert_refused(serve_with(use, folder / name, tmp_path), folder, *said)
+    assert [path.name for path in folder.iterdir()] == [name]
+
+
+@ROOT
+@pytest.mark.parametrize("use, name", USES)
+@pytest.mark.parametrize("mode, owner, group, said", [
+    (0o777, 0, 0, ("other users may write", "mode 0777", "chmod o-w")),
+    (0o775, 0, NOBODY, ("members of another group", "mode 0775", "chmod g-w")),
+    (0o755, NOBODY, NOBODY, ("belongs to another user",)), (0o1777, NOBODY, NOBODY, ("belongs to another user",)),
+])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_folder_above_that_another_user_can_write_in_is_refused(tmp_path, depth, mode, owner, group, said, use, name):
+    """Another user gives the name of the folder to one of its own."""
+    parent = tmp_path / "parent"
+    folder = parent.joinpath(*["own"] * depth)
+    folder.mkdir(parents=True)
+    folder.chmod(0o700)
+    os.chown(parent, owner, group)
+    parent.chmod(mode)
+    assert_refused(serve_with(use, folder / name, tmp_path), parent, *said)
+    assert not list(folder.iterdir())
+
+
+@ROOT
+@pytest.mark.parametrize("use, name", USES)
+def test_a_link_does_not_hide_a_folder_where_another_user_can_write(tmp_path, use, name):
+    """What counts is where the file lies, and where each link on the way to it lies."""
+    loose, own = tmp_path / "loose", tmp_path / "own"
+    loose.mkdir()
+    own.mkdir(mode=0o700)
+    (own / "folder").symlink_to(loose)
+    (own / name).symlink_to(loose / name)
+    (loose / name).write_text("cva_" + "x" * 40 + "\n" if use == "token" else "")
+    (loose / name).chmod(0o600)
+    (loose / "back").symlink_to(own)
+    loose.chmod(0o777)
+    for path in (own / "folder" / name, own / name, loose / "back" / "new", loose / ".." / "loose" / name):
+        assert_refused(serve_with(use, path, tmp_path), loose, "mode 0777")
+    assert sorted(path.name for path in loose.iterdir()) == sorted(["back", name])
+    # In a sticky folder, a link of another user.
+    loose.chmod(0o1777)
+    os.chown(loose / "back", NOBODY, NOBODY, follow_symlinks=False)
+    process = serve_with(use, loose / "back" / "new", tmp_path)
+    log = process.communicate(timeout=20)[1]
+    print(f"tried a link of another user: {log.strip().splitlines()[-1]}")
+    assert process.returncode == 1 and "another user" in log and f"{loose}/back" in log
+    assert not (own / "new").exists()
+
+
+def starts(process):
+    log = "".join(has_started(process)) + stop(process)
+    assert process.returncode == 0, log
+    return log
+
+
+@pytest.mark.parametrize("use, name", USES)
+def test_a_folder_of_its_own_is_taken(tmp_path, use, name):
+    """Below a sticky folder, as /tmp; by a link; and with the group that Culvert runs with, as umask 002 makes them."""
+    with tempfile.TemporaryDirectory() as made:
+        starts(serve_with(use, pathlib.Path(made) / name, tmp_path))
+        assert (pathlib.Path(made) / name).stat().st_mode & 0o777 == 0o600
+    sticky = tmp_path / "sticky"
+    (sticky / "own").mkdir(parents=True, mode=0o700)
+    sticky.chmod(0o1777)
+    (sticky / "link").symlink_to("own")
+    starts(serve_with(use, sticky / "link" / name, tmp_path))
+    before = (sticky / "own" / name).stat().st_ino
+    (sticky / "file").symlink_to(sticky / "own" / name)
+    starts(serve_with(use, sticky / "file", tmp_path))
+    assert (sticky / "own" / name).stat().st_ino == before and (sticky / "file").is_symlink()
+    shared = tmp_path / "shared"
+    (shared / "own").mkdir(parents=True)
+    for folder in (shared, shared / "own"):
+        os.chown(folder, -1, os.getegid())
+        folder.chmod(0o2775)
+    starts(serve_with(use, shared / "own" / name, tmp_path))
+    assert (shared / "own" / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_of_the_group_of_a_process_that_is_not_root_is_taken():
+    skip_unless_another_user_may_serve()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        os.chown(folder, 0, NOBODY)
+        folder.chmod(0o770)
+        starts(serve(folder, wrap=STRANGER))
+        assert {(folder / name).stat().st_uid for name in SECRET_FILES if (folder / name).exists()} == {NOBODY}
+        # Without that group, the same folder is another group's.
+        assert_refused(serve(folder), folder, f"members of another group ({NOBODY})")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_a_token_that_is_no_regular_file_is_refused(tmp_path, kind):
+    """A pipe that nothing writes to does not hold up the start either."""
+    path = tmp_path / "token"
+    if kind == "pipe":
+        os.mkfifo(path, 0o600)
+    else:
+        path.mkdir(mode=0o700)
+    process = serve_with("token", path, tmp_path)
+    log = process.communicate(timeout=20)[1]
+    print(f"tried a {kind} as the token's file: {log.strip().splitlines()[-1]}")
+    assert process.returncode == 1 and str(path) in log and ("no regular file" in log or "no file" in log)
 
 
 def test_the_log_has_nothing_to_try_tokens_against(tmp_path):

@@ -57,15 +57,72 @@ struct SecretFileTests {
             symlink("secret", folder + "/link")
             symlink(folder + "/link", folder + "/links")
             symlink("none", folder + "/dangling")
-            for name in ["/secret", "/link", "/links"] { try SecretFile.protect(folder + name, logger: nil) }
-            #expect(throws: SecretFile.Failure.self) { try SecretFile.protect(folder + "/dangling", logger: nil) }
+            for name in ["/secret", "/link", "/links"] {
+                let place = try SecretFolder.place(of: folder + name)
+                #expect(place.hasSuffix("/secret"))
+                try SecretFile.protect(place, logger: nil)
+            }
+            #expect(throws: SecretFile.Failure.self) { try SecretFolder.place(of: folder + "/dangling") }
+            #expect(throws: SecretFile.Failure.self) { try SecretFile.protect(folder + "/link", logger: nil) }
+            #expect(throws: SecretFile.Failure.self) { try SecretFile.read(folder + "/link", logger: nil) }
             lchown(folder + "/link", 65534, 65534)
             for name in ["/link", "/links"] {
-                #expect(throws: SecretFile.Failure.self) { try SecretFile.protect(folder + name, logger: nil) }
+                #expect(throws: SecretFile.Failure.self) { try SecretFolder.place(of: folder + name) }
             }
             try SecretFile.protect(path, logger: nil)
+            #expect(try SecretFile.read(path, logger: nil) == Array("one".utf8))
             chown(path, 65534, 65534)
             #expect(throws: SecretFile.Failure.self) { try SecretFile.protect(path, logger: nil) }
+            #expect(throws: SecretFile.Failure.self) { try SecretFile.read(path, logger: nil) }
+        }
+    }
+
+    @Test("What others may do with a file is taken from them before it is read")
+    func reading() throws {
+        try Self.inFolder { folder in
+            let path = folder + "/secret"
+            let contents = [UInt8](repeating: 7, count: 10_000)
+            try Data(contents).write(to: URL(filePath: path))
+            chmod(path, 0o644)
+            #expect(try SecretFile.read(path, logger: nil) == contents)
+            #expect(Self.mode(path) == 0o600)
+            #expect(throws: SecretFile.Failure.self) { try SecretFile.read(folder, logger: nil) }
+            #expect(throws: SecretFile.Failure.self) { try SecretFile.read(folder + "/none", logger: nil) }
+        }
+    }
+
+    @Test("Names are followed as the system follows them")
+    func places() throws {
+        try Self.inFolder { folder in
+            try FileManager.default.createDirectory(atPath: folder + "/a/b", withIntermediateDirectories: true)
+            symlink("a/b", folder + "/link")
+            symlink("../../file", folder + "/a/b/up")
+            try Data().write(to: URL(filePath: folder + "/file"))
+            let place = try SecretFolder.place(of: folder + "/file")
+            #expect(place.hasSuffix("/file") && place.hasPrefix("/"))
+            for name in ["/a/../file", "//a/./b//../../file", "/link/../../file", "/link/up"] {
+                #expect(try SecretFolder.place(of: folder + name) == place)
+            }
+            let new = try SecretFolder.place(of: folder + "/link/new")
+            #expect(new.hasSuffix("/a/b/new"))
+            symlink("loop", folder + "/loop")
+            for name in ["/a", "/none/file", "/file/file", "/file/../file", "/loop", "/a/.."] {
+                #expect(throws: SecretFile.Failure.self) { try SecretFolder.place(of: folder + name) }
+            }
+        }
+    }
+
+    @Test(
+        "A file lies in a folder where no other user can write",
+        arguments: [(0o700, true), (0o755, true), (0o775, true), (0o777, false), (0o1777, false), (0o702, false)])
+    func folders(_ mode: Int, _ isTaken: Bool) throws {
+        try Self.inFolder { folder in
+            let own = folder + "/own"
+            try FileManager.default.createDirectory(atPath: own, withIntermediateDirectories: true)
+            chown(own, geteuid(), getegid())
+            chmod(own, mode_t(mode))
+            let place = try? SecretFolder.place(of: own + "/secret")
+            #expect((place != nil) == isTaken)
         }
     }
 

@@ -25,9 +25,10 @@ package struct AdminToken: Sendable {
         }
         do throws(SecretFile.Failure) {
             let secret = "cva_" + Base64URL.encode(TokenSecrets.random(32))
-            try SecretFile.makeIfMissing(file, Array((secret + "\n").utf8))
-            try SecretFile.protect(file, logger: logger)
-            guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+            let place = try SecretFolder.place(of: file)
+            try SecretFile.makeIfMissing(place, Array((secret + "\n").utf8))
+            let contents = try SecretFile.read(place, logger: logger)
+            guard let text = String(bytes: contents, encoding: .utf8) else {
                 throw SecretFile.Failure(description: "\(file): cannot be read as text")
             }
             return try self.init(text: text)

@@ -2,7 +2,8 @@ import Foundation
 import Glibc
 import Logging
 
-/// Files that hold secrets: nobody but their owner reads them, from their first byte on.
+/// Files that hold secrets: nobody but their owner reads them, from their first byte on. ``TokenStore`` and
+/// ``AdminToken`` make, protect and read their files with it, at the place that ``SecretFolder`` gives.
 enum SecretFile {
     struct Failure: Error, Equatable, CustomStringConvertible {
         var description: String
@@ -53,57 +54,78 @@ enum SecretFile {
     /// Takes from others what they may do with a file that is there, and says so in the log. Root may have given it to
     /// a group to read on purpose.
     ///
+    /// - Parameter path: as ``SecretFolder/place(of:)`` gives it: without links, in a folder where others cannot write.
     /// - Throws: when the file is another user's, or others may read or change it and that cannot be ended.
     static func protect(_ path: String, logger: Logger?) throws(Failure) {
         // Not by a descriptor: to close one of a database ends the locks that the process has on it (POSIX, fcntl).
-        guard let (mode, owner) = try self.target(of: path) else { return }
-        let isOurs = owner == geteuid()
-        let wanted = mode & (isOurs ? 0o700 : 0o740)
-        guard wanted != mode else { return }
-        let text = "0" + String(mode, radix: 8)
-        guard isOurs || geteuid() == 0, chmod(path, wanted) == 0 else {
+        guard let status = FileStatus(path: path) else {
+            if errno == ENOENT { return }
+            throw self.failure(path, "its mode and owner cannot be looked at")
+        }
+        try self.tighten(path, status, logger: logger) { chmod(path, $0) }
+    }
+
+    /// Reads the file, protected like by ``protect(_:logger:)``: the file that is looked at is the one that is read.
+    ///
+    /// - Parameter path: as ``SecretFolder/place(of:)`` gives it.
+    static func read(_ path: String, logger: Logger?) throws(Failure) -> [UInt8] {
+        // A pipe that nothing writes to must not hold up the start.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        guard descriptor >= 0 else {
+            let failure = self.failure(path, "cannot be read")
+            // Where it cannot be read because of its owner, the message says the owner.
+            if let status = FileStatus(path: path) { try self.checkOwner(status, of: path, on: path) }
+            throw failure
+        }
+        defer { close(descriptor) }
+        guard let status = FileStatus(descriptor: descriptor) else {
+            throw self.failure(path, "its mode and owner cannot be looked at")
+        }
+        try self.tighten(path, status, logger: logger) { fchmod(descriptor, $0) }
+        var contents: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = buffer.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
+            if count > 0 {
+                contents += buffer[..<count]
+            } else if count == 0 {
+                return contents
+            } else if errno != EINTR {
+                throw self.failure(path, "cannot be read")
+            }
+        }
+    }
+
+    private static func tighten(
+        _ path: String, _ status: FileStatus, logger: Logger?, change: (mode_t) -> CInt
+    ) throws(Failure) {
+        try self.checkOwner(status, of: path, on: path)
+        guard status.kind == .file else { throw Failure(description: "\(path): it is no regular file") }
+        let wanted = status.mode & (status.isOurs ? 0o700 : 0o740)
+        guard wanted != status.mode else { return }
+        guard status.isOurs || geteuid() == 0, change(wanted) == 0 else {
             throw Failure(
-                description: "\(path): others may read or change it (mode \(text)), and its mode cannot be changed; "
-                    + "its owner has to: chmod 600 \(path)")
+                description: "\(path): others may read or change it (mode \(status.modeText)), and its mode cannot be "
+                    + "changed; its owner has to: chmod 600 \(path)")
         }
         logger?.warning(
             "other users could read or change a file with secrets; its mode is changed",
-            metadata: ["file": "\(path)", "mode": "\(text)", "now": "0\(String(wanted, radix: 8))"])
+            metadata: ["file": "\(path)", "mode": "\(status.modeText)", "now": "\(FileStatus.text(wanted))"])
     }
 
-    /// Follows the links that `path` may be. The owner of the file, or of a link on the way to it, chooses its
-    /// contents.
+    /// The owner of the file, or of a link on the way to it, chooses its contents.
     ///
-    /// - Returns: mode and owner of the file; nil when nothing has the name.
-    private static func target(of path: String) throws(Failure) -> (mode: UInt32, owner: UInt32)? {
-        var step = path
-        for _ in 0..<Self.mostLinks {
-            // The attributes are those of the link itself where there is one.
-            guard let attributes = try? FileManager.default.attributesOfItem(atPath: step) else {
-                if step == path, access(path, F_OK) != 0, errno == ENOENT { return nil }
-                throw Failure(description: "\(path): its mode and owner cannot be looked at")
-            }
-            guard let mode = (attributes[.posixPermissions] as? NSNumber)?.uint32Value,
-                let owner = (attributes[.ownerAccountID] as? NSNumber)?.uint32Value
-            else { throw Failure(description: "\(path): its mode and owner cannot be looked at") }
-            guard owner == geteuid() || owner == 0 else {
-                let what = step == path ? path : "\(path): \(step)"
-                throw Failure(
-                    description: "\(what): it belongs to another user (\(owner)), who may know or choose its content; "
-                        + "remove it, or give it to the user that Culvert runs as: chown \(geteuid()) \(step)")
-            }
-            guard attributes[.type] as? FileAttributeType == .typeSymbolicLink else { return (mode, owner) }
-            guard let next = try? FileManager.default.destinationOfSymbolicLink(atPath: step) else {
-                throw Failure(description: "\(path): the link cannot be read")
-            }
-            step = URL(filePath: next, relativeTo: URL(filePath: step).deletingLastPathComponent()).path
-        }
-        throw Failure(description: "\(path): too many links")
+    /// - Parameter step: the file, or a link on the way to `path`.
+    static func checkOwner(_ status: FileStatus, of step: String, on path: String) throws(Failure) {
+        guard !status.isOwnerTrusted else { return }
+        let what = step == path ? path : "\(path): \(step)"
+        throw Failure(
+            description: "\(what): it belongs to another user (\(status.owner)), who may know or choose its content; "
+                + "remove it, or give it to the user that Culvert runs as: chown \(geteuid()) \(step)")
     }
 
-    private static let mostLinks = 40
-
-    private static func failure(_ path: String, _ what: String) -> Failure {
+    /// With the system's reason.
+    static func failure(_ path: String, _ what: String) -> Failure {
         Failure(description: "\(path): \(what): \(String(cString: strerror(errno)))")
     }
 }

@@ -33,22 +33,25 @@ package final class TokenStore: Sendable {
     package init(path: String, logger: Logger? = nil) throws(StoreError) {
         self.path = path
         do {
+            let place: String
             do throws(SecretFile.Failure) {
+                // SQLite rolls back any journal that it finds beside the database, so others must not put one there.
+                place = try SecretFolder.place(of: path)
                 // SQLite gives its other files the mode of this one when it makes them; some may be there already.
-                try SecretFile.makeIfMissing(path)
+                try SecretFile.makeIfMissing(place)
                 for suffix in ["", "-wal", "-shm", "-journal"] {
-                    try SecretFile.protect(path + suffix, logger: logger)
+                    try SecretFile.protect(place + suffix, logger: logger)
                 }
             } catch {
                 throw StoreError(kind: .unusable, description: error.description)
             }
-            try Self.check(path)
+            try Self.check(place)
             var configuration = Configuration()
             configuration.busyMode = .timeout(5)
             configuration.prepareDatabase { database in
                 try database.execute(sql: "PRAGMA synchronous = FULL")
             }
-            self.pool = try DatabasePool(path: path, configuration: configuration)
+            self.pool = try DatabasePool(path: place, configuration: configuration)
             let migrator = StoreSchema.migrator
             guard try self.pool.read({ try !migrator.hasBeenSuperseded($0) }) else {
                 throw StoreError(kind: .unusable, description: "\(path): written by a newer version of Culvert")

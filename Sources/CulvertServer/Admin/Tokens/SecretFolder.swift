@@ -1,0 +1,150 @@
+import Foundation
+import Glibc
+
+/// The folders on the way to a file with secrets. Other users must not be able to exchange what lies in them.
+///
+/// A user that can write in a folder can put a file there under a name that SQLite opens by itself, as that of a
+/// journal, or can exchange a file after Culvert has looked at it. ``TokenStore`` and ``AdminToken`` ask for the place
+/// of their file before they look at it, make it or open it, and then use that place alone. The type owns nothing.
+enum SecretFolder {
+    /// Follows `path` from `/` name by name, links too, and checks each folder before it looks up a name in it.
+    ///
+    /// Root, the process's user and the members of the process's group are trusted. A sticky folder on the way may be
+    /// writable for others, because they cannot rename in it what is not theirs; the folder of the file may not,
+    /// because they can add to it.
+    ///
+    /// - Returns: the path of the file without links, whether or not the file is there.
+    static func place(of path: String) throws(SecretFile.Failure) -> String {
+        var names = self.names(path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path)
+        guard let root = FileStatus(path: "/") else { throw SecretFile.failure(path, "cannot be made") }
+        var folders = [Folder(path: "/", status: root)]
+        var links = 0
+        var isFileLinked = false
+        while let name = names.popLast() {
+            if name == ".." {
+                if folders.count > 1 { folders.removeLast() }
+                continue
+            }
+            let folder = folders[folders.count - 1]
+            try self.check(folder, of: path, isAbove: true)
+            let step = folder.path == "/" ? "/" + name : folder.path + "/" + name
+            guard let status = FileStatus(path: step) else {
+                guard names.isEmpty, errno == ENOENT else { throw SecretFile.failure(path, "cannot be made") }
+                guard !isFileLinked else { throw SecretFile.Failure(description: "\(path): the link leads to no file") }
+                try self.check(folder, of: path, isAbove: false)
+                return step
+            }
+            switch status.kind {
+            case .folder:
+                folders.append(Folder(path: step, status: status))
+            case .link:
+                try SecretFile.checkOwner(status, of: step, on: path)
+                links += 1
+                guard links <= self.mostLinks else { throw SecretFile.Failure(description: "\(path): too many links") }
+                guard let target = try? FileManager.default.destinationOfSymbolicLink(atPath: step) else {
+                    throw SecretFile.Failure(description: "\(path): the link cannot be read")
+                }
+                if names.isEmpty { isFileLinked = true }
+                if target.hasPrefix("/") { folders.removeLast(folders.count - 1) }
+                names += self.names(target)
+            case .file, .other:
+                guard names.isEmpty else {
+                    errno = ENOTDIR
+                    throw SecretFile.failure(path, "cannot be made")
+                }
+                try self.check(folder, of: path, isAbove: false)
+                return step
+            }
+        }
+        throw SecretFile.Failure(description: "\(path): it is a folder, and no file")
+    }
+
+    private struct Folder {
+        let path: String
+        let status: FileStatus
+    }
+
+    private static let mostLinks = 40
+
+    /// The last name comes first.
+    private static func names(_ path: String) -> [String] {
+        path.split(separator: "/").filter { $0 != "." }.reversed().map { String($0) }
+    }
+
+    private static func check(_ folder: Folder, of path: String, isAbove: Bool) throws(SecretFile.Failure) {
+        let (name, status) = (folder.path, folder.status)
+        let danger = "could put files in place of \(path)"
+        let ownFolder = "give Culvert a folder of its own"
+        guard status.isOwnerTrusted else {
+            throw SecretFile.Failure(
+                description: "\(name): this folder belongs to another user (\(status.owner)), who \(danger); "
+                    + "\(ownFolder) (mkdir -m 700), below folders of root and of the user that Culvert runs as")
+        }
+        let isSticky = status.mode & 0o1000 != 0
+        if isAbove && isSticky { return }
+        let isOthers = status.mode & 0o002 != 0
+        let isGroups = status.mode & 0o020 != 0 && status.group != getegid()
+        guard isOthers || isGroups else { return }
+        let writers = isOthers ? "other users" : "members of another group (\(status.group))"
+        let advice: String
+        if isSticky {
+            advice = ": mkdir -m 700 \(name == "/" ? "" : name)/culvert"
+        } else {
+            // A folder below this one does not help: its name can be given to another.
+            let classes = (isGroups ? "g" : "") + (isOthers ? "o" : "")
+            advice = " (mkdir -m 700), or take this from them: chmod \(classes)-w \(name)"
+        }
+        throw SecretFile.Failure(
+            description: "\(name): \(writers) may write in this folder (mode \(status.modeText)), and \(danger); "
+                + ownFolder + advice)
+    }
+}
+
+/// Kind, mode and owner of a file, as the system tells them. ``SecretFile`` and ``SecretFolder`` judge by them.
+struct FileStatus {
+    enum Kind { case file, folder, link, other }
+
+    let kind: Kind
+    let mode: mode_t
+    let owner: uid_t
+    let group: gid_t
+
+    /// Of the link itself where the name is one. Nil sets `errno`.
+    init?(path: String) {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return nil }
+        self.init(status)
+    }
+
+    /// Nil sets `errno`.
+    init?(descriptor: CInt) {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { return nil }
+        self.init(status)
+    }
+
+    private init(_ status: stat) {
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: self.kind = .file
+        case S_IFDIR: self.kind = .folder
+        case S_IFLNK: self.kind = .link
+        default: self.kind = .other
+        }
+        self.mode = status.st_mode & 0o7777
+        self.owner = status.st_uid
+        self.group = status.st_gid
+    }
+
+    var isOurs: Bool { self.owner == geteuid() }
+
+    /// Root can read and change every file anyway.
+    var isOwnerTrusted: Bool { self.isOurs || self.owner == 0 }
+
+    var modeText: String { Self.text(self.mode) }
+
+    /// Four octal digits.
+    static func text(_ mode: mode_t) -> String {
+        let digits = String(mode, radix: 8)
+        return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+    }
+}
