@@ -205,9 +205,12 @@ extension TokenDesk {
         return (page, items.count > limit ? page.last?.target : nil)
     }
 
-    /// Forgets revocations of what has expired by itself.
+    /// The longest `authentication.expiry_grace`, in seconds. A session may live so long by a token that has expired.
+    private static let longestGrace: Int64 = 24 * 3600
+
+    /// Forgets revocations of what has expired by itself, and by which no session can live any more.
     package func forgetExpired() async throws(DeskError) {
-        let now = self.now()
+        let now = self.now() - Self.longestGrace
         let past = try self.jwtRevocations().filter { $0.until <= now }.map(\.target)
         guard !past.isEmpty else { return }
         try self.write { database in
