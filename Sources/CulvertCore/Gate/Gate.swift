@@ -61,7 +61,7 @@ package struct Gate: Sendable {
         // Where Culvert asks for no token, a Bearer token is the upstream's business, unless it is one of ours.
         if !route.authenticationRequired {
             let isOurs = request.authorization.contains { line in
-                TokenCarriers.bearer(line).map { keyring.isOurs($0) } ?? false
+                TokenCarriers.bearer(line).map { keyring.isOurs($0, now: now) } ?? false
             }
             if !isOurs { carriers.authorization = request.authorization.first }
         }

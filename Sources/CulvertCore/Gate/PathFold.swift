@@ -5,7 +5,7 @@ import Foundation
 ///
 /// The edge refuses paths because of this reading, and never finds a route by it.
 enum PathFold {
-    /// Decomposed (NFKD), and in one case. The time grows faster than the length where there are many combining marks,
+    /// Decomposed (NFKD), in one case, with every blank as a space and without characters that show nothing. The time grows faster than the length where there are many combining marks,
     /// so that callers pass the front of a path only, see ``front(for:)``.
     static func fold(_ bytes: some Collection<UInt8>) -> [UInt8] {
         if bytes.allSatisfy({ $0 < 0x80 }) { return bytes.map(\.lowercased) }
@@ -14,7 +14,9 @@ enum PathFold {
         for scalar in text.unicodeScalars {
             if scalar.isASCII {
                 out.append(UInt8(truncatingIfNeeded: scalar.value).lowercased)
-            } else if scalar.value != 0x307 {
+            } else if scalar.properties.isWhitespace {
+                out.append(UInt8(ascii: " "))
+            } else if scalar.value != 0x307, !scalar.properties.isDefaultIgnorableCodePoint {
                 // Java compares a capital I with a dot above (U+0130) as one without.
                 for upper in scalar.properties.uppercaseMapping.unicodeScalars {
                     out += Array(upper.properties.lowercaseMapping.utf8)

@@ -52,8 +52,9 @@ package struct PathPrefix: Hashable, Sendable {
             || path[prefix.count] == UInt8(ascii: "/")
     }
 
-    /// Whether a server that ignores case, and does not care for a slash at the end, takes a path for one below the
-    /// prefix. This only ever refuses.
+    /// Whether a server that ignores case, does not care for a slash or blanks at the end, or takes what follows a dot at
+    /// the end for the format of its answer (Rails, Spring), takes a path for one below the prefix. This only ever
+    /// refuses.
     ///
     /// - Parameter path: a reading of ASCII, or the front of another one that ``PathFold`` has folded.
     func coversLoosely(_ path: UnsafeBufferPointer<UInt8>) -> Bool {
@@ -61,7 +62,19 @@ package struct PathPrefix: Hashable, Sendable {
         if self.folded.last == UInt8(ascii: "/") { length -= 1 }
         guard path.count >= length else { return false }
         for index in 0..<length where self.folded[index] != path[index].lowercased { return false }
-        return path.count == length || path[length] == UInt8(ascii: "/")
+        return Self.ends(path[length...])
+    }
+
+    /// - Parameter rest: of a path, behind a prefix.
+    private static func ends(_ rest: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
+        switch rest.first {
+        case nil, UInt8(ascii: "/"), UInt8(ascii: ";"), UInt8(ascii: "?"), UInt8(ascii: "#"): return true
+        case UInt8(ascii: "."): return !rest.contains(UInt8(ascii: "/"))
+        case UInt8(ascii: " "), UInt8(ascii: "+"):
+            let segment = rest.prefix { $0 != UInt8(ascii: "/") }
+            return segment.allSatisfy { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: ".") }
+        default: return false
+        }
     }
 
     /// Whether this is `other` with a slash behind it. A configuration with both has two routes on purpose.

@@ -142,9 +142,13 @@ package struct TokenKeyring: Sendable {
         self.byDigest[digest] ?? (self.jwtKeys == nil ? nil : self.verified[digest])
     }
 
-    /// Whether `secret` is of an opaque token. Whose a JWT is, is not known before it is verified.
-    package mutating func isOurs(_ secret: some StringProtocol) -> Bool {
-        self.credential(for: secret).map { $0.token.source != .jwt } ?? false
+    /// Whether `secret` is of an opaque token that stands, or may again: its times can be changed. Whose a JWT is, is not
+    /// known before it is verified. A revoked token counts like a token that never was, so that its holder does not
+    /// learn the difference.
+    package mutating func isOurs(_ secret: some StringProtocol, now: Int64) -> Bool {
+        guard let credential = self.credential(for: secret), credential.token.source != .jwt else { return false }
+        let fault = self.fault(of: credential, now: now, isOpening: false)
+        return fault != .revoked && fault != .rotated
     }
 
     /// Whether `secret` may be a JWT that is worth verifying.
