@@ -18,6 +18,8 @@ final class EdgeRequest {
     var openingPlace: SessionPlace?
     /// What was asked of JWTs when the request was let in.
     private(set) var jwtRules: JWTClaimRules?
+    /// The rules by which the gate let the request in; nil before that.
+    private(set) var admittedBy: EdgeRules?
     /// Where an opening waits for a server with room.
     let line = PlaceInLine()
 
@@ -140,6 +142,7 @@ final class EdgeRequest {
         case .verify(let jwt): self.verify(jwt, request, arrival)
         case .admit(let admission):
             self.jwtRules = self.state.rules.config.authentication.jwt?.rules
+            self.admittedBy = self.state.rules
             if request.wantsUpgrade, self.exchange.hasBody {
                 // Where such a body ends, and the other protocol begins, is read in more than one way.
                 self.respond(.problem(400, "bad_handshake", "A handshake has no body."), isLast: true)

@@ -154,15 +154,15 @@ final class Session: LegDelegate {
         self.accountMemory()
         self.lookForIdleness(now: self.openedAt)
         self.arm()
-        self.upstreamLeg.start(delegate: self)
-        self.clientLeg?.start(delegate: self)
-        // The upstream may have taken its time, and the configuration changed, the token died or the server was taken
-        // down meanwhile.
+        // The configuration may have changed, the token died or the server been taken down since the client was
+        // answered. Nothing passes before that is known.
         let jwtRules = self.state.rules.config.authentication.jwt?.rules
         self.adopt(self.state.rules, haveJWTRulesChanged: self.facts.jwtRules != jwtRules)
         if self.lease.server.state == .down {
             self.dismiss(EdgeUpstreams.takenDown, upstreamReason: EdgeUpstreams.takenDown.reason)
         }
+        self.upstreamLeg.start(delegate: self)
+        self.clientLeg?.start(delegate: self)
     }
 
     /// Between two messages: each side's Close comes behind the message that is on its way there. With `patience` it is

@@ -30,8 +30,9 @@ extension EdgeRequest {
         admission.forwardProtocols.removeAll { $0.equals(SocketLane.protocol) }
         let client = self.clientFacts(head)
         guard let place = self.takePlace(admission, address: client.address) else { return }
-        self.openSession(base: base, head: head, admission: admission, client: client, place: place) {
-            session, upstream in
+        self.openSession(
+            base: base, head: head, admission: admission, client: client, place: place, transport: .webSocket
+        ) { session, upstream in
             let state = self.state
             let lane = SocketLane(
                 edge: self.edge, state: state, session: session.id, address: session.facts.clientAddress)

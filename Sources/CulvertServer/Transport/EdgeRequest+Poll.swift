@@ -90,8 +90,9 @@ extension EdgeRequest {
             do throws(PollProblem) {
                 var admission = admission
                 try self.addProtocols(body, to: &admission, head: head)
-                self.openSession(base: base, head: head, admission: admission, client: client, place: place) {
-                    session, headers in
+                self.openSession(
+                    base: base, head: head, admission: admission, client: client, place: place, transport: .longPoll
+                ) { session, headers in
                     session.start()
                     self.answerOpened(session, headers: headers, admission: admission)
                 }
@@ -123,19 +124,27 @@ extension EdgeRequest {
     ///
     /// - Parameters:
     ///   - place: the session's; released if there is none.
+    ///   - transport: by which the gate let the opening in.
     ///   - then: gets it, and the headers of the upstream's handshake.
     func openSession(
         base: String, head: HTTPRequestHead, admission: Admission, client: ClientFacts, place: SessionPlace,
-        then: @escaping (Session, HTTPHeaders) -> Void
+        transport: Transport, then: @escaping (Session, HTTPHeaders) -> Void
     ) {
         var generator = SystemRandomNumberGenerator()
         let key = Handshake.key(from: (generator.next(), generator.next()))
         let request = ForwardedHeaders.request(
             client: head, admission: admission, basePath: base, key: key, extensions: [],
             identityHeader: self.state.rules.config.authentication.identityHeader, facts: client)
+        self.line.mayDial = { self.lateRefusal(admission, path: base, transport: transport) == nil }
         self.edge.dial(
             request, admission: admission, client: client, line: self.line, place: place, state: self.state
         ).assumeIsolated().whenComplete { result in
+            self.line.mayDial = { false }
+            if let rejection = self.lateRefusal(admission, path: base, transport: transport) {
+                self.edge.giveUp(result, place: place)
+                self.reject(rejection)
+                return
+            }
             switch result {
             case .success(.connected(let connection)):
                 do {

@@ -295,6 +295,9 @@ final class ServerPool: Sendable {
 /// Between a client's connection and the opening that is under way for it, in line or at a server: ends the opening
 /// when the client goes. Bound to the connection's loop.
 final class PlaceInLine {
+    /// Asked before a server is dialled, because the wait may have been long. The owner sets it, and takes it back when
+    /// it has the outcome.
+    var mayDial: () -> Bool = { true }
     private var onLeave: (() -> Void)?
     private(set) var isGone = false
 

@@ -21,6 +21,9 @@ struct UpstreamFailure: Error {
     static let superseded = UpstreamFailure(isTimeout: false, isFull: true, isSuperseded: true, reason: "stopping")
 
     static let clientGone = UpstreamFailure(isTimeout: false, isClientGone: true, reason: "client gone")
+
+    /// The gate would not let the opening in any more.
+    static let notWelcome = UpstreamFailure(isTimeout: false, isFull: true, reason: "not let in any more")
 }
 
 /// Dials an upstream on the loop of the client that wants it.
@@ -134,6 +137,10 @@ final class UpstreamConnector: Sendable {
                 guard !attempt.line.isGone else {
                     lease.release()
                     return loop.makeFailedFuture(UpstreamFailure.clientGone)
+                }
+                guard attempt.line.mayDial() else {
+                    lease.release()
+                    return loop.makeFailedFuture(UpstreamFailure.notWelcome)
                 }
                 return self.dial(attempt, lease: lease, on: loop)
             }
