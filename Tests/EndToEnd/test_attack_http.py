@@ -263,7 +263,8 @@ def test_requests_behind_a_parked_poll_wait_as_bytes(backend, make_edge):
         paths = [opened(s) for s in sockets]
         with Peak(edge) as peak:
             for s, path in zip(sockets, paths):
-                s.sendall(request("GET", path, AUTH))
+                # In one piece, so that the first read brings more than the poll.
+                s.sendall(request("GET", path, AUTH) + BLOB[:27 * 50])
             sent = pump(sockets, 2)
             counted = used(edge)
         print(f"30 parked polls: {sent / MiB:.1f} MiB sent behind them, {peak}, counted {counted}")

@@ -219,7 +219,9 @@ package struct Gate: Sendable {
 
     /// For a request of a session whose token has died.
     package static func unauthorized(_ fault: TokenFault) -> Rejection {
-        var rejection = self.unauthorized("token_\(fault.rawValue)", "The session's token is not valid any more: \(fault.reason).", error: "invalid_token")
+        var rejection = self.unauthorized(
+            "token_\(fault.rawValue)", "The session's token is not valid any more: \(fault.reason).",
+            error: "invalid_token")
         rejection.fault = fault
         return rejection
     }

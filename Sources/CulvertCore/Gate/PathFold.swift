@@ -14,7 +14,7 @@ enum PathFold {
         for scalar in text.unicodeScalars {
             if scalar.isASCII {
                 out.append(UInt8(truncatingIfNeeded: scalar.value).lowercased)
-            } else if scalar.properties.isWhitespace {
+            } else if self.blanks.contains(scalar.properties.generalCategory) {
                 out.append(UInt8(ascii: " "))
             } else if scalar.value != 0x307, !scalar.properties.isDefaultIgnorableCodePoint {
                 // Java compares a capital I with a dot above (U+0130) as one without.
@@ -25,6 +25,8 @@ enum PathFold {
         }
         return out
     }
+
+    private static let blanks: Set<Unicode.GeneralCategory> = [.spaceSeparator, .lineSeparator, .paragraphSeparator]
 
     /// The number of bytes of a path that decide whether a folded prefix of `length` bytes covers it: a letter has at
     /// most four bytes for each byte of its folded form.

@@ -15,7 +15,7 @@ enum SecretFolder {
     ///
     /// - Returns: the path of the file without links, whether or not the file is there.
     static func place(of path: String) throws(SecretFile.Failure) -> String {
-        var names = self.names(path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path)
+        var names = self.names(path.utf8.first == UInt8(ascii: "/") ? path : FileManager.default.currentDirectoryPath + "/" + path)
         guard let root = FileStatus(path: "/") else { throw SecretFile.failure(path, "cannot be made") }
         var folders = [Folder(path: "/", status: root)]
         var links = 0
@@ -45,7 +45,7 @@ enum SecretFolder {
                     throw SecretFile.Failure(description: "\(path): the link cannot be read")
                 }
                 if names.isEmpty { isFileLinked = true }
-                if target.hasPrefix("/") { folders.removeLast(folders.count - 1) }
+                if target.utf8.first == UInt8(ascii: "/") { folders.removeLast(folders.count - 1) }
                 names += self.names(target)
             case .file, .other:
                 guard names.isEmpty else {
@@ -68,7 +68,7 @@ enum SecretFolder {
 
     /// The last name comes first.
     private static func names(_ path: String) -> [String] {
-        path.split(separator: "/").filter { $0 != "." }.reversed().map { String($0) }
+        path.utf8.split(separator: UInt8(ascii: "/")).map { String(Substring($0)) }.filter { $0 != "." }.reversed()
     }
 
     private static func check(_ folder: Folder, of path: String, isAbove: Bool) throws(SecretFile.Failure) {
