@@ -14,6 +14,8 @@ package enum JWTFault: Error, Equatable, Sendable, CustomStringConvertible {
     /// It says that an extension must be understood (RFC 7515 4.1.11).
     case critical
     case unknownKey
+    /// So many keys fit the token, more than it is tried with: it has no `kid`, or one that these keys share.
+    case tooManyKeys(Int)
     case signature
     case issuer
     case audience
@@ -25,6 +27,7 @@ package enum JWTFault: Error, Equatable, Sendable, CustomStringConvertible {
         case .algorithm: "algorithm not taken"
         case .critical: "critical header parameter"
         case .unknownKey: "no such key"
+        case .tooManyKeys(let count): "\(count) keys fit, more than are tried"
         case .signature: "signature does not match"
         case .issuer: "wrong issuer"
         case .audience: "wrong audience"

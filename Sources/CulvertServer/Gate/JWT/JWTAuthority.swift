@@ -8,7 +8,12 @@ package actor JWTAuthority {
     /// Hands changes to every event loop; what it returns waits until they hold.
     package typealias Publish = @Sendable ([TokenChange]) -> @Sendable () async -> Void
 
+    /// Most keys that a token is tried with. Each costs the verification of a signature, and the edge takes tokens
+    /// from any client; a set of keys has up to 100 of an algorithm.
+    static let triedKeys = 4
+
     nonisolated private let logger: Logger
+    nonisolated private let notices: Notices
     nonisolated private let queue = VerificationQueue()
     /// What tokens are verified with now.
     nonisolated private let table: Mutex<Table>
@@ -23,7 +28,8 @@ package actor JWTAuthority {
 
     fileprivate struct Table {
         var keys: [JWTKey] = []
-        var ended: [String: Int64] = [:]
+        /// Unix seconds, by the identity of the key; the greatest number for never.
+        var ends: [String: Int64] = [:]
         /// Every set has been read once.
         var isComplete = true
         var rules: JWTClaimRules
@@ -40,6 +46,7 @@ package actor JWTAuthority {
         self.ended = ended
         self.table = Mutex(Table(rules: config.rules))
         self.logger = logger
+        self.notices = Notices(logger: logger)
         self.stored = try await Self.keys(stored)
         let prepared = try await self.prepare(config)
         self.configured = prepared.configured
@@ -105,8 +112,7 @@ package actor JWTAuthority {
 
     /// Which keys count, for an event loop that begins.
     package var changes: [TokenChange] {
-        let table = self.table.withLock(\.self)
-        return [.jwtKeys(Self.ends(table.keys, table.ended))]
+        [.jwtKeys(self.table.withLock(\.ends))]
     }
 
     /// From now on the sets are read again when it is time, and loops are told of what changes.
@@ -149,8 +155,7 @@ package actor JWTAuthority {
     /// Each with its end: a key that stands without one may have it from elsewhere.
     var keysWithEnds: [(key: JWTKey, until: Int64?)] {
         let table = self.table.withLock(\.self)
-        let ends = Self.ends(table.keys, table.ended)
-        return table.keys.map { key in (key, ends[key.identity].flatMap { $0 == .max ? nil : $0 }) }
+        return table.keys.map { key in (key, table.ends[key.identity].flatMap { $0 == .max ? nil : $0 }) }
     }
 
     private func warnOfEnded() {
@@ -199,18 +204,18 @@ package actor JWTAuthority {
     /// Loops first, then the table: a token must not be found good before its key counts where it is looked up.
     private func makeTable() async {
         var table = self.table.withLock(\.self)
-        let before = Self.ends(table.keys, table.ended)
+        let before = table.ends
         table.keys = self.configured + self.stored
-        table.ended = self.ended
+        let ended = self.ended
         table.isComplete = true
         for source in table.sources {
             if let more = await source.keys { table.keys += more } else { table.isComplete = false }
         }
-        let ends = Self.ends(table.keys, table.ended)
-        if let publish = self.publish, ends != before { await publish([.jwtKeys(ends)])() }
+        table.ends = Self.ends(table.keys, ended)
+        if let publish = self.publish, table.ends != before { await publish([.jwtKeys(table.ends)])() }
         self.table.withLock {
             $0.keys = table.keys
-            $0.ended = table.ended
+            $0.ends = table.ends
             $0.isComplete = table.isComplete
         }
     }
@@ -254,6 +259,11 @@ package actor JWTAuthority {
 
     private nonisolated func refuse(_ fault: JWTFault) -> JWTRefusal {
         self.logger.debug("jwt refused", metadata: ["reason": "\(fault)"])
+        if case .tooManyKeys(let count) = fault {
+            self.notices.warn(
+                "jwt refused: too many keys fit it; issuers must write a kid that tells the key",
+                ["keys": .stringConvertible(count), "tried": .stringConvertible(Self.triedKeys)])
+        }
         return .invalid
     }
 
@@ -262,7 +272,7 @@ package actor JWTAuthority {
         let table = self.table.withLock(\.self)
         do throws(JWTFault) {
             let jwt = try UnverifiedJWT(text)
-            let candidates = table.candidates(for: jwt)
+            let candidates = try table.candidates(for: jwt)
             guard !candidates.isEmpty else {
                 return .unknownKey(mayBeRead: !table.sources.isEmpty && (jwt.keyID != nil || !table.isComplete))
             }
@@ -318,11 +328,23 @@ package actor JWTAuthority {
 
 extension JWTAuthority.Table {
     /// The keys of the token's `kid`, or all there are when it has none; of its algorithm alone.
-    fileprivate func candidates(for jwt: UnverifiedJWT) -> [JWTKey] {
-        self.keys.filter { key in
+    ///
+    /// - Throws: ``JWTFault/tooManyKeys(_:)`` for more than ``JWTAuthority/triedKeys``. The token is tried with none of
+    ///   them then: which keys come first depends on the order of files.
+    fileprivate func candidates(for jwt: UnverifiedJWT) throws(JWTFault) -> [JWTKey] {
+        let keys = self.keys.filter { key in
             guard key.description.algorithm == jwt.algorithm else { return false }
             guard let wanted = jwt.keyID else { return true }
             return key.description.id?.equals(wanted) ?? false
         }
+        guard keys.count > JWTAuthority.triedKeys else { return keys }
+        // A key that is retired, or that stands in two places, leaves the others their room.
+        let now = Clock.unixSeconds()
+        var seen: Set<String> = []
+        let standing = keys.filter { key in
+            self.ends[key.identity] ?? .max > now && seen.insert(key.identity).inserted
+        }
+        guard standing.count <= JWTAuthority.triedKeys else { throw .tooManyKeys(standing.count) }
+        return standing
     }
 }
