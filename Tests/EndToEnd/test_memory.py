@@ -71,7 +71,8 @@ def test_the_largest_goes_first_and_the_others_live_on(fresh_backend, make_edge)
             assert knock(edge, transport, token=TOKEN).status in (101, 201)
         for kib, at in sessions.items():
             fetch(http, at, kib)
-        wait_for(lambda: used(edge) == 0, what="nothing to be held")
+        # Each connection to the backend keeps the buffer of its largest read.
+        wait_for(lambda: used(edge) <= len(sessions) * 32 * KIB, what="no message to be held")
         assert memory(edge)["closed"] == 1
 
 

@@ -488,7 +488,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         let feeder = self.feeder
         let pipeline = context.pipeline.syncOperations
         try pipeline.addHandler(handler)
-        try context.channel.syncOptions?.setOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator())
+        try context.channel.syncOptions?.setOption(.recvAllocator, value: ConnectionReads.allocator)
         self.hold.release()
         self.endExchange(isAnswered: true)
         pipeline.removeHandler(self, promise: nil)

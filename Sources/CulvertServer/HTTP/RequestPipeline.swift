@@ -1,6 +1,12 @@
 import NIOCore
 import NIOHTTP1
 
+/// The size of reads of connections that carry WebSockets.
+enum ConnectionReads {
+    /// NIO keeps a buffer as large as the largest read until the connection is closed. Larger reads save little.
+    static let allocator = AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 2048, maximum: 32 * 1024)
+}
+
 /// The handlers of a connection that speaks HTTP/1.1, from bytes to exchanges.
 enum RequestPipeline {
     static let encoder = "culvert.http.encoder"

@@ -27,6 +27,7 @@ extension Session {
         // The connections count until they are gone, whatever has become of the session.
         let queued =
             self.upstreamLeg.queuedBytes + (self.clientLeg?.queuedBytes ?? 0)
+            + self.upstreamLeg.keptBytes + (self.clientLeg?.keptBytes ?? 0)
             + (self.isGone ? 0 : self.facts.heldBytes)
         guard self.isPolled, !self.isBuried else { return queued }
         let window = self.machine.heldBytes + queued

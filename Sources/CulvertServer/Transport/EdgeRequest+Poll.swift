@@ -185,7 +185,8 @@ extension EdgeRequest {
             scanner: FrameScanner(sender: .server, messageLimit: limit, allowedRSV: 0, validateText: true),
             assembler: MessageAssembler(
                 sender: .server, messageLimit: limit,
-                fragmentLimit: self.state.rules.config.limits.session.fragments, keepsPings: true))
+                fragmentLimit: self.state.rules.config.limits.session.fragments, keepsPings: true),
+            isSecure: connection.lease.server.config.isSecure)
         try UpstreamConnector.install(leg, on: connection.channel)
         return Session(
             facts: self.edge.facts(

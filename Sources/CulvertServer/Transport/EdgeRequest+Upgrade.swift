@@ -79,20 +79,23 @@ extension EdgeRequest {
             response.add(name: "Sec-WebSocket-Protocol", value: CarrierNames.authProtocol)
         }
         let reserved = Handshake.reservedBits(forExtensions: extensions)
-        func leg(_ sender: Endpoint) -> WebSocketLeg {
+        func leg(_ sender: Endpoint, isSecure: Bool) -> WebSocketLeg {
             WebSocketLeg(
                 sender: sender,
                 scanner: FrameScanner(
                     sender: sender, messageLimit: self.state.rules.config.limits.message, allowedRSV: reserved,
                     validateText: admission.route.validateText,
                     fragmentLimit: self.state.rules.config.limits.session.fragments,
-                    controlStops: .closeAndOwnPongs))
+                    controlStops: .closeAndOwnPongs),
+                isSecure: isSecure)
         }
         let session = Session(
             facts: self.edge.facts(
                 admission, head: head, path: path, address: address, jwtRules: self.jwtRules, state: self.state),
-            credential: admission.credential, edge: self.edge, state: self.state, clientLeg: leg(.client),
-            upstreamLeg: leg(.server), lease: connection.lease, place: place)
+            credential: admission.credential, edge: self.edge, state: self.state,
+            clientLeg: leg(.client, isSecure: self.front.isSecure),
+            upstreamLeg: leg(.server, isSecure: connection.lease.server.config.isSecure), lease: connection.lease,
+            place: place)
         do {
             try UpstreamConnector.install(session.upstreamLeg, on: connection.channel)
             // What the client may give a newer token to.

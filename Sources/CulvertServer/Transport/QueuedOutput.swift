@@ -13,6 +13,15 @@ class QueuedOutput {
     private var queue = OutgoingQueue()
     /// Something was written that was not flushed.
     private var needsFlush = false
+    /// TLS encrypts all that is flushed at once into one buffer, and keeps it as large as it once was.
+    private let isSecure: Bool
+    private static let mostFlushed = 32 * 1024
+    /// Bytes that were written into TLS since the last flush.
+    private var unflushed = 0
+    private var kept = KeptBuffers()
+
+    /// - Parameter isSecure: the connection is one of TLS.
+    init(isSecure: Bool) { self.isSecure = isSecure }
 
     /// More or less waits to be written, by some KiB. Called only while the peer takes less than it is sent.
     func queueChanged() {}
@@ -24,17 +33,52 @@ class QueuedOutput {
         return channel.bufferedBytes + self.queue.tailBytes
     }
 
+    /// The number of bytes of buffers that the connection keeps until it is closed.
+    final var keptBytes: Int { self.context?.channel.isActive == true ? self.kept.bytes : 0 }
+
+    /// So many bytes came in one read.
+    @inline(__always)
+    final func noteRead(_ count: Int) {
+        if self.kept.read(count) { self.queueChanged() }
+    }
+
     @inline(__always)
     final func write(_ bytes: ByteBuffer) {
         guard let context = self.context else { return }
         self.needsFlush = true
         if self.queue.passes(bytes) {
-            context.write(NIOAny(bytes), promise: nil)
+            self.pass(bytes, context)
         } else {
             let (first, second) = self.queue.keep(bytes)
-            if let first { context.write(NIOAny(first), promise: nil) }
-            if let second { context.write(NIOAny(second), promise: nil) }
+            if let first { self.pass(first, context) }
+            if let second { self.pass(second, context) }
         }
+    }
+
+    @inline(__always)
+    private func pass(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        guard self.isSecure else {
+            context.write(NIOAny(bytes), promise: nil)
+            return
+        }
+        self.unflushed += bytes.readableBytes
+        if self.unflushed <= Self.mostFlushed {
+            context.write(NIOAny(bytes), promise: nil)
+        } else {
+            self.passInPieces(bytes, context)
+        }
+    }
+
+    private func passInPieces(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        var rest = bytes
+        var room = max(0, Self.mostFlushed - (self.unflushed - bytes.readableBytes))
+        while rest.readableBytes > room, let piece = rest.readSlice(length: room) {
+            context.writeAndFlush(NIOAny(piece), promise: nil)
+            room = Self.mostFlushed
+        }
+        context.write(NIOAny(rest), promise: nil)
+        self.unflushed = rest.readableBytes
+        if self.kept.flushed(Self.mostFlushed) { self.queueChanged() }
     }
 
     @inline(__always)
@@ -42,8 +86,17 @@ class QueuedOutput {
         guard self.needsFlush, let context = self.context else { return }
         self.needsFlush = false
         context.flush()
+        self.noteFlush()
         if self.queue.wantsLook { self.look(context) }
         if self.queue.isBacklogged { self.queueChanged() }
+    }
+
+    @inline(__always)
+    private func noteFlush() {
+        guard self.isSecure else { return }
+        let isMore = self.kept.flushed(self.unflushed)
+        self.unflushed = 0
+        if isMore { self.queueChanged() }
     }
 
     /// Asks the connection what it holds, if anything was written since it was asked last: at times, so that what a
@@ -68,7 +121,7 @@ class QueuedOutput {
     private func drained() {
         guard let context = self.context else { return }
         if let tail = self.queue.takeTail() {
-            context.write(NIOAny(tail), promise: nil)
+            self.pass(tail, context)
             self.mark(context)
         } else {
             self.look(context)
@@ -79,9 +132,10 @@ class QueuedOutput {
     /// Writes all that waits, for the end of the connection.
     final func finishOutput() {
         guard let context = self.context else { return }
-        if let tail = self.queue.takeTail() { context.write(NIOAny(tail), promise: nil) }
+        if let tail = self.queue.takeTail() { self.pass(tail, context) }
         self.needsFlush = false
         context.flush()
+        self.noteFlush()
     }
 }
 

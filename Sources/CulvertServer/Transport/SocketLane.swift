@@ -101,7 +101,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     private static let mostDropped = 4 << 20
 
     /// - Parameter address: of the client, under which the lane counts.
-    init(edge: EdgeContext, state: LoopState, session id: SessionID, address: String) {
+    init(edge: EdgeContext, state: LoopState, session id: SessionID, address: String, isSecure: Bool) {
         self.edge = edge
         self.hold = MemoryHold(edge.memory)
         self.address = address
@@ -113,6 +113,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         self.assembler = MessageAssembler(
             sender: .client, messageLimit: rules.bodyLimit, fragmentLimit: rules.config.limits.session.fragments,
             keepsPings: true)
+        super.init(isSecure: isSecure)
     }
 
     var link: LaneLink { LaneLink(lane: NIOLoopBound(self, eventLoop: self.state.loop)) }
@@ -248,7 +249,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     }
 
     private var heldNow: Int {
-        (self.assembler.heldCapacity + self.queuedBytes) / Self.heldStep * Self.heldStep
+        (self.assembler.heldCapacity + self.queuedBytes + self.keptBytes) / Self.heldStep * Self.heldStep
     }
 
     private func lose() {
@@ -349,11 +350,13 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         self.keepalive.hear()
+        let bytes = self.unwrapInboundIn(data)
         if self.isClosing {
             // Only the end of the connection is of interest, and an answered Close brings that about.
-            self.awaitClose(context, self.unwrapInboundIn(data))
+            self.awaitClose(context, bytes)
         } else {
-            self.assembler.append(self.unwrapInboundIn(data))
+            self.noteRead(bytes.readableBytes)
+            self.assembler.append(bytes)
         }
     }
 

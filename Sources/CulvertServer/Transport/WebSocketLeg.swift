@@ -90,11 +90,13 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     /// For TLS's own close handshake when a connection is closed at once.
     private static let abortTime = TimeAmount.seconds(1)
 
-    init(sender: Endpoint, scanner: FrameScanner, assembler: MessageAssembler? = nil) {
+    /// - Parameter isSecure: the peer's connection is one of TLS.
+    init(sender: Endpoint, scanner: FrameScanner, assembler: MessageAssembler? = nil, isSecure: Bool = false) {
         self.sender = sender
         self.scanner = scanner
         self.assembly = assembler.map(Assembly.init)
         self.pauses = [.notStarted]
+        super.init(isSecure: isSecure)
     }
 
     // MARK: - for the session
@@ -267,6 +269,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let bytes = self.unwrapInboundIn(data)
+        self.noteRead(bytes.readableBytes)
         if self.isDeaf {
             self.noteDropped(bytes.readableBytes)
             return

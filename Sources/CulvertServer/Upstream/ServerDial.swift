@@ -121,6 +121,7 @@ final class ServerDial<Made: Sendable> {
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             // NIO keeps a buffer for each read of a turn, as large as it once was, until the connection is closed.
             .channelOption(.maxMessagesPerRead, value: 1)
+            .channelOption(.recvAllocator, value: ConnectionReads.allocator)
             .channelOption(.allowRemoteHalfClosure, value: false)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try bound.value.prepare(channel) }
