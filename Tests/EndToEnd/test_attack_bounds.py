@@ -2,13 +2,16 @@
 
 import contextlib
 import resource
+import select
 import socket
 import ssl
+import struct
 import threading
 import time
 
 import pytest
 
+from kit.admin import memory, used
 from kit.attack import MiB, Peak, descriptors, dial, is_closed, read_answer, read_head, request
 from kit.edge import Edge, make_certificate, wait_for
 from kit.pace import within
@@ -189,6 +192,109 @@ def test_a_polled_sessions_upstream_that_reads_nothing_costs_a_queue(make_edge):
     assert refused > 30 and peak.most < 20 * MiB
     stop.set()
     backend.stop()
+
+
+# --- what waits to be whole -------------------------------------------------------------------------------------------
+
+FIELDS = b"".join(b"X%d: %s\r\n" % (i, b"y" * 1000) for i in range(62))
+UNFINISHED_ANSWERS = {
+    "head": b"HTTP/1.1 101 Switching Protocols\r\n" + FIELDS,
+    "body": b"HTTP/1.1 403 Forbidden\r\nContent-Length: 70000\r\n\r\n" + bytes(62_000),
+    "body behind a long head": b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n" + FIELDS + b"\r\n.",
+}
+
+
+def answered(connections):
+    """Those that have bytes or an end to read."""
+    poll = select.poll()
+    for s in connections:
+        poll.register(s, select.POLLIN)
+    ready = {number for number, _ in poll.poll(0)}
+    return [s for s in connections if s.fileno() in ready]
+
+
+@pytest.mark.parametrize("answer", UNFINISHED_ANSWERS.values(), ids=UNFINISHED_ANSWERS)
+def test_answers_of_servers_that_do_not_end_count_and_are_refused_where_memory_ends(make_edge, answer):
+    stop = threading.Event()
+
+    def script(connection, head):
+        with contextlib.suppress(OSError):
+            connection.sendall(answer)
+            stop.wait(60)
+
+    backend = ScriptedBackend(script)
+    upstream = f'{{ servers: [ {{ url: "ws://127.0.0.1:{backend.port}" }} ], handshake_timeout: 60s }}'
+    edge = make_edge(backend.port, limits=f"memory: 4MiB, {PATIENT}", upstream=upstream)
+    with contextlib.ExitStack() as stack, Peak(edge) as peak:
+        clients, most = [], 0
+        for _ in range(150):
+            s = stack.enter_context(dial(edge.plain_port))
+            s.sendall(request("POST", "/open/_poll", "Content-Length: 0"))
+            clients.append(s)
+        # Some 60 KiB of each, at twice that.
+        wait_for(lambda: len(answered(clients)) >= 100, what="openings to be refused")
+        wait_for(lambda: used(edge) <= 4 * MiB, what="the refused to be let go of")
+        most, refused = used(edge), answered(clients)
+        answers = [read_answer(s) for s in refused]
+        print(f"150 openings: {len(answers)} refused, {most / MiB:.1f} MiB counted for the others, {peak}")
+        assert most > 2 * MiB and peak.most < 24 * MiB and memory(edge)["closed"] == 0
+        assert {status for status, *_ in answers} == {503}
+        # The server has not failed: the edge lacks memory.
+        assert any(b"out_of_resources" in body for _, _, body, _ in answers) and not edge.events("server ejected")
+    wait_for(lambda: used(edge) == 0, what="nothing to be counted")
+    stop.set()
+    backend.stop()
+
+
+def hello(edge):
+    """Begins TLS with a record that lacks its end."""
+    s = dial(edge.tls_port)
+    message = b"\x01" + (16_000).to_bytes(3, "big") + b"\x03\x03" + bytes(15_990)
+    s.sendall(b"\x16\x03\x01" + struct.pack(">H", 16_384) + message)
+    return s
+
+
+def record(edge):
+    """Has had an answer, and sends a record that lacks its end."""
+    s, incoming, outgoing = dial(edge.tls_port), ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context(cafile=str(edge.cert))
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+
+    def patiently(step):
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                s.sendall(outgoing.read())
+                got = s.recv(65536)
+                assert got
+                incoming.write(got)
+
+    patiently(tls.do_handshake)
+    tls.write(request("GET", "/"))
+    assert b" 426 " in patiently(lambda: tls.read(65536))
+    tls.write(bytes(16_384))
+    s.sendall(outgoing.read()[:-1])
+    return s
+
+
+@pytest.mark.parametrize("begin", [hello, record])
+def test_records_of_tls_that_do_not_end_count_and_end_where_memory_does(backend, make_edge, begin):
+    edge = make_edge(backend.port, limits=f"memory: 4MiB, {PATIENT}, http: {{ first_byte: 60s, idle: 60s }}")
+    with contextlib.ExitStack() as stack, Peak(edge) as peak:
+        kept = []
+        for number in range(300):
+            with contextlib.suppress(OSError):
+                kept.append(stack.enter_context(begin(edge)))
+            if number == 49:
+                wait_for(lambda: used(edge) > 50 * 30_000, what="the records to be counted")
+                assert not answered(kept)
+        # Each is 16 KiB, at twice that.
+        wait_for(lambda: len(answered(kept)) >= 100, what="connections to be cut")
+        wait_for(lambda: used(edge) <= 4 * MiB, what="the relief")
+        print(f"300 {begin.__name__}s without end: {len(answered(kept))} cut, {used(edge) / MiB:.1f} MiB, {peak}")
+        assert used(edge) > 1 * MiB and peak.most < 24 * MiB and memory(edge)["closed"] == 0
+    wait_for(lambda: used(edge) == 0, what="nothing to be counted")
 
 
 # --- sets of keys ----------------------------------------------------------------------------------------------------

@@ -46,6 +46,9 @@ package struct UpstreamHeadReader: Sendable {
 
     package init() {}
 
+    /// Bytes that are kept: those of a head that has not come to its end.
+    package var heldBytes: Int { self.held.readableBytes }
+
     /// The bytes behind the final head.
     package mutating func takeRest() -> ByteBuffer {
         let rest = self.held

@@ -22,6 +22,8 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     private var delimiter = RequestDelimiter()
     /// Bytes that nobody has asked for yet.
     private var held = ByteBuffer()
+    /// What TLS keeps in front of this handler; nil for none.
+    var records: RecordMeter?
     /// The channel would read, and may not yet.
     private var wantsRead = false
     private var isPumping = false
@@ -34,8 +36,10 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     var heldBytes: Int { self.held.readableBytes }
-    /// Bytes of memory that they keep.
-    var heldMemory: Int { self.held.readableBytes > 0 ? self.held.storageCapacity : 0 }
+    /// Bytes of memory that they keep, and that TLS does.
+    var heldMemory: Int {
+        (self.held.readableBytes > 0 ? self.held.storageCapacity : 0) + (self.records?.memory ?? 0)
+    }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
@@ -43,12 +47,17 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         self.context = nil
         self.connection = nil
         self.held = ByteBuffer()
+        self.records = nil
     }
 
     // MARK: - from the socket
 
+    /// TLS has had a read, and may keep the beginning of a record.
+    func recordsCame() { self.connection?.account() }
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = self.unwrapInboundIn(data)
+        self.records?.plaintextCame()
         guard let connection = self.connection else {
             context.fireChannelRead(data)
             return
@@ -78,6 +87,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             return
         }
         self.held = ByteBuffer()
+        self.records = nil
         context.fireChannelInactive()
     }
 
@@ -160,11 +170,16 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     func release() {
         guard let context = self.context else { return }
         self.connection = nil
+        let pipeline = context.pipeline.syncOperations
+        if self.records != nil, let turn = try? pipeline.handler(type: HandshakeTurn.self) {
+            pipeline.removeHandler(turn, promise: nil)
+        }
+        self.records = nil
         let bytes = self.held
         self.held = ByteBuffer()
         if bytes.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(bytes)) }
         if self.isInactive { context.fireChannelInactive() }
         self.readOn(context)
-        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+        pipeline.removeHandler(context: context, promise: nil)
     }
 }

@@ -24,13 +24,16 @@ enum ClientPipeline {
         edge.admissions.count(channel)
         let pipeline = channel.pipeline.syncOperations
         if mode.proxyProtocol { try pipeline.addHandler(ProxyHeaderReader(edge: edge, state: state)) }
-        if let tls = mode.tls {
-            try pipeline.addHandler(HandshakeTurn(state.handshakes))
-            try pipeline.addHandler(NIOSSLServerHandler(context: tls, configuration: .small))
-        }
         let front = EdgeFront(edge: edge, state: state, isSecure: mode.tls != nil, place: place)
         let connection = ClientConnection(
             owner: front, memory: edge.memory, slices: state.slices, loop: state.loop)
+        if let tls = mode.tls {
+            let records = RecordMeter()
+            connection.feeder.records = records
+            try pipeline.addHandler(
+                HandshakeTurn(state.handshakes, records: records, feeder: connection.feeder))
+            try pipeline.addHandler(NIOSSLServerHandler(context: tls, configuration: .small))
+        }
         try RequestPipeline.add(connection, to: channel, headerLimit: state.rules.config.limits.header)
     }
 }

@@ -32,8 +32,8 @@ final class HandshakeTurns {
     }
 }
 
-/// Stands before TLS on a client's connection, and holds the first bytes until the handshake may begin. Then it leaves.
-/// Nothing more is read meanwhile.
+/// Stands before TLS on a client's connection, and holds the first bytes until the handshake may begin. Nothing more is
+/// read meanwhile. Then it has the bytes counted that TLS keeps, until the connection is a WebSocket.
 final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -41,12 +41,20 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundOut = ByteBuffer
 
     private let turns: HandshakeTurns
+    private let records: RecordMeter
+    private let feeder: RequestFeeder
+    private var hasBegun = false
     private var context: ChannelHandlerContext?
     private var held: ByteBuffer?
     /// The channel would read, and may not yet.
     private var wantsRead = false
 
-    init(_ turns: HandshakeTurns) { self.turns = turns }
+    /// - Parameter feeder: stands behind TLS, and has what `records` tells counted.
+    init(_ turns: HandshakeTurns, records: RecordMeter, feeder: RequestFeeder) {
+        self.turns = turns
+        self.records = records
+        self.feeder = feeder
+    }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
@@ -57,6 +65,11 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = self.unwrapInboundIn(data)
+        self.records.arrived(bytes)
+        guard !self.hasBegun else {
+            context.fireChannelRead(data)
+            return
+        }
         guard self.held == nil else {
             // A read that was under way already.
             self.held?.writeBuffer(&bytes)
@@ -64,6 +77,12 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
         }
         self.held = bytes
         self.turns.begin { self.pass() }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        // TLS gives plaintext now.
+        context.fireChannelReadComplete()
+        self.feeder.recordsCame()
     }
 
     func read(context: ChannelHandlerContext) {
@@ -77,11 +96,12 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
     private func pass() {
         guard let context = self.context, let bytes = self.held else { return }
         self.held = nil
+        self.hasBegun = true
         context.fireChannelRead(self.wrapInboundOut(bytes))
         context.fireChannelReadComplete()
         // TLS may have ended the connection.
-        guard self.context != nil else { return }
-        if self.wantsRead { context.read() }
-        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+        guard self.context != nil, self.wantsRead else { return }
+        self.wantsRead = false
+        context.read()
     }
 }

@@ -21,8 +21,10 @@ extension EdgeContext {
             return state.loop.makeFailedFuture(UpstreamFailure(isTimeout: false, reason: "no such upstream"))
         }
         let key = connector.key(of: request, subject: admission.token?.subject, address: client.address)
-        return connector.connect(request, key: key, client: client, line: line, on: state.loop)
-            .assumeIsolated()
+        let outcome = connector.connect(
+            request, key: key, client: client, line: line, memory: self.memory,
+            ceiling: state.rules.config.limits.memory, on: state.loop)
+        return outcome.assumeIsolated()
             .flatMapError { error in
                 guard (error as? UpstreamFailure)?.isSuperseded == true,
                     state.rules.connectors[admission.route.upstream] !== connector

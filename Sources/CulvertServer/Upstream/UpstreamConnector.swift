@@ -111,11 +111,15 @@ final class UpstreamConnector: Sendable {
     /// - Parameters:
     ///   - key: from ``key(of:subject:address:)``.
     ///   - line: tells that the client has gone, which ends the opening.
+    ///   - memory: counts what the opening keeps of its answer.
+    ///   - ceiling: bytes that the process may hold; nil for no ceiling.
     func connect(
-        _ request: HTTPRequestHead, key: UInt64, client: ClientFacts, line: PlaceInLine, on loop: any EventLoop
+        _ request: HTTPRequestHead, key: UInt64, client: ClientFacts, line: PlaceInLine, memory: SessionMemory,
+        ceiling: Int?, on loop: any EventLoop
     ) -> EventLoopFuture<Outcome> {
         let attempt = Attempt(
-            request: request, key: key, client: client, line: line, time: self.config.handshakeTimeout)
+            request: request, key: key, client: client, line: line, memory: memory, ceiling: ceiling,
+            time: self.config.handshakeTimeout)
         return self.connect(attempt, on: loop)
     }
 
@@ -125,6 +129,8 @@ final class UpstreamConnector: Sendable {
         var key: UInt64
         var client: ClientFacts
         var line: PlaceInLine
+        var memory: SessionMemory
+        var ceiling: Int?
         var tried: Set<Int> = []
         /// What is left, not counting what was spent in line.
         var time: TimeAmount
@@ -157,9 +163,10 @@ final class UpstreamConnector: Sendable {
                 try channel.pipeline.syncOperations.addHandler(ProxyHeaderSender(attempt.client.proxyHeader, version))
             }
             let answer = loop.makePromise(of: UpstreamAnswer.self)
-            let handshake = UpstreamHandshakeHandler(request: request, answer: answer)
+            let meter = AnswerMeter(attempt.memory, ceiling: attempt.ceiling)
+            let handshake = UpstreamHandshakeHandler(request: request, answer: answer, meter: meter)
             do {
-                try Self.configure(channel, tls: self.tls, server: server, last: handshake)
+                try Self.configure(channel, tls: self.tls, server: server, meter: meter, last: handshake)
             } catch {
                 answer.fail(error)
                 throw error
@@ -248,8 +255,10 @@ final class UpstreamConnector: Sendable {
             case .failure(let error):
                 // After the deadline too: the connection was closed, and brings no answer any more.
                 self.closing.close(channel)
-                if line.isGone { lease.release() } else { self.giveUp(lease, error) }
-                outcome.fail(UpstreamFailure(isTimeout: false, reason: "\(error)"))
+                // The edge's own shortage tells nothing of the server.
+                let isShortage = error is AnswerMeter.Full
+                if line.isGone || isShortage { lease.release() } else { self.giveUp(lease, error) }
+                outcome.fail(UpstreamFailure(isTimeout: false, isShortage: isShortage, reason: "\(error)"))
             }
         }
         return outcome.futureResult
@@ -264,16 +273,19 @@ final class UpstreamConnector: Sendable {
             channel, tls: tls, server: server, last: UpstreamHandshakeHandler(request: request, answer: answer))
     }
 
-    /// - Parameter last: what speaks HTTP/1 with the server.
+    /// - Parameters:
+    ///   - meter: counts what is kept of the answer; nil where nothing is counted.
+    ///   - last: what speaks HTTP/1 with the server.
     static func configure(
-        _ channel: any Channel, tls: UpstreamTLS?, server: UpstreamServer, last: any ChannelHandler
+        _ channel: any Channel, tls: UpstreamTLS?, server: UpstreamServer, meter: AnswerMeter? = nil,
+        last: any ChannelHandler
     ) throws {
         let pipeline = channel.pipeline.syncOperations
         if let tls, server.isSecure { try pipeline.addHandler(tls.handler(for: server)) }
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderListSize = UpstreamHeadReader.byteLimit
         limits.maxHeaderFieldSize = UpstreamHeadReader.byteLimit
-        try pipeline.addHandler(UpstreamHeadSplitter())
+        try pipeline.addHandler(UpstreamHeadSplitter(meter: meter))
         try pipeline.addHandler(HTTPRequestEncoder(), name: Names.encoder)
         try pipeline.addHandler(
             ByteToMessageHandler(HTTPResponseDecoder(limitConfiguration: limits)), name: Names.decoder)

@@ -25,10 +25,14 @@ final class UpstreamHandshakeHandler: ChannelInboundHandler, RemovableChannelHan
     private var answer: EventLoopPromise<UpstreamAnswer>?
     private var head: HTTPResponseHead?
     private var body = ByteBuffer()
+    /// Nil where nothing is counted.
+    private let meter: AnswerMeter?
 
-    init(request: HTTPRequestHead, answer: EventLoopPromise<UpstreamAnswer>) {
+    /// - Parameter meter: counts the answer, in ``UpstreamHeadSplitter``, until this handler is done with it.
+    init(request: HTTPRequestHead, answer: EventLoopPromise<UpstreamAnswer>, meter: AnswerMeter? = nil) {
         self.request = request
         self.answer = answer
+        self.meter = meter
     }
 
     /// For TLS this comes with the end of its handshake, or the bytes wait there.
@@ -39,6 +43,8 @@ final class UpstreamHandshakeHandler: ChannelInboundHandler, RemovableChannelHan
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        // Nothing is kept behind the answer, until TLS has closed the connection.
+        guard self.answer != nil else { return }
         switch self.unwrapInboundIn(data) {
         case .head(let head):
             self.head = head
@@ -78,6 +84,9 @@ final class UpstreamHandshakeHandler: ChannelInboundHandler, RemovableChannelHan
     private func complete(_ result: Result<UpstreamAnswer, any Error>) {
         guard let answer = self.answer else { return }
         self.answer = nil
+        self.head = nil
+        self.body = ByteBuffer()
+        self.meter?.end()
         answer.completeWith(result)
     }
 }

@@ -39,10 +39,14 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
     /// Most bytes that are dropped for the sake of TLS's close handshake; then the connection is cut.
     static let droppedLimit = 64 * 1024
 
+    /// Nil where nothing is counted.
+    private let meter: AnswerMeter?
     private var mode = Mode.heads
     private var reader = UpstreamHeadReader()
     /// What came behind the 101.
     private var held = ByteBuffer()
+    /// Bytes of a refusal's head, and those behind it.
+    private var headBytes = 0
     private var passed = 0
     private var dropped = 0
     private var isClosing = false
@@ -50,6 +54,8 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
     private var isReadDue = false
     private var isInactive = false
     private var context: ChannelHandlerContext?
+
+    init(meter: AnswerMeter? = nil) { self.meter = meter }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
@@ -102,10 +108,27 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
                 context.fireChannelRead(self.wrapInboundOut(head))
             case .other(let head):
                 self.mode = .passing
+                self.headBytes = head.readableBytes
                 let rest = self.reader.takeRest()
                 context.fireChannelRead(self.wrapInboundOut(head))
                 if rest.readableBytes > 0 { self.pass(rest, context) }
             }
+        } catch {
+            self.fail(error, context)
+        }
+        self.account(context)
+    }
+
+    /// Counts what the opening keeps of its answer, here, in the decoder and behind it.
+    private func account(_ context: ChannelHandlerContext) {
+        let bytes: Int
+        switch self.mode {
+        case .heads: bytes = self.reader.heldBytes
+        case .passing: bytes = self.headBytes + self.passed
+        case .switched, .failed: return
+        }
+        do throws(AnswerMeter.Full) {
+            try self.meter?.keep(bytes)
         } catch {
             self.fail(error, context)
         }
@@ -118,6 +141,7 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
             return
         }
         context.fireChannelRead(self.wrapInboundOut(bytes))
+        self.account(context)
     }
 
     private func hold(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
