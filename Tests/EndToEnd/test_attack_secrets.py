@@ -31,6 +31,14 @@ STRANGER = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs another user's files")
 
 
+@pytest.fixture
+def tmp_path():
+    """A folder that other users can reach: pytest's own lies in one that they cannot."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield pathlib.Path(folder)
+
+
 def serve(folder, umask=0o022, more="", admin="", env={}, wrap=()):
     (folder / "proxy.yaml").write_text(CONFIG.format(more=more, admin=admin))
     return subprocess.Popen(
@@ -289,6 +297,12 @@ def test_a_folder_of_its_own_is_taken(tmp_path, use, name):
         os.chown(folder, -1, os.getegid())
         folder.chmod(0o2775)
     starts(serve_with(use, shared / "own" / name, tmp_path))
+    # Modes below a folder that others cannot search do not matter.
+    locked = tmp_path / "locked"
+    (locked / "loose").mkdir(parents=True)
+    (locked / "loose").chmod(0o777)
+    locked.chmod(0o700)
+    starts(serve_with(use, locked / "loose" / name, tmp_path))
     assert (shared / "own" / name).stat().st_mode & 0o777 == 0o600
 
 

@@ -95,6 +95,7 @@ ALLOWED = {
     ("Gate/JWT/KeyMaterial.swift", "case ("): "of a key, and the operator's",
     ("Gate/JWT/JWTAuthority.swift", "token.id == jwt.name"): "verified; identifiers are ASCII", ("Gate/JWT/JWTAuthority.swift", "ends"): OWN,
     ("Gate/JWT/JWTAuthority.swift", "Dictionary("): OWN, ("Gate/JWT/JWTAuthority.swift", "ended: [String: Int64]"): "of keys",
+    ("Gate/JWT/JWTAuthority.swift", "var seen: Set<String>"): "of keys",
     ("Session/Caller.swift", "route.name"): OWN, ("Session/Caller.swift", "error.code"): OWN,
     ("Upstream/ForwardedHeaders.swift", "ofProxies.contains(name)"): "a FieldName, which is bytes",
     ("Admin/HTTP/AdminAPI+", ""): TOKEN, ("Admin/HTTP/AdminRequest.swift", ""): TOKEN, ("Admin/HTTP/JSONMembers.swift", ""): TOKEN,

@@ -11,11 +11,12 @@ enum SecretFolder {
     ///
     /// Root, the process's user and the members of the process's group are trusted. A sticky folder on the way may be
     /// writable for others, because they cannot rename in it what is not theirs; the folder of the file may not,
-    /// because they can add to it.
+    /// because they can add to it. What lies below a folder that others may not search is out of their reach.
     ///
     /// - Returns: the path of the file without links, whether or not the file is there.
     static func place(of path: String) throws(SecretFile.Failure) -> String {
-        var names = self.names(path.utf8.first == UInt8(ascii: "/") ? path : FileManager.default.currentDirectoryPath + "/" + path)
+        let isAbsolute = path.utf8.first == UInt8(ascii: "/")
+        var names = self.names(isAbsolute ? path : FileManager.default.currentDirectoryPath + "/" + path)
         guard let root = FileStatus(path: "/") else { throw SecretFile.failure(path, "cannot be made") }
         var folders = [Folder(path: "/", status: root)]
         var links = 0
@@ -26,12 +27,13 @@ enum SecretFolder {
                 continue
             }
             let folder = folders[folders.count - 1]
-            try self.check(folder, of: path, isAbove: true)
+            let isOutOfReach = folders.dropLast().contains(where: \.locksOthersOut)
+            if !isOutOfReach { try self.check(folder, of: path, isAbove: true) }
             let step = folder.path == "/" ? "/" + name : folder.path + "/" + name
             guard let status = FileStatus(path: step) else {
                 guard names.isEmpty, errno == ENOENT else { throw SecretFile.failure(path, "cannot be made") }
                 guard !isFileLinked else { throw SecretFile.Failure(description: "\(path): the link leads to no file") }
-                try self.check(folder, of: path, isAbove: false)
+                if !isOutOfReach { try self.check(folder, of: path, isAbove: false) }
                 return step
             }
             switch status.kind {
@@ -52,7 +54,7 @@ enum SecretFolder {
                     errno = ENOTDIR
                     throw SecretFile.failure(path, "cannot be made")
                 }
-                try self.check(folder, of: path, isAbove: false)
+                if !isOutOfReach { try self.check(folder, of: path, isAbove: false) }
                 return step
             }
         }
@@ -62,6 +64,12 @@ enum SecretFolder {
     private struct Folder {
         let path: String
         let status: FileStatus
+
+        /// Root, the process's user and its group alone can look up a name in the folder.
+        var locksOthersOut: Bool {
+            let isSearchedByGroup = self.status.mode & 0o010 != 0 && self.status.group != getegid()
+            return self.status.isOwnerTrusted && self.status.mode & 0o001 == 0 && !isSearchedByGroup
+        }
     }
 
     private static let mostLinks = 40
