@@ -19,6 +19,7 @@ upstreams:
   echo: { servers: [ { url: "ws://127.0.0.1:$3" } ] }
 limits: { message: 64MiB, connections: 20000 }
 admin: { address: none }
+state: none
 log: { level: error }
 CONFIG
 exec "$root/.build/release/culvert" serve --config "$6/proxy.yaml"
