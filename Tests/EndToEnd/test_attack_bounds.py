@@ -18,6 +18,7 @@ from kit.pace import within
 from kit.poll import BATCH, client, open_session, unframe
 from kit.raw import Raw, masked
 from kit.script import ScriptedBackend, listen, switching
+from kit.script import read_head as request_head
 from kit.stray import end, launch_with_pipe
 
 KiB = 1 << 10
@@ -295,6 +296,42 @@ def test_records_of_tls_that_do_not_end_count_and_end_where_memory_does(backend,
         print(f"300 {begin.__name__}s without end: {len(answered(kept))} cut, {used(edge) / MiB:.1f} MiB, {peak}")
         assert used(edge) > 1 * MiB and peak.most < 24 * MiB and memory(edge)["closed"] == 0
     wait_for(lambda: used(edge) == 0, what="nothing to be counted")
+
+
+# --- buffers ---------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_a_burst_leaves_no_more_than_is_counted(make_edge, tmp_path, scheme):
+    """A connection kept a buffer as large as the largest message that TLS ever sent: 1 MiB for one of 1 MiB."""
+    cert, key = make_certificate(tmp_path, "upstream")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    done = []
+
+    def serve(plain):
+        with context.wrap_socket(plain, server_side=True) if scheme == "wss" else plain as s:
+            s.sendall(switching(request_head(s)))
+            count = 0
+            while count < MiB and (part := s.recv(65536)):
+                count += len(part)
+            done.append(count)
+            s.recv(1)
+
+    server = listen(serve)
+    options = f'ca: "{cert}", sni: upstream' if scheme == "wss" else "retries: 0"
+    edge = make_edge(0, limits="message: 2MiB, memory: 64MiB", session="buffer: 2MiB", upstream=(
+        f'{{ servers: [ {{ url: "{scheme}://127.0.0.1:{server.getsockname()[1]}" }} ], {options} }}'))
+    message = struct.pack("!QQ", 0, 1) + b"\x82\x7f" + struct.pack("!Q", MiB) + bytes(MiB)
+    with client(edge) as http, Peak(edge) as peak:
+        for number in range(40):
+            at = open_session(http)
+            assert http.post(at, content=message, headers={"Content-Type": BATCH}).status_code == 200
+            wait_for(lambda: len(done) > number, what="the server to have the message")
+        wait_for(lambda: used(edge) <= 40 * 96 * 1024, what="no message to be held")
+        peak.look()
+        print(f"40 sessions over {scheme} had a message of 1 MiB each: {peak}, {used(edge) / MiB:.1f} MiB count")
+        assert peak.most < used(edge) + 20 * MiB
+    server.close()
 
 
 # --- sets of keys ----------------------------------------------------------------------------------------------------

@@ -171,9 +171,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         guard let context = self.context else { return }
         self.connection = nil
         let pipeline = context.pipeline.syncOperations
-        if self.records != nil, let turn = try? pipeline.handler(type: HandshakeTurn.self) {
-            pipeline.removeHandler(turn, promise: nil)
-        }
+        self.records?.leave()
         self.records = nil
         let bytes = self.held
         self.held = ByteBuffer()

@@ -24,11 +24,10 @@ final class AcceptWatch: Sendable {
     /// - Throws: ``Reserved`` for a connection that came before its listener could pause; the caller closes it.
     func accepted(_ channel: any Channel) throws {
         let bounds = self.bounds
-        // NIO gives a socket's number by a cast that costs ten times as much as these two system calls.
-        let free = self.budget.lowestFree()
-        guard free > bounds.clients else { return }
+        // NIO gives a socket's number by a cast that costs ten times as much as asking the system.
+        guard !self.budget.isFree(from: bounds.clients) else { return }
         channel.parent?.pipeline.fireUserInboundEventTriggered(AcceptGate.Event.reserveReached)
-        if free > bounds.upstreams { throw Reserved() }
+        if !self.budget.isFree(from: bounds.upstreams) { throw Reserved() }
     }
 
     /// Whether a listener can accept again.

@@ -78,7 +78,7 @@ struct EdgeListener: Sendable {
                     try channel.pipeline.syncOperations.addHandler(gate)
                 }
             }
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            // NIO sets TCP_NODELAY for the listener, and connections have it from there (tcp(7)).
             .childChannelOption(.writeBufferWaterMark, value: .init(low: high / 4, high: high))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {

@@ -56,11 +56,15 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
         self.feeder = feeder
     }
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.records.onLeave = { context.pipeline.syncOperations.removeHandler(context: context, promise: nil) }
+    }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         self.held = nil
+        self.records.onLeave = nil
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

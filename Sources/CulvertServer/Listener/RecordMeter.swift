@@ -21,6 +21,15 @@ final class RecordMeter {
     /// Bytes of memory: TLS has them, and NIO the buffer of their read.
     var memory: Int { self.unread > Self.uncounted ? 2 * min(self.unread, Self.longest) : 0 }
 
+    /// Takes the handler out of its pipeline that tells of bytes; that handler sets it.
+    var onLeave: (() -> Void)?
+
+    /// The connection is a WebSocket from now on, and needs no meter.
+    func leave() {
+        self.onLeave?()
+        self.onLeave = nil
+    }
+
     /// Bytes have come from the socket.
     func arrived(_ bytes: ByteBuffer) {
         self.unread += bytes.readableBytes

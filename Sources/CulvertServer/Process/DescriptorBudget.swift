@@ -13,6 +13,9 @@ package final class DescriptorBudget: Sendable {
     package static let process = DescriptorBudget()
 
     private let limit: Atomic<Int>
+    /// Questions that are answered without a look, since the last look found plenty.
+    private let unasked = Atomic<Int>(0)
+    private static let mostUnasked = 16
 
     /// - Parameter limit: as for RLIMIT_NOFILE; nil reads it.
     package init(limit: Int? = nil) {
@@ -54,13 +57,25 @@ package final class DescriptorBudget: Sendable {
         return Int(descriptor)
     }
 
+    /// Whether the descriptor that was opened last leaves `bound` and all above it free. Most answers cost no system call:
+    /// each question comes with a descriptor or two, so that a few questions later there is still plenty.
+    func isFree(from bound: Int) -> Bool {
+        if self.unasked.load(ordering: .relaxed) > 0 {
+            self.unasked.wrappingSubtract(1, ordering: .relaxed)
+            return true
+        }
+        let free = self.lowestFree()
+        if bound >= 512, free < bound / 2 { self.unasked.store(Self.mostUnasked, ordering: .relaxed) }
+        return free <= bound
+    }
+
     /// Refuses a connection to an upstream that would use what is kept for the control plane. On its event loop, in the
     /// channel's initializer.
     ///
     /// - Throws: an `IOError` as the system throws one when there are no descriptors at all (EMFILE): the fault is this
     ///   process's, and not the server's.
     package func checkUpstream() throws {
-        guard self.lowestFree() > self.bounds.upstreams else { return }
+        guard !self.isFree(from: self.bounds.upstreams) else { return }
         throw IOError(errnoCode: EMFILE, reason: "the last file descriptors are kept for the control plane")
     }
 }

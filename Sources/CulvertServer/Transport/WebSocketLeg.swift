@@ -59,7 +59,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     /// The peer has ended its direction of the connection.
     private var isInputClosed = false
     /// Closes the connection at the latest, once something has begun to close it.
-    private var closing: Scheduled<Void>?
+    private var closing: (task: Scheduled<Void>, due: NIODeadline)?
     /// Bytes that were read for nothing since the last rest.
     private var dropped = 0
     /// Nothing more is read off this leg's peer.
@@ -206,9 +206,11 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     /// The descriptor is closed after `time`, or before that. No task is made for a connection that has ended already.
     private func closeAtLatest(in time: TimeAmount) {
         guard let context = self.context, !self.isLost else { return }
-        self.closing?.cancel()
+        let due = context.eventLoop.now + time
+        if let closing = self.closing, closing.due <= due { return }
+        self.closing?.task.cancel()
         let channel = context.channel
-        self.closing = context.eventLoop.scheduleTask(in: time) { channel.cut() }
+        self.closing = (context.eventLoop.scheduleTask(deadline: due) { channel.cut() }, due)
     }
 
     /// Bytes of the peer went nowhere.
@@ -323,7 +325,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     private func lose() {
         guard !self.isLost else { return }
         self.isLost = true
-        self.closing?.cancel()
+        self.closing?.task.cancel()
         self.closing = nil
         guard self.hasStarted else { return }
         if self.assembly != nil, !self.isDeaf { self.takeMessages(all: true) }

@@ -118,7 +118,6 @@ final class ServerDial<Made: Sendable> {
         let bootstrap = ClientBootstrap(group: self.loop)
             .connectTimeout(max(deadline - .now(), .milliseconds(1)))
             .resolver(KnownAddresses(addresses, on: self.loop))
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             // NIO keeps a buffer for each read of a turn, as large as it once was, until the connection is closed.
             .channelOption(.maxMessagesPerRead, value: 1)
             .channelOption(.recvAllocator, value: ConnectionReads.allocator)
