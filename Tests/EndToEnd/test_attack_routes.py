@@ -47,12 +47,13 @@ SPELLINGS = {
     "without the slash at the end (Express, Spring, Rails)": ["/open/slash", "/open/SLASH", "/open/slash;", "/open/slash."],
     "in ISO 8859-1 (Jetty, where it is no UTF-8)": ["/open/%E9"],
     "in UTF-8 that is too long": ["/open/x/%c0%ae%c0%ae/admin", "/open/x%c0%afadmin"],
-    "with the format of an answer (Rails, Spring)": ["/open/admin.ws", "/open/ADMIN.json", "/open/%40ops.x", "/open/slash.ws"],
+    "with the format of an answer (Rails, Spring)": ["/open/admin.ws", "/open/ADMIN.json", "/open/%40ops.x", "/open/slash.ws", "/open/admin.json/"],
     "with blanks behind (.NET, Python)": [
         "/open/admin+", "/open/admin%C2%A0", "/open/admin%E3%80%80", "/open/desk%E2%80%A8", "/open/admin%E2%80%A6"],
     "in compatibility forms of what ends a name": [
         "/open/admin%EF%BC%9Bx", "/open/admin%EF%BC%9Fx", "/open/admin%CD%BEx", "/open/admin%EF%BC%83"],
-    "with characters that show nothing": ["/open/ad%E2%80%8Dmin", "/open/ad%C2%ADmin/x", "/open/%E2%81%A0desk"],
+    "with characters that show nothing": ["/open/ad%E2%80%8Dmin", "/open/ad%C2%ADmin/x", "/open/%E2%81%A0desk",
+        "/open/ad" + "%E2%80%8B" * 60 + "min", "/open/de" + "%CC%87" * 60 + "sk"],
     "with slashes of other kinds": ["/open//admin", "/open/x%2f..%2fadmin", "/open\\admin", "/open/./admin"],
     "with raw bytes": [b"/open/\xc3\xa9", b"/open/\xe9", b"/open/admin\xcc\x81", b"/open/\xff"],
 }
@@ -82,7 +83,7 @@ def test_no_spelling_of_a_narrow_path_takes_a_broad_route(edge, upstream, kind):
 
 @pytest.mark.parametrize("path", [
     "/open", "/open/", "/open/administrator", "/open/x;a=1", "/open/x;a=1/y", "/open/100%25", "/open/a%252Fb", "/open/x.y",
-    "/open/admin.d/x", "/open/administrator.ws", "/open/a+b", "/open/ad%E2%80%8Dministrator",
+    "/open/admin.d/x", "/open/admin.gr%C3%B6%C3%9Fe" + "-und-noch-mehr" * 6 + "/x", "/open/administrator.ws", "/open/a+b", "/open/ad%E2%80%8Dministrator",
     "/open/caf%C3%A9", "/open/desks%E2%84%AA", "/open/slashes", "/open/%EF%BC%A1%EF%BC%A3%EF%BC%8F1", "/open/X", "/open/a%20b", "/open/%E8", "/open/%"])
 def test_what_is_no_spelling_of_it_passes_byte_for_byte(edge, upstream, path):
     answer = upgrade(edge.plain_port, path + "?q=%2e;1")

@@ -11,19 +11,38 @@ enum PathFold {
         if bytes.allSatisfy({ $0 < 0x80 }) { return bytes.map(\.lowercased) }
         let text = String(decoding: bytes, as: UTF8.self).decomposedStringWithCompatibilityMapping
         var out: [UInt8] = []
-        for scalar in text.unicodeScalars {
+        for scalar in text.unicodeScalars where !self.showsNothing(scalar) {
             if scalar.isASCII {
                 out.append(UInt8(truncatingIfNeeded: scalar.value).lowercased)
             } else if self.blanks.contains(scalar.properties.generalCategory) {
                 out.append(UInt8(ascii: " "))
-            } else if scalar.value != 0x307, !scalar.properties.isDefaultIgnorableCodePoint {
-                // Java compares a capital I with a dot above (U+0130) as one without.
+            } else {
                 for upper in scalar.properties.uppercaseMapping.unicodeScalars {
                     out += Array(upper.properties.lowercaseMapping.utf8)
                 }
             }
         }
         return out
+    }
+
+    /// The front of a path that decides whether a folded prefix of `length` bytes covers it, folded. Characters that show
+    /// nothing are dropped first, because any number of them may stand within the prefix.
+    static func foldedFront(_ bytes: UnsafeBufferPointer<UInt8>, for length: Int) -> [UInt8] {
+        var shown: [UInt8] = []
+        let most = self.front(for: length)
+        for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars where !self.showsNothing(scalar) {
+            guard shown.count < most else {
+                // The path goes on, which is no end of a name.
+                return self.fold(shown) + [UInt8(ascii: "/"), UInt8(ascii: "-")]
+            }
+            shown += Array(UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
+        }
+        return self.fold(shown)
+    }
+
+    /// Java compares a capital I with a dot above (U+0130) as one without.
+    private static func showsNothing(_ scalar: Unicode.Scalar) -> Bool {
+        !scalar.isASCII && (scalar.value == 0x307 || scalar.properties.isDefaultIgnorableCodePoint)
     }
 
     private static let blanks: Set<Unicode.GeneralCategory> = [.spaceSeparator, .lineSeparator, .paragraphSeparator]

@@ -69,7 +69,9 @@ package struct PathPrefix: Hashable, Sendable {
     private static func ends(_ rest: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
         switch rest.first {
         case nil, UInt8(ascii: "/"), UInt8(ascii: ";"), UInt8(ascii: "?"), UInt8(ascii: "#"): return true
-        case UInt8(ascii: "."): return !rest.contains(UInt8(ascii: "/"))
+        case UInt8(ascii: "."):
+            let format = rest.last == UInt8(ascii: "/") ? rest.dropLast() : rest
+            return !format.contains(UInt8(ascii: "/"))
         case UInt8(ascii: " "), UInt8(ascii: "+"):
             let segment = rest.prefix { $0 != UInt8(ascii: "/") }
             return segment.allSatisfy { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: ".") }

@@ -29,8 +29,11 @@ final class AcceptGate: ChannelInboundHandler {
     private let watch: AcceptWatch
     private let makeRoom: @Sendable () -> Void
     private var timer: Scheduled<Void>?
+    /// Why it pauses; memory may be short as well.
+    private var isShortOfDescriptors = true
 
-    /// - Parameter makeRoom: is called on the listener's loop when it pauses, and at each look that finds no room.
+    /// - Parameter makeRoom: is called on the listener's loop when it pauses for want of descriptors, and at each look that
+    ///   finds no room.
     init(_ share: Share, watch: AcceptWatch, makeRoom: @escaping @Sendable () -> Void = {}) {
         self.share = share
         self.watch = watch
@@ -63,12 +66,13 @@ final class AcceptGate: ChannelInboundHandler {
     private func pause(_ context: ChannelHandlerContext, _ error: IOError?) {
         guard self.timer == nil, context.channel.isActive else { return }
         self.watch.paused(by: error, address: context.localAddress, on: context.eventLoop)
+        self.isShortOfDescriptors = error.map { $0.errnoCode == EMFILE || $0.errnoCode == ENFILE } ?? true
         self.wait(context)
         self.update(context)
     }
 
     private func wait(_ context: ChannelHandlerContext) {
-        self.makeRoom()
+        if self.isShortOfDescriptors { self.makeRoom() }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         self.timer = context.eventLoop.scheduleTask(in: Self.pause) {
             let (gate, context) = bound.value

@@ -49,22 +49,26 @@ package final class DescriptorBudget: Sendable {
     package var bounds: Bounds { Bounds(limit: self.limit.load(ordering: .relaxed)) }
 
     /// The number that a descriptor would get that is opened now; the limit when there is none.
-    package func lowestFree() -> Int {
+    package func lowestFree() -> Int { Self.lowestFree() ?? self.bounds.limit }
+
+    private static func lowestFree() -> Int? {
         // Any open descriptor would do; standard error is open for as long as the process is.
         let descriptor = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)
-        guard descriptor >= 0 else { return self.bounds.limit }
+        guard descriptor >= 0 else { return nil }
         close(descriptor)
         return Int(descriptor)
     }
 
     /// Whether the descriptor that was opened last leaves `bound` and all above it free. Most answers cost no system call:
     /// each question comes with a descriptor or two, so that a few questions later there is still plenty.
-    func isFree(from bound: Int) -> Bool {
+    ///
+    /// - Parameter none: the answer where there is no descriptor at all.
+    func isFree(from bound: Int, none: Bool) -> Bool {
         if self.unasked.load(ordering: .relaxed) > 0 {
             self.unasked.wrappingSubtract(1, ordering: .relaxed)
             return true
         }
-        let free = self.lowestFree()
+        guard let free = Self.lowestFree() else { return none }
         if bound >= 512, free < bound / 2 { self.unasked.store(Self.mostUnasked, ordering: .relaxed) }
         return free <= bound
     }
@@ -75,7 +79,7 @@ package final class DescriptorBudget: Sendable {
     /// - Throws: an `IOError` as the system throws one when there are no descriptors at all (EMFILE): the fault is this
     ///   process's, and not the server's.
     package func checkUpstream() throws {
-        guard !self.isFree(from: self.bounds.upstreams) else { return }
+        guard !self.isFree(from: self.bounds.upstreams, none: false) else { return }
         throw IOError(errnoCode: EMFILE, reason: "the last file descriptors are kept for the control plane")
     }
 }

@@ -15,7 +15,8 @@ class QueuedOutput {
     private var needsFlush = false
     /// TLS encrypts all that is flushed at once into one buffer, and keeps it as large as it once was.
     private let isSecure: Bool
-    private static let mostFlushed = 32 * 1024
+    /// Two records of TLS with what it adds to them, so that its buffer stays at 32 KiB.
+    private static let mostFlushed = 32 * 1024 - 256
     /// Bytes that were written into TLS since the last flush.
     private var unflushed = 0
     private var kept = KeptBuffers()

@@ -183,7 +183,9 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
                 return
             }
             self.finishOutput()
-            let written = context.writeAndFlush(self.wrapOutboundOut(envelope))
+            self.write(envelope)
+            self.finishOutput()
+            let written = context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()))
             self.hasFinal = true
             self.deadline?.cancel()
             // The client is to acknowledge it, but need not. Until it is out the session's own time counts.
@@ -355,8 +357,8 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
             // Only the end of the connection is of interest, and an answered Close brings that about.
             self.awaitClose(context, bytes)
         } else {
-            self.noteRead(bytes.readableBytes)
             self.assembler.append(bytes)
+            self.noteRead(bytes.readableBytes)
         }
     }
 

@@ -13,7 +13,7 @@ enum TCPTable {
     static func users(at server: TCPEndpoint, connectedFrom client: TCPEndpoint) -> Set<uid_t> {
         var users: Set<uid_t> = []
         for name in ["tcp", "tcp6"] {
-            for line in self.text(of: "/proc/self/net/\(name)").split(separator: "\n").dropFirst() {
+            for line in self.lines(of: "/proc/self/net/\(name)", port: server.port) {
                 // sl, local_address, rem_address, st, queues, timers, retrnsmt, uid, timeout, inode.
                 let fields = line.split(separator: " ", maxSplits: 10)
                 guard fields.count > 9, let local = TCPEndpoint(text: fields[1]), local.port == server.port,
@@ -28,10 +28,21 @@ enum TCPTable {
         return users
     }
 
-    /// The kernel gives a page at a time, and calls the file empty.
-    private static func text(of path: String) -> String {
-        let data = try? FileHandle(forReadingAtPath: path)?.readToEnd()
-        return data.map { String(decoding: $0, as: UTF8.self) } ?? ""
+    /// The lines of sockets with the local port. There may be a million others, which are not looked at any closer.
+    private static func lines(of path: String, port: Int) -> [String] {
+        // The kernel gives a page at a time, and calls the file empty.
+        guard let data = try? FileHandle(forReadingAtPath: path)?.readToEnd() else { return [] }
+        let digits = String(port, radix: 16, uppercase: true)
+        let wanted = Array((String(repeating: "0", count: max(0, 4 - digits.utf8.count)) + digits).utf8)
+        let colon = UInt8(ascii: ":")
+        return data.split(separator: UInt8(ascii: "\n")).compactMap { line in
+            // `   0: 0100007F:26AD 00000000:0000 …`
+            guard let number = line.firstIndex(of: colon),
+                let address = line[line.index(after: number)...].firstIndex(of: colon),
+                line[line.index(after: address)...].starts(with: wanted)
+            else { return nil }
+            return String(decoding: line, as: UTF8.self)
+        }
     }
 }
 
