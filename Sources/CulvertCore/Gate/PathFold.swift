@@ -32,7 +32,7 @@ enum PathFold {
         let most = self.front(for: length)
         for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars where !self.showsNothing(scalar) {
             guard shown.count < most else {
-                // The path goes on, which is no end of a name.
+                // The path goes on, so the name does not end here.
                 return self.fold(shown) + [UInt8(ascii: "/"), UInt8(ascii: "-")]
             }
             shown += Array(UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)

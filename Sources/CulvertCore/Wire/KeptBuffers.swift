@@ -36,7 +36,7 @@ package struct KeptBuffers: Sendable {
         self.bytes = [self.largestRead, self.largestFlush].reduce(0) { $0 + ($1 > Self.uncounted ? $1 : 0) }
     }
 
-    /// Buffers have powers of two.
+    /// The capacity of a buffer is a power of two.
     private static func capacity(_ count: Int) -> Int {
         1 << (Int.bitWidth - (count - 1).leadingZeroBitCount)
     }

@@ -22,7 +22,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     private var delimiter = RequestDelimiter()
     /// Bytes that nobody has asked for yet.
     private var held = ByteBuffer()
-    /// What TLS keeps in front of this handler; nil for none.
+    /// Measures the bytes that TLS keeps in front of this handler; nil without TLS.
     var records: RecordMeter?
     /// The channel would read, and may not yet.
     private var wantsRead = false

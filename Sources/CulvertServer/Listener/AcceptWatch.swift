@@ -25,7 +25,7 @@ final class AcceptWatch: Sendable {
     func accepted(_ channel: any Channel) throws {
         let bounds = self.bounds
         // NIO gives a socket's number by a cast that costs ten times as much as asking the system.
-        // Where there is none, the next accept(2) fails, and says so.
+        // If no descriptor is left, the next accept(2) fails and gives the reason.
         guard !self.budget.isFree(from: bounds.clients, none: true) else { return }
         channel.parent?.pipeline.fireUserInboundEventTriggered(AcceptGate.Event.reserveReached)
         if !self.budget.isFree(from: bounds.upstreams, none: true) { throw Reserved() }

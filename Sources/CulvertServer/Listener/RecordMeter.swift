@@ -12,7 +12,7 @@ final class RecordMeter {
     private static let longest = 17 * 1024
     private static let headerLength = 5
 
-    /// Bytes since the last plaintext.
+    /// The number of bytes that have come since the last plaintext.
     private var unread = 0
     /// Bytes of the record that has not come to its end, and the length that its header tells.
     private var begun = 0

@@ -1,11 +1,11 @@
 import NIOCore
 import Synchronization
 
-/// What the loops close when clients wait for a descriptor.
+/// A loop closes idle connections when clients wait for a descriptor.
 extension LoopState {
-    /// Connections that one call looks at.
+    /// The number of connections that one call looks at, at most.
     private static let mostLookedAt = 4096
-    /// Connections that one call closes.
+    /// The number of connections that one call closes at most.
     private static let mostClosed = 32
 
     /// Closes connections that have had an answer and have sent no whole request since, the longest idle first.

@@ -155,7 +155,7 @@ final class Session: LegDelegate {
         self.lookForIdleness(now: self.openedAt)
         self.arm()
         // The configuration may have changed, the token died or the server been taken down since the client was
-        // answered. Nothing passes before that is known.
+        // answered. No message passes before this check.
         let jwtRules = self.state.rules.config.authentication.jwt?.rules
         self.adopt(self.state.rules, haveJWTRulesChanged: self.facts.jwtRules != jwtRules)
         if self.lease.server.state == .down {

@@ -4,7 +4,7 @@ import CulvertCore
 /// The gate is asked again before a server is dialled and before the client is told that there is a session, because
 /// tokens and the configuration may have changed meanwhile.
 extension EdgeRequest {
-    /// What changed on the way to another upstream, or away from a subject, is not decided here.
+    /// Answers an opening whose route leads to another upstream now, or asks for no token any more.
     private static let configurationChanged = Rejection(
         503, "configuration_changed", "The configuration has changed meanwhile. Try again.",
         headers: [("Retry-After", "1")])

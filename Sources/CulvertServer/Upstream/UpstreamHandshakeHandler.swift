@@ -25,7 +25,7 @@ final class UpstreamHandshakeHandler: ChannelInboundHandler, RemovableChannelHan
     private var answer: EventLoopPromise<UpstreamAnswer>?
     private var head: HTTPResponseHead?
     private var body = ByteBuffer()
-    /// Nil where nothing is counted.
+    /// Counts the bytes of the answer; nil in health checks.
     private let meter: AnswerMeter?
 
     /// - Parameter meter: counts the answer, in ``UpstreamHeadSplitter``, until this handler is done with it.
@@ -43,7 +43,7 @@ final class UpstreamHandshakeHandler: ChannelInboundHandler, RemovableChannelHan
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        // Nothing is kept behind the answer, until TLS has closed the connection.
+        // The handler keeps nothing behind the answer. TLS may still bring bytes until it has closed the connection.
         guard self.answer != nil else { return }
         switch self.unwrapInboundIn(data) {
         case .head(let head):

@@ -39,7 +39,7 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
     /// Most bytes that are dropped for the sake of TLS's close handshake; then the connection is cut.
     static let droppedLimit = 64 * 1024
 
-    /// Nil where nothing is counted.
+    /// Counts the bytes of the answer; nil in health checks.
     private let meter: AnswerMeter?
     private var mode = Mode.heads
     private var reader = UpstreamHeadReader()

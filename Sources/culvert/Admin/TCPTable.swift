@@ -92,8 +92,8 @@ struct TCPEndpoint: Equatable {
             ? UInt32(bigEndian: self.words[0]) >> 24 == 127 : self.words == [0, 0, 0, UInt32(1).bigEndian]
     }
 
-    /// A socket that listens here takes connections to `server`, which has the same port. That of all addresses of IPv6
-    /// takes those to IPv4 too.
+    /// Whether a socket that listens here takes connections to `server`, which has the same port. A socket that listens at
+    /// all addresses of IPv6 takes connections to IPv4 too.
     func accepts(for server: TCPEndpoint) -> Bool {
         let isWildcard = self.words.allSatisfy { $0 == 0 }
         return self.words == server.words || isWildcard && self.words.count >= server.words.count

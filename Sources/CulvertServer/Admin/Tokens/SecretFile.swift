@@ -73,7 +73,7 @@ enum SecretFile {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard descriptor >= 0 else {
             let failure = self.failure(path, "cannot be read")
-            // Where it cannot be read because of its owner, the message says the owner.
+            // The message names the owner if the owner is the reason.
             if let status = FileStatus(path: path) { try self.checkOwner(status, of: path, on: path) }
             throw failure
         }

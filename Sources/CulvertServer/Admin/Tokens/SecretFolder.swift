@@ -11,7 +11,7 @@ enum SecretFolder {
     ///
     /// Root, the process's user and the members of the process's group are trusted. A sticky folder on the way may be
     /// writable for others, because they cannot rename in it what is not theirs; the folder of the file may not,
-    /// because they can add to it. What lies below a folder that others may not search is out of their reach.
+    /// because they can add to it. Others cannot reach a file below a folder that they may not search.
     ///
     /// - Returns: the path of the file without links, whether or not the file is there.
     static func place(of path: String) throws(SecretFile.Failure) -> String {
@@ -74,7 +74,7 @@ enum SecretFolder {
 
     private static let mostLinks = 40
 
-    /// The last name comes first.
+    /// Gives the names of the path; the last name comes first.
     private static func names(_ path: String) -> [String] {
         path.utf8.split(separator: UInt8(ascii: "/")).map { String(Substring($0)) }.filter { $0 != "." }.reversed()
     }
@@ -117,7 +117,7 @@ struct FileStatus {
     let owner: uid_t
     let group: gid_t
 
-    /// Of the link itself where the name is one. Nil sets `errno`.
+    /// Looks at a link itself, not at its target. The result is nil on failure, with `errno` set.
     init?(path: String) {
         var status = stat()
         guard lstat(path, &status) == 0 else { return nil }
@@ -150,7 +150,7 @@ struct FileStatus {
 
     var modeText: String { Self.text(self.mode) }
 
-    /// Four octal digits.
+    /// Writes the mode as four octal digits.
     static func text(_ mode: mode_t) -> String {
         let digits = String(mode, radix: 8)
         return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
