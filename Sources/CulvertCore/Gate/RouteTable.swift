@@ -124,7 +124,8 @@ package struct RouteTable: Equatable, Sendable {
             guard path.mayHaveOtherLetters, front.contains(where: { $0 >= 0x80 }) else {
                 return self.hasRival(found, host, bytes)
             }
-            return PathFold.foldedFront(bytes, for: self.longest).withUnsafeBufferPointer { self.hasRival(found, host, $0) }
+            let folded = PathFold.foldedFront(bytes, for: self.longest)
+            return folded.withUnsafeBufferPointer { self.hasRival(found, host, $0) }
         }
     }
 

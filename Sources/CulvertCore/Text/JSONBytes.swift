@@ -30,15 +30,6 @@ package enum JSONBytes {
         return width
     }
 
-    /// Appends `text`, which is UTF-8, as a string with its quotation marks.
-    package static func quote(_ text: UnsafeRawBufferPointer, into out: inout ByteBuffer) {
-        let width = self.escapedLength(text) + 2
-        out.writeWithUnsafeMutableBytes(minimumWritableBytes: width) { target in
-            self.quote(text, target)
-            return width
-        }
-    }
-
     /// Appends a part of a string, which may begin and end within a character, without quotation marks.
     package static func escape(_ text: UnsafeRawBufferPointer, into out: inout ByteBuffer) {
         let width = self.escapedLength(text)

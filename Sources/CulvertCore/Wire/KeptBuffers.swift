@@ -6,6 +6,8 @@ package struct KeptBuffers: Sendable {
     private static let uncounted = 16 * 1024
     /// TLS adds to each record of 16 KiB; this is for all records of a flush.
     private static let overhead = 256
+    /// The most bytes that are flushed into TLS at once: two records, whose buffer of 32 KiB also holds what TLS adds.
+    package static let flush = 32 * 1024 - KeptBuffers.overhead
 
     /// Bytes of the buffers that count.
     package private(set) var bytes = 0

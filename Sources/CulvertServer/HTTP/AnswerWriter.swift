@@ -8,8 +8,7 @@ import NIOHTTP1
 /// ``ClientConnection`` makes it, on its event loop, and calls ``pump()`` when there is room.
 final class AnswerWriter {
     /// The number of bytes of a piece. ``ClientConnection`` writes shorter answers at once.
-    /// With what TLS adds it fits into a buffer of 32 KiB.
-    static let piece = 32 * 1024 - 256
+    static let piece = KeptBuffers.flush
     /// The most bytes that are written in one turn of the loop, to a client that takes them at once.
     private static let bytesPerTurn = 1024 * 1024
 

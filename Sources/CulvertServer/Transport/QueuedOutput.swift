@@ -15,8 +15,6 @@ class QueuedOutput {
     private var needsFlush = false
     /// TLS encrypts all that is flushed at once into one buffer, and keeps it as large as it once was.
     private let isSecure: Bool
-    /// Two records of TLS with what it adds to them, so that its buffer stays at 32 KiB.
-    private static let mostFlushed = 32 * 1024 - 256
     /// Bytes that were written into TLS since the last flush.
     private var unflushed = 0
     private var kept = KeptBuffers()
@@ -63,7 +61,7 @@ class QueuedOutput {
             return
         }
         self.unflushed += bytes.readableBytes
-        if self.unflushed <= Self.mostFlushed {
+        if self.unflushed <= KeptBuffers.flush {
             context.write(NIOAny(bytes), promise: nil)
         } else {
             self.passInPieces(bytes, context)
@@ -72,14 +70,14 @@ class QueuedOutput {
 
     private func passInPieces(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
         var rest = bytes
-        var room = max(0, Self.mostFlushed - (self.unflushed - bytes.readableBytes))
+        var room = max(0, KeptBuffers.flush - (self.unflushed - bytes.readableBytes))
         while rest.readableBytes > room, let piece = rest.readSlice(length: room) {
             context.writeAndFlush(NIOAny(piece), promise: nil)
-            room = Self.mostFlushed
+            room = KeptBuffers.flush
         }
         context.write(NIOAny(rest), promise: nil)
         self.unflushed = rest.readableBytes
-        if self.kept.flushed(Self.mostFlushed) { self.queueChanged() }
+        if self.kept.flushed(KeptBuffers.flush) { self.queueChanged() }
     }
 
     @inline(__always)
