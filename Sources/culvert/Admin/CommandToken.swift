@@ -35,15 +35,9 @@ struct CommandToken {
         defer { close(descriptor) }
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { return nil }
-        var text: [UInt8] = []
-        var part = [UInt8](repeating: 0, count: 4096)
-        while text.count <= self.mostBytes {
-            let count = read(descriptor, &part, part.count)
-            guard count >= 0 else { return nil }
-            if count == 0 { break }
-            text += part.prefix(count)
-        }
-        guard text.count <= self.mostBytes, let secret = String(bytes: text, encoding: .utf8) else { return nil }
+        guard let text = DescriptorBytes.read(descriptor, limit: self.mostBytes),
+            let secret = String(bytes: text, encoding: .utf8)
+        else { return nil }
         return CommandToken(
             secret: secret.trimmingCharacters(in: .whitespacesAndNewlines), owner: status.st_uid)
     }

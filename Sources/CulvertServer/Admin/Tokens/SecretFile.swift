@@ -82,18 +82,8 @@ enum SecretFile {
             throw self.failure(path, "its mode and owner cannot be looked at")
         }
         try self.tighten(path, status, logger: logger) { fchmod(descriptor, $0) }
-        var contents: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        while true {
-            let count = buffer.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
-            if count > 0 {
-                contents += buffer[..<count]
-            } else if count == 0 {
-                return contents
-            } else if errno != EINTR {
-                throw self.failure(path, "cannot be read")
-            }
-        }
+        guard let contents = DescriptorBytes.read(descriptor) else { throw self.failure(path, "cannot be read") }
+        return contents
     }
 
     private static func tighten(
