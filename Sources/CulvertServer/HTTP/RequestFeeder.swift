@@ -22,8 +22,8 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     private var delimiter = RequestDelimiter()
     /// Bytes that nobody has asked for yet.
     private var held = ByteBuffer()
-    /// Measures the bytes that TLS keeps in front of this handler; nil without TLS.
-    var records: RecordMeter?
+    /// Measures the bytes that TLS keeps in front of this handler; nil without TLS, and for a WebSocket.
+    var handshakeTurn: HandshakeTurn?
     /// The channel would read, and may not yet.
     private var wantsRead = false
     private var isPumping = false
@@ -38,7 +38,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     var heldBytes: Int { self.held.readableBytes }
     /// Bytes of memory that they keep, and that TLS does.
     var heldMemory: Int {
-        (self.held.readableBytes > 0 ? self.held.storageCapacity : 0) + (self.records?.memory ?? 0)
+        (self.held.readableBytes > 0 ? self.held.storageCapacity : 0) + (self.handshakeTurn?.keptMemory ?? 0)
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -47,7 +47,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         self.context = nil
         self.connection = nil
         self.held = ByteBuffer()
-        self.records = nil
+        self.handshakeTurn = nil
     }
 
     // MARK: - from the socket
@@ -57,7 +57,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = self.unwrapInboundIn(data)
-        self.records?.plaintextCame()
+        self.handshakeTurn?.plaintextCame()
         guard let connection = self.connection else {
             context.fireChannelRead(data)
             return
@@ -87,7 +87,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             return
         }
         self.held = ByteBuffer()
-        self.records = nil
+        self.handshakeTurn = nil
         context.fireChannelInactive()
     }
 
@@ -171,8 +171,8 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         guard let context = self.context else { return }
         self.connection = nil
         let pipeline = context.pipeline.syncOperations
-        self.records?.leave()
-        self.records = nil
+        self.handshakeTurn?.leave()
+        self.handshakeTurn = nil
         let bytes = self.held
         self.held = ByteBuffer()
         if bytes.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(bytes)) }

@@ -28,10 +28,9 @@ enum ClientPipeline {
         let connection = ClientConnection(
             owner: front, memory: edge.memory, slices: state.slices, loop: state.loop)
         if let tls = mode.tls {
-            let records = RecordMeter()
-            connection.feeder.records = records
-            try pipeline.addHandler(
-                HandshakeTurn(state.handshakes, records: records, feeder: connection.feeder))
+            let turn = HandshakeTurn(state.handshakes, feeder: connection.feeder)
+            connection.feeder.handshakeTurn = turn
+            try pipeline.addHandler(turn)
             try pipeline.addHandler(NIOSSLServerHandler(context: tls, configuration: .small))
         }
         try RequestPipeline.add(connection, to: channel, headerLimit: state.rules.config.limits.header)

@@ -1,3 +1,4 @@
+import CulvertCore
 import NIOCore
 
 /// How many TLS handshakes begin in one turn of a loop. Others wait, and begin in slices. Bound to that loop.
@@ -41,30 +42,41 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundOut = ByteBuffer
 
     private let turns: HandshakeTurns
-    private let records: RecordMeter
     private let feeder: RequestFeeder
+    private var records = RecordMeter()
     private var hasBegun = false
     private var context: ChannelHandlerContext?
     private var held: ByteBuffer?
     /// The channel would read, and may not yet.
     private var wantsRead = false
 
-    /// - Parameter feeder: stands behind TLS, and has what `records` tells counted.
-    init(_ turns: HandshakeTurns, records: RecordMeter, feeder: RequestFeeder) {
+    /// - Parameter feeder: stands behind TLS, and has counted what TLS keeps.
+    init(_ turns: HandshakeTurns, feeder: RequestFeeder) {
         self.turns = turns
-        self.records = records
         self.feeder = feeder
     }
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
-        self.records.onLeave = { context.pipeline.syncOperations.removeHandler(context: context, promise: nil) }
+    // MARK: - for the feeder
+
+    /// Bytes of memory that TLS keeps of records without an end.
+    var keptMemory: Int { self.records.memory }
+
+    /// TLS has given the content of all records that are whole.
+    func plaintextCame() { self.records.plaintextCame() }
+
+    /// The connection is a WebSocket from now on, and needs no meter.
+    func leave() {
+        guard let context = self.context else { return }
+        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
     }
+
+    // MARK: - handler
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         self.held = nil
-        self.records.onLeave = nil
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -1,11 +1,10 @@
-import NIOCore
+package import NIOCore
 
-/// Tells what the records of TLS cost that a client has begun and not ended: TLS keeps them out of sight. Bound to the
-/// connection's loop.
+/// Tells what the records of TLS cost that a client has begun and not ended: TLS keeps them out of sight.
 ///
 /// Until plaintext comes, all bytes count: a handshake's message may be spread over records. After that the record
 /// alone counts that has not come to its end.
-final class RecordMeter {
+package struct RecordMeter: Sendable {
     /// An ordinary handshake is not counted.
     private static let uncounted = 2 * 1024
     /// TLS takes no longer record, and no longer message of a handshake.
@@ -19,27 +18,20 @@ final class RecordMeter {
     private var length = 0
 
     /// Bytes of memory: TLS has them, and NIO the buffer of their read.
-    var memory: Int { self.unread > Self.uncounted ? 2 * min(self.unread, Self.longest) : 0 }
+    package var memory: Int { self.unread > Self.uncounted ? 2 * min(self.unread, Self.longest) : 0 }
 
-    /// Takes the handler out of its pipeline that tells of bytes; that handler sets it.
-    var onLeave: (() -> Void)?
-
-    /// The connection is a WebSocket from now on, and needs no meter.
-    func leave() {
-        self.onLeave?()
-        self.onLeave = nil
-    }
+    package init() {}
 
     /// Bytes have come from the socket.
-    func arrived(_ bytes: ByteBuffer) {
+    package mutating func arrived(_ bytes: ByteBuffer) {
         self.unread += bytes.readableBytes
         bytes.withUnsafeReadableBytes { self.follow($0) }
     }
 
     /// TLS has given the content of all records that are whole.
-    func plaintextCame() { self.unread = self.begun }
+    package mutating func plaintextCame() { self.unread = self.begun }
 
-    private func follow(_ bytes: UnsafeRawBufferPointer) {
+    private mutating func follow(_ bytes: UnsafeRawBufferPointer) {
         var at = 0
         while at < bytes.count {
             if self.begun < Self.headerLength {
