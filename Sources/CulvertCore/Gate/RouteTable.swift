@@ -36,6 +36,13 @@ package struct Route: Equatable, Sendable {
 
     /// What logs call it.
     package var name: String { (self.host ?? "") + self.path }
+
+    /// Whether a session that was let in by `old` may go on by this route. It leads to the same upstream, and asks for a
+    /// token if the session has one: otherwise the session would have no subject, and anybody who knows its identifier
+    /// would speak for the subject that the upstream was told.
+    package func succeeds(_ old: Route, isAnonymous: Bool) -> Bool {
+        self.upstream == old.upstream && (self.authenticationRequired || isAnonymous)
+    }
 }
 
 /// Finds a request's route: those of the request's host first, then the longest prefix.

@@ -37,12 +37,6 @@ extension EdgeContext {
             .nonisolated()
     }
 
-    /// Lets go of what a dial came to, for an opening that is not let in any more.
-    func giveUp(_ result: Result<UpstreamConnector.Outcome, any Error>, place: SessionPlace) {
-        if case .success(.connected(let connection)) = result { connection.channel.cut() }
-        place.release()
-    }
-
     func answer(to error: any Error, route: Route) -> HTTPAnswer {
         let failure = error as? UpstreamFailure ?? UpstreamFailure(isTimeout: false, reason: "\(error)")
         self.logger.log(

@@ -23,10 +23,7 @@ extension Session {
             let route = rules.gate.stillAdmits(
                 host: self.facts.host, path: self.facts.basePath, origins: self.facts.origins,
                 transport: self.transport, token: token),
-            route.upstream == self.facts.route.upstream,
-            // Opened without a token it would have no subject, and anybody who knows its identifier would speak for the
-            // one that the upstream was told.
-            route.authenticationRequired || self.credential == nil
+            route.succeeds(self.facts.route, isAnonymous: self.credential == nil)
         else { return nil }
         let servers = rules.connectors[route.upstream]?.pool.servers ?? []
         return servers.contains { $0.config.url == self.lease.server.config.url } ? route : nil

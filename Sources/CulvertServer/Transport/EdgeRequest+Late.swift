@@ -1,4 +1,6 @@
 import CulvertCore
+import NIOCore
+import NIOHTTP1
 
 /// An opening takes time: its body comes slowly, it waits for a server with room, the server takes its time to answer.
 /// The gate is asked again before a server is dialled and before the client is told that there is a session, because
@@ -9,10 +11,34 @@ extension EdgeRequest {
         503, "configuration_changed", "The configuration has changed meanwhile. Try again.",
         headers: [("Retry-After", "1")])
 
-    /// The answer that a request like this one gets now; nil while it would be let in as it was.
+    /// Dials a server for an opening that is judged again before and after. `then` gets the outcome; an opening that is
+    /// not let in any more is answered here.
     ///
-    /// - Parameter path: of the session.
-    func lateRefusal(_ admission: Admission, path: String, transport: Transport) -> Rejection? {
+    /// - Parameters:
+    ///   - place: the session's; released when the opening is answered here.
+    ///   - path: of the session.
+    ///   - transport: by which the gate let the opening in.
+    func dial(
+        _ request: HTTPRequestHead, admission: Admission, client: ClientFacts, place: SessionPlace, path: String,
+        transport: Transport, then: @escaping (Result<UpstreamConnector.Outcome, any Error>) -> Void
+    ) {
+        self.line.mayDial = { self.lateRefusal(admission, path: path, transport: transport) == nil }
+        self.edge.dial(
+            request, admission: admission, client: client, line: self.line, place: place, state: self.state
+        ).assumeIsolated().whenComplete { result in
+            self.line.mayDial = { false }
+            guard let rejection = self.lateRefusal(admission, path: path, transport: transport) else {
+                then(result)
+                return
+            }
+            if case .success(.connected(let connection)) = result { connection.channel.cut() }
+            place.release()
+            self.reject(rejection)
+        }
+    }
+
+    /// The answer that a request like this one gets now; nil while it would be let in as it was.
+    private func lateRefusal(_ admission: Admission, path: String, transport: Transport) -> Rejection? {
         do throws(Rejection) {
             try self.judgeAgain(admission, path: path, transport: transport)
             return nil
@@ -38,7 +64,7 @@ extension EdgeRequest {
         let route = try rules.gate.recheck(
             host: self.host, path: path, origins: self.origins, transport: transport,
             token: credential.flatMap { self.state.keyring.current($0)?.token })
-        guard route.upstream == admission.route.upstream, route.authenticationRequired || credential == nil else {
+        guard route.succeeds(admission.route, isAnonymous: credential == nil) else {
             throw Self.configurationChanged
         }
     }

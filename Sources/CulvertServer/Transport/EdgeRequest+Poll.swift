@@ -135,16 +135,8 @@ extension EdgeRequest {
         let request = ForwardedHeaders.request(
             client: head, admission: admission, basePath: base, key: key, extensions: [],
             identityHeader: self.state.rules.config.authentication.identityHeader, facts: client)
-        self.line.mayDial = { self.lateRefusal(admission, path: base, transport: transport) == nil }
-        self.edge.dial(
-            request, admission: admission, client: client, line: self.line, place: place, state: self.state
-        ).assumeIsolated().whenComplete { result in
-            self.line.mayDial = { false }
-            if let rejection = self.lateRefusal(admission, path: base, transport: transport) {
-                self.edge.giveUp(result, place: place)
-                self.reject(rejection)
-                return
-            }
+        self.dial(request, admission: admission, client: client, place: place, path: base, transport: transport) {
+            result in
             switch result {
             case .success(.connected(let connection)):
                 do {

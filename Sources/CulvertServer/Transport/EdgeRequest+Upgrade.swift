@@ -13,16 +13,8 @@ extension EdgeRequest {
             client: head, admission: admission, basePath: path, key: key, extensions: offered,
             identityHeader: self.state.rules.config.authentication.identityHeader, facts: client)
         guard let place = self.takePlace(admission, address: client.address) else { return }
-        self.line.mayDial = { self.lateRefusal(admission, path: path, transport: .webSocket) == nil }
-        self.edge.dial(
-            request, admission: admission, client: client, line: self.line, place: place, state: self.state
-        ).assumeIsolated().whenComplete { result in
-            self.line.mayDial = { false }
-            if let rejection = self.lateRefusal(admission, path: path, transport: .webSocket) {
-                self.edge.giveUp(result, place: place)
-                self.reject(rejection)
-                return
-            }
+        self.dial(request, admission: admission, client: client, place: place, path: path, transport: .webSocket) {
+            result in
             switch result {
             case .success(.connected(let connection)):
                 self.complete(
