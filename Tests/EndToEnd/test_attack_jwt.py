@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import hashlib
+import itertools
 import json
+import re
 import statistics
 import time
 
@@ -147,6 +149,58 @@ def test_others_are_let_in_while_bad_tokens_come(edge, admin):
     waits = asyncio.run(run())
     print(f"tried {len(flood)} forged tokens and 8 nested ones: a login and /healthz took {statistics.median(waits):.3f} s")
     assert statistics.median(waits) < 2
+
+
+async def send_bad_tokens(port, source, texts, statuses):
+    """One connection, which has one verification under way at a time."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+    try:
+        for text in texts:
+            writer.write(f"POST /_poll HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
+                         f"Authorization: Bearer {text}\r\n\r\n".encode())
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            status = int(head.split()[1])
+            statuses[status] = statuses.get(status, 0) + 1
+            await reader.readexactly(int(re.search(r"content-length: (\d+)", head)[1]))
+    finally:
+        writer.close()
+
+
+def test_an_address_that_fills_the_queue_of_verifications_turns_no_other_away(backend, make_edge):
+    """Each of its connections has a token to verify, and there are more of them than may wait."""
+    keys = [Key("ES256", f"k{n}") for n in range(4)]
+    edge = make_edge(
+        backend.port, limits="address: { handshakes: 1000 }",
+        authentication=section(keys=[{"id": key.kid, "algorithm": "ES256", "pem": key.pem} for key in keys]))
+    # A kid would tell one key: without one the signature is tried with all four.
+    stem = Key("ES256").token(sub="nobody").rsplit(".", 1)[0]
+    forged = itertools.count()
+
+    def bad_tokens():
+        for _ in range(60):
+            yield f"{stem}.{base64url(hashlib.sha512(b'%d' % next(forged)).digest())}"
+
+    async def run():
+        seen, logins = {}, []
+        attack = [asyncio.create_task(send_bad_tokens(edge.plain_port, "127.0.0.2", bad_tokens(), seen))
+                  for _ in range(400)]
+        while not seen.get(503):
+            await asyncio.sleep(0.01)
+            assert not all(task.done() for task in attack), f"the queue was never full: {seen}"
+        transport = httpx.AsyncHTTPTransport(local_address="127.0.0.3")
+        async with httpx.AsyncClient(timeout=30, transport=transport) as friend:
+            while not all(task.done() for task in attack):
+                answer = await friend.post(
+                    f"http://127.0.0.1:{edge.plain_port}/_poll",
+                    headers={"Authorization": "Bearer " + keys[0].token(sub=f"good {len(logins)}")})
+                logins.append(answer.status_code)
+        await asyncio.gather(*attack)
+        return seen, logins
+
+    seen, logins = asyncio.run(run())
+    print(f"tried {seen} tokens of one address; logins from another meanwhile: {len(logins)}, {set(logins)}")
+    assert set(seen) == {401, 503}
+    assert len(logins) >= 3 and set(logins) == {201}
 
 
 @pytest.mark.parametrize("first, last", [

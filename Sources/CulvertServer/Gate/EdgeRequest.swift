@@ -161,8 +161,9 @@ final class EdgeRequest {
     private func verify(_ jwt: String, _ request: GateRequest, _ arrival: Arrival) {
         let back = NIOLoopBound(self, eventLoop: self.state.loop)
         let rules = self.state.rules
+        let address = AddressKey(self.clientFacts(self.head).address)
         Task {
-            let result = await rules.verifyJWT?(jwt) ?? .failure(.invalid)
+            let result = await rules.verifyJWT?(jwt, address) ?? .failure(.invalid)
             back.eventLoop.execute {
                 var request = request
                 // What was found under a configuration that is no more counts for nothing: it is looked at again.

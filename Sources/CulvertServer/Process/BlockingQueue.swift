@@ -23,6 +23,9 @@ package final class BlockingQueue: SerialExecutor, Sendable {
 
     package func checkIsolated() { dispatchPrecondition(condition: .onQueue(self.queue)) }
 
+    /// Runs `body` behind whatever the queue has been given before, and does not wait for it.
+    package func async(_ body: @escaping @Sendable () -> Void) { self.queue.async(execute: body) }
+
     /// Runs `body` behind whatever the queue has been given before, and passes on what it throws.
     package func run<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in

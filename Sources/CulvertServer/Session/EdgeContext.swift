@@ -4,8 +4,9 @@ import NIOCore
 import NIOHTTP1
 import Synchronization
 
-/// Verifies the signature and the claims of a JWT.
-package typealias JWTVerification = @Sendable (_ jwt: String) async -> Result<Credential, JWTRefusal>
+/// Verifies the signature and the claims of a JWT that a client of an address has sent.
+package typealias JWTVerification =
+    @Sendable (_ jwt: String, _ address: AddressKey) async -> Result<Credential, JWTRefusal>
 
 /// What every connection of one edge shares for as long as the process runs. What the configuration says is in
 /// ``EdgeRules``, which each loop has for itself.

@@ -1,18 +1,25 @@
+import CulvertCore
 import Dispatch
+import Foundation
 import Testing
 
 @testable import CulvertServer
 
 @Suite("JWT: how many are verified at a time")
 struct VerificationQueueTests {
-    @Test("Attack: as many verifications as may be wait; one more is refused at once, and room is given back")
+    private static let attacker = AddressKey("192.0.2.66")
+    private static let other = AddressKey("198.51.100.1")
+
+    @Test("Attack: one address fills the queue; its next token is refused at once, and another address has its turn")
     func bound() async throws {
         let queue = VerificationQueue()
         let gate = DispatchSemaphore(value: 0)
-        let done = try await withThrowingTaskGroup(of: Int.self) { tasks in
-            for _ in 0..<VerificationQueue.limit {
+        let threads = max(1, ProcessInfo.processInfo.activeProcessorCount / 2)
+        let sent = VerificationQueue.limit + threads
+        let (done, others) = try await withThrowingTaskGroup(of: Int.self) { tasks in
+            for _ in 0..<sent {
                 tasks.addTask {
-                    await queue.run {
+                    await queue.run(for: Self.attacker) {
                         gate.wait()
                         gate.signal()
                         return 1
@@ -20,15 +27,19 @@ struct VerificationQueueTests {
                 }
             }
             for _ in 0..<10_000 where !queue.isFull { try await Task.sleep(for: .milliseconds(1)) }
-            // It does not wait: the queue's thread stands still.
-            let last = await queue.run { 1 }
-            print("tried \(VerificationQueue.limit + 1) at once: the last was \(last == nil ? "refused" : "taken")")
+            // It does not wait: the queue's threads stand still.
+            let last = await queue.run(for: Self.attacker) { 1 }
+            print("tried \(sent + 1) at once: the last was \(last == nil ? "refused" : "taken")")
             #expect(last == nil)
+            async let other = queue.run(for: Self.other) { 1 }
+            // The room for it is one of the attacker's.
+            #expect(try await tasks.next() == 0)
             gate.signal()
-            return try await tasks.reduce(0, +)
+            return (try await tasks.reduce(0, +), await other)
         }
-        #expect(done == VerificationQueue.limit)
-        #expect(await queue.run { 2 } == 2)
+        #expect(done == sent - 1)
+        #expect(others == 1)
+        #expect(await queue.run(for: Self.attacker) { 2 } == 2)
     }
 
     @Test("An actor with a queue of its own blocks nobody else")

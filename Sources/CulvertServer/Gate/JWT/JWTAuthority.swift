@@ -231,13 +231,15 @@ package actor JWTAuthority {
     // MARK: - verification
 
     /// Verifies everything but the time and revocation, which the keyring of each loop knows.
-    package nonisolated func verify(_ text: String) async -> Result<Credential, JWTRefusal> {
-        guard var verdict = await self.queue.run({ self.judge(text) }) else { return .failure(.busy) }
+    ///
+    /// - Parameter address: the client's, among which the turns go round.
+    package nonisolated func verify(_ text: String, for address: AddressKey) async -> Result<Credential, JWTRefusal> {
+        guard var verdict = await self.queue.run(for: address, { self.judge(text) }) else { return .failure(.busy) }
         if case .unknownKey(mayBeRead: true) = verdict {
             // A key that has come since the sets were read.
             guard let place = self.queue.place() else { return .failure(.keysUnavailable) }
             waiting: for await _ in self.refreshes(holding: place) {
-                guard let again = await self.queue.run({ self.judge(text) }) else { return .failure(.busy) }
+                guard let again = await self.queue.run(for: address, { self.judge(text) }) else { return .failure(.busy) }
                 verdict = again
                 guard case .unknownKey = again else { break waiting }
             }

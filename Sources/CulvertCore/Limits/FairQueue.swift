@@ -1,0 +1,47 @@
+import DequeModule
+
+/// Work that waits for its turn. The turns go round among the keys that have work here, so a key with much of it does
+/// not hold up the others.
+///
+/// The whole has a bound. When it is full, a key that has less takes the room of the key that has most.
+package struct FairQueue<Element, Key: Hashable> {
+    /// In the order in which they came, of each key. No line is empty.
+    private var lines: [Key: Deque<Element>] = [:]
+    /// The keys that have a line, in the order of their turns.
+    private var turns: Deque<Key> = []
+    private let limit: Int
+    package private(set) var count = 0
+
+    /// - Parameter limit: the most elements that wait.
+    package init(limit: Int) { self.limit = limit }
+
+    package var isFull: Bool { self.count >= self.limit }
+
+    /// Adds `element` behind all that its key has here.
+    ///
+    /// - Returns: what has no room: `element` itself, or the last of the longest line; nil when all have.
+    package mutating func join(_ element: Element, of key: Key) -> Element? {
+        var evicted: Element?
+        if self.isFull {
+            let own = self.lines[key]?.count ?? 0
+            // A look at each key is cheap: there are no more keys than elements, and elements have a bound.
+            guard let longest = self.lines.max(by: { $0.value.count < $1.value.count }),
+                longest.value.count > own + 1
+            else { return element }
+            evicted = self.lines[longest.key]?.removeLast()
+            self.count -= 1
+        }
+        if self.lines[key] == nil { self.turns.append(key) }
+        self.lines[key, default: []].append(element)
+        self.count += 1
+        return evicted
+    }
+
+    /// Takes the first element of the key whose turn it is.
+    package mutating func next() -> Element? {
+        guard let key = self.turns.popFirst(), let element = self.lines[key]?.popFirst() else { return nil }
+        self.count -= 1
+        if self.lines[key]?.isEmpty == true { self.lines[key] = nil } else { self.turns.append(key) }
+        return element
+    }
+}
