@@ -37,6 +37,7 @@ let package = Package(
             name: "CulvertServer",
             dependencies: [
                 "CulvertCore",
+                .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -37,6 +37,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     var headerLimit = 0
     private(set) lazy var feeder = RequestFeeder(connection: self, slices: self.slices)
     private let slices: LoopSlices
+    private let timers: LoopTimers
     private(set) var context: ChannelHandlerContext?
     private(set) var phase = Phase.idle
     /// True until the first answer on this connection.
@@ -58,7 +59,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     private var answer = AnswerInHand()
     private var discardedBytes = 0
     private var hold: MemoryHold
-    private lazy var deadline = LoopDeadline(loop: self.loop) { self.deadlinePassed() }
+    private lazy var deadline = LoopDeadline(loop: self.loop, timers: self.timers) { self.deadlinePassed() }
 
     /// A request whose rest is longer ends its connection.
     private static let mostDrained = 64 * 1024
@@ -66,9 +67,12 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// Less than this is never refused for the process's memory.
     private static let alwaysHeld = 16 * 1024
 
-    init(owner: any ConnectionOwner, memory: SessionMemory, slices: LoopSlices, loop: any EventLoop) {
+    init(
+        owner: any ConnectionOwner, memory: SessionMemory, slices: LoopSlices, timers: LoopTimers, loop: any EventLoop
+    ) {
         self.owner = owner
         self.slices = slices
+        self.timers = timers
         self.loop = loop
         self.hold = MemoryHold(memory, isRequest: true)
     }

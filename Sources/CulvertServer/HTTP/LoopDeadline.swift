@@ -6,13 +6,15 @@ import NIOCore
 /// and is set again when it fires too early.
 final class LoopDeadline {
     private let loop: any EventLoop
+    private let timers: LoopTimers
     private var onPassed: () -> Void
-    private var timer: (task: Scheduled<Void>, at: NIODeadline)?
+    private var timer: (timer: LoopTimers.Timer, at: NIODeadline)?
     /// Nil for never.
     private(set) var due: NIODeadline?
 
-    init(loop: any EventLoop, onPassed: @escaping () -> Void) {
+    init(loop: any EventLoop, timers: LoopTimers, onPassed: @escaping () -> Void) {
         self.loop = loop
+        self.timers = timers
         self.onPassed = onPassed
     }
 
@@ -22,7 +24,7 @@ final class LoopDeadline {
         self.due = due
         if let timer = self.timer {
             guard due < timer.at else { return }
-            timer.task.cancel()
+            self.timers.cancel(timer.timer)
         }
         self.start(due)
     }
@@ -35,13 +37,12 @@ final class LoopDeadline {
     func cancel() {
         self.onPassed = {}
         self.due = nil
-        self.timer?.task.cancel()
+        self.timers.cancel(self.timer?.timer)
         self.timer = nil
     }
 
     private func start(_ due: NIODeadline) {
-        let bound = NIOLoopBound(self, eventLoop: self.loop)
-        self.timer = (self.loop.scheduleTask(deadline: due) { bound.value.fired() }, due)
+        self.timer = (self.timers.schedule(at: due) { self.fired() }, due)
     }
 
     private func fired() {

@@ -14,7 +14,7 @@ final class ProxyHeaderReader: ChannelInboundHandler, RemovableChannelHandler {
     private let edge: EdgeContext
     private let state: LoopState
     private var received = ByteBuffer()
-    private var deadline: Scheduled<Void>?
+    private var deadline: LoopTimers.Timer?
     private var phase = Phase.awaiting
 
     private enum Phase {
@@ -29,14 +29,12 @@ final class ProxyHeaderReader: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
-        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        self.deadline = context.eventLoop.scheduleTask(in: self.state.rules.config.limits.handshake) {
-            let (handler, context) = bound.value
-            handler.giveUp(context, "no PROXY header in time", level: .info)
+        self.deadline = self.state.timers.schedule(in: self.state.rules.config.limits.handshake) {
+            self.giveUp(context, "no PROXY header in time", level: .info)
         }
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.deadline?.cancel() }
+    func handlerRemoved(context: ChannelHandlerContext) { self.state.timers.cancel(self.deadline) }
 
     /// The peer's address is known by now, which it is not when the handler is added.
     func channelActive(context: ChannelHandlerContext) {
@@ -70,7 +68,7 @@ final class ProxyHeaderReader: ChannelInboundHandler, RemovableChannelHandler {
     private func giveUp(_ context: ChannelHandlerContext, _ reason: String, level: Logger.Level) {
         guard self.phase == .awaiting else { return }
         self.phase = .closed
-        self.deadline?.cancel()
+        self.state.timers.cancel(self.deadline)
         self.edge.logger.log(
             level: level, "connection closed before its PROXY header",
             metadata: [

@@ -6,6 +6,7 @@ final class LoopState {
     let loop: any EventLoop
     let index: UInt8
     let slices: LoopSlices
+    let timers: LoopTimers
     let handshakes: HandshakeTurns
     private(set) var sessions: [ObjectIdentifier: Session] = [:]
     private var byID: [SessionID: Session] = [:]
@@ -29,6 +30,7 @@ final class LoopState {
         self.loop = loop
         self.index = index
         self.slices = LoopSlices(loop: loop)
+        self.timers = LoopTimers(loop: loop, slices: self.slices)
         self.handshakes = HandshakeTurns(loop: loop, slices: self.slices)
         self.rules = rules
         self.keyring = keyring

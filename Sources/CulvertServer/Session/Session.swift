@@ -114,7 +114,7 @@ final class Session: LegDelegate {
     /// Whose peer broke the protocol.
     private weak var violator: WebSocketLeg?
     private var nextTick: NIODeadline
-    private var timer: Scheduled<Void>?
+    private var timer: LoopTimers.Timer?
     private var timerDeadline = NIODeadline.distantFuture
 
     var id: SessionID { self.facts.id }
@@ -397,7 +397,7 @@ final class Session: LegDelegate {
     // MARK: - time
 
     func stopTimer() {
-        self.timer?.cancel()
+        self.state.timers.cancel(self.timer)
         self.timer = nil
     }
 
@@ -420,10 +420,9 @@ final class Session: LegDelegate {
             earliest = min(earliest, self.machine.resumeDeadline)
         }
         if self.timer != nil, self.timerDeadline <= earliest { return }
-        self.timer?.cancel()
+        self.state.timers.cancel(self.timer)
         self.timerDeadline = earliest
-        let bound = NIOLoopBound(self, eventLoop: self.state.loop)
-        self.timer = self.state.loop.scheduleTask(deadline: earliest) { bound.value.timerFired() }
+        self.timer = self.state.timers.schedule(at: earliest) { self.timerFired() }
     }
 
     private func timerFired() {

@@ -78,7 +78,7 @@ extension EdgeRequest {
     }
 
     private func probe(key: String) {
-        let handler = ProbeHandler(place: self.front.handOverPlace())
+        let handler = ProbeHandler(place: self.front.handOverPlace(), timers: self.state.timers)
         _ = self.switchProtocols(to: handler, Self.answer(key: key))
     }
 }

@@ -18,21 +18,22 @@ final class ProbeHandler: ChannelInboundHandler {
     private static let mostDropped = 64 * 1024
     private var isClosing = false
     private var dropped = 0
-    private var deadline: Scheduled<Void>?
+    private var deadline: LoopTimers.Timer?
     /// It leads to no session, and counts among the handshakes as long as it lasts.
     private let place: ConnectionPlace?
 
-    init(place: ConnectionPlace?) { self.place = place }
+    private let timers: LoopTimers
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        self.deadline = context.eventLoop.scheduleTask(in: Self.time) {
-            let (handler, context) = bound.value
-            handler.close(context, CloseFrame(code: .normal))
-        }
+    init(place: ConnectionPlace?, timers: LoopTimers) {
+        self.place = place
+        self.timers = timers
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.deadline?.cancel() }
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.deadline = self.timers.schedule(in: Self.time) { self.close(context, CloseFrame(code: .normal)) }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { self.timers.cancel(self.deadline) }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !self.isClosing else {
@@ -99,8 +100,8 @@ final class ProbeHandler: ChannelInboundHandler {
         var bytes = ByteBuffer()
         FrameWriter.close(frame, mask: nil, into: &bytes)
         let channel = context.channel
-        self.deadline?.cancel()
-        self.deadline = context.eventLoop.scheduleTask(in: Self.closingTime) { channel.cut() }
+        self.timers.cancel(self.deadline)
+        self.deadline = self.timers.schedule(in: Self.closingTime) { channel.cut() }
         context.writeAndFlush(self.wrapOutboundOut(bytes)).whenComplete { _ in channel.close(promise: nil) }
     }
 }

@@ -74,7 +74,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     private var isDeaf = false
     /// A Close was sent: nothing follows it, and nothing that still comes counts.
     private var isClosing = false
-    private var deadline: Scheduled<Void>?
+    private var deadline: LoopTimers.Timer?
     /// A lane counts among the handshakes until its first envelope, and again from its Close until it is gone.
     var place: ConnectionPlace?
     private let address: String
@@ -83,7 +83,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     /// The budget of the client's pings and pongs, and the latest ping until it is answered.
     private var control = PeerControl()
     /// Lifts the pause of a client whose pings and pongs came too fast; nil while it may be read.
-    private var controlPause: Scheduled<Void>?
+    private var controlPause: LoopTimers.Timer?
     /// Counts the bytes that the lane holds, from the first until the lane is gone, whether or not a session uses the
     /// lane.
     private var hold: MemoryHold
@@ -187,7 +187,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
             self.finishOutput()
             let written = context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()))
             self.hasFinal = true
-            self.deadline?.cancel()
+            self.state.timers.cancel(self.deadline)
             // The client is to acknowledge it, but need not. Until it is out the session's own time counts.
             let bound = NIOLoopBound(self, eventLoop: self.state.loop)
             written.whenSuccess {
@@ -282,19 +282,18 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         FrameWriter.close(frame, mask: nil, into: &bytes)
         self.finishOutput()
         let written = context.writeAndFlush(self.wrapOutboundOut(bytes))
-        self.deadline?.cancel()
+        self.state.timers.cancel(self.deadline)
         let channel = context.channel
         if isAnswered { written.whenComplete { _ in channel.close(promise: nil) } }
-        self.deadline = self.state.loop.scheduleTask(in: Self.closingTime) { channel.cut() }
+        self.deadline = self.state.timers.schedule(in: Self.closingTime) { channel.cut() }
         self.readIfPending(context)
     }
 
     private func startDeadline(_ frame: CloseFrame, in time: TimeAmount? = nil) {
         guard !self.isClosing else { return }
-        self.deadline?.cancel()
-        let bound = NIOLoopBound(self, eventLoop: self.state.loop)
-        self.deadline = self.state.loop.scheduleTask(in: time ?? self.state.rules.config.limits.handshake) {
-            bound.value.close(frame)
+        self.state.timers.cancel(self.deadline)
+        self.deadline = self.state.timers.schedule(in: time ?? self.state.rules.config.limits.handshake) {
+            self.close(frame)
         }
     }
 
@@ -330,9 +329,9 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
-        self.deadline?.cancel()
+        self.state.timers.cancel(self.deadline)
         self.keepaliveTask?.cancel()
-        self.controlPause?.cancel()
+        self.state.timers.cancel(self.controlPause)
         self.place = nil
         self.hold.release()
         self.lose()
@@ -428,7 +427,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         self.isDeaf = end != nil
         let controls = self.takeControls()
         if !batches.isEmpty {
-            if !self.hasEnvelope, !self.hasFinal { self.deadline?.cancel() }
+            if !self.hasEnvelope, !self.hasFinal { self.state.timers.cancel(self.deadline) }
             self.hasEnvelope = true
             self.place = nil
         }
@@ -448,9 +447,8 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         let new = self.control.take(self.assembler.controls)
         if let wait = self.control.charge(new.frames, now: .now()), self.context != nil {
             if self.control.isFirstExcess() { self.edge.log.tooManyControls(id: self.id, of: "client") }
-            self.controlPause?.cancel()
-            let bound = NIOLoopBound(self, eventLoop: self.state.loop)
-            self.controlPause = self.state.loop.scheduleTask(in: wait) { bound.value.endControlPause() }
+            self.state.timers.cancel(self.controlPause)
+            self.controlPause = self.state.timers.schedule(in: wait) { self.endControlPause() }
         }
         return new
     }

@@ -15,9 +15,11 @@ final class ConnectionFixture {
     private let reads = ReadCounter()
 
     init() throws {
+        let loop = self.channel.eventLoop
+        let slices = LoopSlices(loop: loop)
         self.connection = ClientConnection(
-            owner: self.owner, memory: self.memory, slices: LoopSlices(loop: self.channel.eventLoop),
-            loop: self.channel.eventLoop)
+            owner: self.owner, memory: self.memory, slices: slices, timers: LoopTimers(loop: loop, slices: slices),
+            loop: loop)
         try self.channel.pipeline.syncOperations.addHandler(self.reads)
         try RequestPipeline.add(self.connection, to: self.channel, headerLimit: 1024)
         try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()

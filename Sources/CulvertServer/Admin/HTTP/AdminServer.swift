@@ -44,7 +44,8 @@ package struct AdminServer: Sendable {
                     let front = AdminFront(
                         api: api, requests: requests, isLocalSocket: isLocalSocket, entry: entry)
                     let connection = ClientConnection(
-                        owner: front, memory: edge.memory, slices: state.slices, loop: channel.eventLoop)
+                        owner: front, memory: edge.memory, slices: state.slices, timers: state.timers,
+                        loop: channel.eventLoop)
                     try RequestPipeline.add(connection, to: channel, headerLimit: Self.headerLimit)
                 }
             }
