@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import re
 
 import pytest
 from websockets.asyncio.client import connect
@@ -78,8 +80,8 @@ def test_upstreams_are_listed_set_and_rebalanced(run, backend):
     run("upstreams", "set", "echo", server, "up")
     assert run("upstreams", "rebalance", "echo", "--rate", "7").stdout.splitlines()[1].split() == ["0", "7"]
     assert run("upstreams", "rebalance", "echo", "--stop", code=1).stderr.startswith("404: ")
-    assert "/state" in run("upstreams", "set", "echo", server, "away", code=1).stderr
-    assert "/rate" in run("upstreams", "rebalance", "echo", "--rate", "0", code=1).stderr
+    assert run("upstreams", "set", "echo", server, "away", code=1).stderr.startswith("400: <state>: expected ")
+    assert run("upstreams", "rebalance", "echo", "--rate", "0", code=1).stderr.startswith("400: --rate: expected ")
     run("upstreams", "rebalance", "echo", "--rate", "7", "--stop", code=64)
 
 
@@ -107,11 +109,49 @@ def test_an_edge_is_reached_over_a_unix_socket(run):
 
 def test_what_goes_wrong_is_said_on_one_line(run):
     assert run("tokens", "revoke", "nobody", code=1).stderr == "404: There is no such thing.\n"
-    assert "/routes/0" in run("tokens", "mint", "--subject", "a", "--route", "x", code=1).stderr
+    wrong = run("tokens", "mint", "--subject", "a", "--route", "/ok", "--route", "x", code=1).stderr
+    assert wrong.startswith("400: --route number 2: a path begins with a slash")
+    assert run("tokens", "rotate", "alice-laptop", "--overlap", "1", code=1).stderr.startswith("400: --overlap: ")
     done = culvert("tokens", "list", "--token-file", "/nonexistent")
     assert done.returncode == 1 and "/nonexistent cannot be read" in done.stderr
     done = culvert("tokens", "list", "--url", "http://127.0.0.1:1", env={"CULVERT_ADMIN_TOKEN": "x" * 20, "PATH": ""})
     assert done.returncode == 1 and "cannot be reached" in done.stderr and "x" * 20 not in done.stderr
+
+
+WRITTEN_SINCE = "a token that was written to its file since then counts from the next start"
+
+
+def test_a_refused_admin_token_is_named_with_its_place(run, tmp_path):
+    edge = run.edge
+    url = f"http://127.0.0.1:{edge.admin_port}"
+    wrong = tmp_path / "wrong"
+    wrong.write_text("this-is-another-admin-token\n")
+    done = culvert("tokens", "list", "--url", url, "--token-file", wrong)
+    assert done.returncode == 1 and WRITTEN_SINCE in done.stderr
+    assert done.stderr.startswith(f"401: the admin token in the file {wrong} is not the token of the process at {url}.")
+    environment = {**os.environ, "CULVERT_ADMIN_TOKEN": "this-is-another-admin-token"}
+    done = culvert("tokens", "list", "--url", url, env=environment)
+    assert done.returncode == 1 and WRITTEN_SINCE in done.stderr
+    assert done.stderr.startswith("401: the admin token in the environment variable CULVERT_ADMIN_TOKEN is not ")
+    assert "this-is-another-admin-token" not in done.stderr
+
+
+def test_an_empty_admin_token_is_not_sent(run, tmp_path):
+    url = f"http://127.0.0.1:{run.edge.admin_port}"
+    empty = tmp_path / "empty"
+    empty.write_text("\n")
+    done = culvert("tokens", "list", "--url", url, "--token-file", empty)
+    assert done.returncode == 1 and f"the admin token's file {empty} is empty" in done.stderr
+    done = culvert("tokens", "list", "--url", url, env={**os.environ, "CULVERT_ADMIN_TOKEN": ""})
+    assert done.returncode == 1 and "CULVERT_ADMIN_TOKEN is empty" in done.stderr
+
+
+def test_every_error_of_a_reload_has_its_line_and_column(run):
+    config = run.edge.config
+    config.write_text(config.read_text().replace("session: {", "session: { hold: 25, ping: 25,"))
+    lines = run("reload", code=1).stderr.splitlines()
+    assert re.match(r"422: Nothing has changed: .*proxy\.yaml:\d+:\d+: session\.hold: ", lines[0])
+    assert re.match(r"  .*proxy\.yaml:\d+:\d+: session\.ping: ", lines[1])
 
 
 def test_shells_complete_the_commands():

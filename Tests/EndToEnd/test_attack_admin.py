@@ -204,7 +204,7 @@ def test_the_owner_of_the_tokens_file_may_listen(kind):
 def test_a_token_of_the_environment_goes_to_the_owner_of_a_file_that_holds_it_too(kind):
     # A stranger can put a file into the current folder; not one with a token that it does not know.
     done, heard = heard_at(*place(kind), owner=NOBODY, env={"CULVERT_ADMIN_TOKEN": "another-secret-than-that"})
-    assert done.returncode == 1 and REFUSAL in done.stderr, done.stderr
+    assert done.returncode == 1 and REFUSAL in done.stderr and "name with --token-file" in done.stderr, done.stderr
     assert heard == "heard b''\n"
     done, heard = heard_at(*place(kind), owner=NOBODY, env={"CULVERT_ADMIN_TOKEN": SECRET})
     assert done.returncode == 0, done.stderr

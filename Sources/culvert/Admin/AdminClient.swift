@@ -45,23 +45,13 @@ struct AdminClient {
             request.body = .bytes(try JSONSerialization.data(withJSONObject: body))
         }
         let (status, answer) = try await self.execute(
-            request, on: AdminPeer(url: self.options.url, owner: token.owner))
+            request, on: AdminPeer(url: self.options.url, token: token))
+        // The API says the same to every request without its token. The command knows which token it has sent.
+        guard status != .unauthorized else { throw CommandFailure(description: token.refusal(url: self.options.url)) }
         guard (200..<300).contains(status.code) else {
-            let problem = (try? JSONSerialization.jsonObject(with: answer)) as? [String: Any]
-            let detail = problem?["detail"] as? String ?? status.reasonPhrase
-            // The first of several is in the detail.
-            let more = (problem?["errors"] as? [[String: Any]] ?? []).dropFirst().compactMap(Self.mistake)
-            throw CommandFailure(description: "\(status.code): \(detail)" + more.map { "\n  " + $0 }.joined())
+            throw CommandFailure(description: AdminProblem.text(status, Self.object(answer)))
         }
         return answer
-    }
-
-    /// One of the `errors` of a problem, of a configuration's file or of a request's member.
-    private static func mistake(_ error: [String: Any]) -> String? {
-        guard let detail = error["detail"] as? String else { return nil }
-        guard let file = error["file"] as? String, let line = error["line"] as? Int, let key = error["key"] as? String
-        else { return (error["pointer"] as? String).map { "\($0): \(detail)" } }
-        return "\(file):\(line): \(key): \(detail)"
     }
 
     private func execute(

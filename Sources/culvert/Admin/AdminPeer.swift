@@ -6,13 +6,21 @@ import NIOCore
 struct AdminPeer: Sendable {
     private let url: String
     private let users: Set<uid_t>
+    /// The advice at the end of a refusal.
+    private let advice: String
 
-    /// - Parameter owner: the owner of the token's file.
-    init(url: String, owner: uid_t?) {
+    /// - Parameter token: the token that the request shows.
+    init(url: String, token: CommandToken) {
         self.url = url
         var users: Set<uid_t> = [0, geteuid()]
-        if let owner { users.insert(owner) }
+        if let owner = token.owner { users.insert(owner) }
         self.users = users
+        // The token of a file always has an owner.
+        self.advice =
+            token.owner == nil
+            ? "stop it, run this command as that user, or name with --token-file a file of that user that holds the "
+                + "same token as CULVERT_ADMIN_TOKEN"
+            : "stop it, or run this command as that user"
     }
 
     /// Fails with ``CommandFailure`` for a process of another user. Nil for https: its certificate says what listens.
@@ -57,6 +65,6 @@ struct AdminPeer: Sendable {
         guard !self.users.contains(uid) else { return }
         throw CommandFailure(
             description: "\(self.url): the process that listens there belongs to another user (uid \(uid)), who would "
-                + "read the admin token; stop it, or run this command as that user")
+                + "read the admin token; \(self.advice)")
     }
 }
