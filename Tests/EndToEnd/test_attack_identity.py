@@ -45,6 +45,20 @@ def listed(edge, original, secret, subject="root"):
     return edge.config.read_text()[:edge.config.read_text().index("id: again")].count("\n") + 1
 
 
+def test_a_reload_names_the_line_of_an_id_that_a_minted_token_has(backend, make_edge):
+    edge = make_edge(backend.port)
+    original = edge.config.read_text()
+    with Admin(edge) as admin:
+        admin.mint(id="again")
+        line = listed(edge, original, "a-secret-of-the-file")
+        for params in ({"dry_run": "true"}, {}):
+            answer = admin.post("/v1/reload", params=params)
+            detail = answer.json()["detail"]
+            assert answer.status_code == 409
+            assert f"proxy.yaml:{line}:13: authentication.tokens[0].id: a minted token has the id \"again\"" in detail
+            assert "conflict(" not in detail
+
+
 def test_a_secret_that_has_ended_does_not_begin_again_in_the_configuration(backend, make_edge):
     edge = make_edge(backend.port)
     original = edge.config.read_text()

@@ -113,7 +113,7 @@ package actor Reloader {
             let changes = next.changes + authority.changes
             var report = ReloadReport(
                 isDryRun: isDryRun, changed: changed, needsRestart: needsRestart, outcome: ReloadOutcome())
-            do throws(DeskError) {
+            do throws(MintedID) {
                 if isDryRun {
                     try await self.desk?.check(next.tokens)
                 } else {
@@ -121,7 +121,7 @@ package actor Reloader {
                 }
             } catch {
                 self.edge.abandon(prepared)
-                throw .unusable("\(error)")
+                throw .unusable(config.description(of: error))
             }
             if isDryRun {
                 report.outcome = await self.edge.forecast(prepared, changes: changes)
@@ -245,6 +245,14 @@ package actor Reloader {
 }
 
 extension ProxyConfig {
+    /// The message for a token of the file whose id a minted token has.
+    func description(of conflict: MintedID) -> String {
+        let message =
+            "a minted token has the id \"\(conflict.id)\" already; choose another id here, or delete the minted token"
+        let place = self.authentication.tokens.first { $0.token.id == conflict.id }?.idPlace
+        return place?.error(message).description ?? "authentication.tokens: \(message)"
+    }
+
     /// By the names that the file has for them.
     func sections(differingFrom old: ProxyConfig) -> [String] {
         func differ<Value: Equatable>(_ name: String, _ path: KeyPath<ProxyConfig, Value>) -> String? {

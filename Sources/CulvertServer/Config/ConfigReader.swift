@@ -151,7 +151,7 @@ struct ConfigReader {
         guard let id, let digest, let subject, let routes else { return nil }
         return ConfigToken(
             token: Token(id: id, source: .config, subject: subject, routes: routes, expires: expires), digest: digest,
-            place: keys["sha256"]?.place)
+            place: keys["sha256"]?.place, idPlace: keys["id"]?.place, expiresPlace: keys["expires"]?.place)
     }
 
     /// Unix seconds.

@@ -126,11 +126,20 @@ package struct ConfigToken: Sendable, Equatable {
     package var digest: TokenDigest
     /// The place of the digest in the file; nil for a token that is in no file.
     package var place: ConfigPlace?
+    /// The place of the id in the file; nil for a token that is in no file.
+    package var idPlace: ConfigPlace?
+    /// The place of the expiry in the file; nil for a token without one.
+    package var expiresPlace: ConfigPlace?
 
-    package init(token: Token, digest: TokenDigest, place: ConfigPlace? = nil) {
+    package init(
+        token: Token, digest: TokenDigest, place: ConfigPlace? = nil, idPlace: ConfigPlace? = nil,
+        expiresPlace: ConfigPlace? = nil
+    ) {
         self.token = token
         self.digest = digest
         self.place = place
+        self.idPlace = idPlace
+        self.expiresPlace = expiresPlace
     }
 
     /// A token that has moved within the file is the same.

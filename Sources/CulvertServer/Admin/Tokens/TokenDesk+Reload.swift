@@ -1,17 +1,21 @@
 package import CulvertCore
 import GRDB
 
+/// Why the tokens of a configuration cannot take effect: a token that was minted has the id of one of them.
+package struct MintedID: Error, Equatable, Sendable {
+    package var id: String
+}
+
 /// What changes behind the desk's back: the configuration, and the database when another process writes to it.
 extension TokenDesk {
-    /// - Throws: ``DeskError/conflict(_:)`` when a token that was minted has the id of one of them.
-    package func check(_ tokens: ConfiguredTokens) throws(DeskError) {
-        if let id = tokens.entries.keys.sorted().first(where: self.isMinted) {
-            throw .conflict("a token that was minted has the id \"\(id)\"")
-        }
+    /// - Throws: ``MintedID`` when a token that was minted has the id of one of them.
+    package func check(_ tokens: ConfiguredTokens) throws(MintedID) {
+        guard let id = tokens.entries.keys.sorted().first(where: { self.isMinted($0) }) else { return }
+        throw MintedID(id: id)
     }
 
     /// From now on these stand in the file. Whoever asks tells the loops.
-    package func reconfigure(_ tokens: ConfiguredTokens, authority: JWTAuthority?) throws(DeskError) {
+    package func reconfigure(_ tokens: ConfiguredTokens, authority: JWTAuthority?) throws(MintedID) {
         try self.check(tokens)
         self.setConfigured(tokens, authority: authority)
     }
