@@ -251,7 +251,8 @@ GOOD = [
 
 BAD = [
     {"listen": []}, {"listen": None}, {"routes": []}, {"upstreams": {}}, {"sesion": {}}, listen(address="8443"),
-    listen(address="127.0.0.1"), listen(address=":8443"), listen(adress="a:1"), listen(tls={}),
+    listen(address="127.0.0.1"), listen(address=":8443"), listen(address="*:8443"),
+    listen(address="::1:8443"), listen(adress="a:1"), listen(tls={}),
     listen(tls={"certificates": []}), listen(tls={"certificates": [{"certificate": "a"}]}),
     listen(tls={**TLS, "minimum_version": "1.1"}), listen(proxy_protocol=True), listen(proxy_protocol="v2"),
     {**listen(proxy_protocol="yes"), "trusted_proxies": []}, {"routes": [{"path": "/"}]}, route(path="chat"),

@@ -85,13 +85,12 @@ struct ConfigReader {
             node.fail("expected an address and port, such as 0.0.0.0:8443 or [::1]:8443")
             return nil
         }
-        var host = text[..<colon]
-        if host.first == "[", host.last == "]" { host = host.dropFirst().dropLast() }
-        guard !host.isEmpty else {
-            node.fail("expected an address in front of the port, such as 0.0.0.0:8443")
+        do throws(ListenHost.Fault) {
+            return (try ListenHost.parse(String(text[..<colon]), port: port), port)
+        } catch {
+            node.fail(error.message)
             return nil
         }
-        return (String(host), port)
     }
 
     func tls(_ node: ConfigNode) -> TLSConfig? {

@@ -65,6 +65,22 @@ struct ConfigErrorTests {
                 "2:14: listen[0].address: expected an address in front of the port, such as 0.0.0.0:8443"
             ),
             (
+                "127.0.0.1:8443", "\"*:8443\"",
+                "2:14: listen[0].address: \"*\" is no address; write [::]:8443 for all addresses, or 0.0.0.0:8443 for those of IPv4"
+            ),
+            (
+                "127.0.0.1:8443", "\"::1:8443\"",
+                "2:14: listen[0].address: an IPv6 address stands in brackets; write [::1]:8443"
+            ),
+            (
+                "127.0.0.1:8443", "\"[127.0.0.1]:8443\"",
+                "2:14: listen[0].address: expected an IPv6 address in brackets in front of the port, such as [::1]:8443"
+            ),
+            (
+                "session:", "admin: { address: \"*:9901\" }\nsession:",
+                "11:19: admin.address: \"*\" is no address; write [::]:9901 for all addresses, or 0.0.0.0:9901 for those of IPv4"
+            ),
+            (
                 "127.0.0.1:8443", "127.0.0.1:8443\n    tls: { certificates: [] }",
                 "3:26: listen[0].tls.certificates: expected at least one certificate"
             ),
@@ -154,6 +170,20 @@ struct ConfigErrorTests {
         ])
     func places(old: String, new: String, error: String) {
         #expect(ConfigFixture.errors(old, new).contains("f.yaml:" + error), "\(ConfigFixture.errors(old, new))")
+    }
+
+    @Test(
+        "A host of a listener is an IP address or a host name",
+        arguments: [
+            ("127.0.0.1", true), ("localhost", true), ("edge-1.example.com", true), ("my_host", true), ("3com.com", true),
+            ("[::]", true), ("[::1]", true), ("[fe80::1%eth0]", true), ("a b", false), ("*.example.com", false),
+            ("127.1", false), ("300.1.1.1", false), ("-a", false), ("a..b", false), ("[]", false), ("[::1", false),
+            ("[fe80::1%]", false), ("[g::1]", false), ("::", false), ("a/b", false), ("ü", false),
+        ])
+    func hosts(host: String, isGood: Bool) {
+        let errors = ConfigFixture.errors("127.0.0.1:8443", "\"\(host):8443\"")
+        #expect(errors.isEmpty == isGood, "\(errors)")
+        #expect(errors.allSatisfy { $0.hasPrefix("f.yaml:2:14: listen[0].address: ") }, "\(errors)")
     }
 
     @Test(
