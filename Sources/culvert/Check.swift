@@ -13,6 +13,8 @@ struct Check: ParsableCommand {
         let config = try Self.load(self.config)
         let problems = config.checkFiles()
         guard problems.isEmpty else { throw Self.fail(problems.map(\.description)) }
+        let warnings = config.warningLines.map { $0 + "\n" }.joined()
+        try? FileHandle.standardError.write(contentsOf: Data(warnings.utf8))
         print(config.redactedYAML(), terminator: "")
     }
 

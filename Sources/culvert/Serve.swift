@@ -18,6 +18,7 @@ struct Serve: AsyncParsableCommand {
         let problems = config.checkFiles()
         guard problems.isEmpty else { throw Check.fail(problems.map(\.description)) }
         let (logger, sink) = Logging.start(config.log)
+        config.logWarnings(to: logger)
         do {
             try await Runner(config: config, logger: logger, path: self.config, takesOver: self.takeover).run()
         } catch let error as StartFailure {

@@ -118,6 +118,11 @@ def test_what_goes_wrong_is_said_on_one_line(run):
     assert done.returncode == 1 and "cannot be reached" in done.stderr and "x" * 20 not in done.stderr
 
 
+def test_a_token_that_has_ended_already_is_not_minted(run):
+    refused = run("tokens", "mint", "--subject", "a", "--expires", "2020-01-01T00:00:00Z", code=1).stderr
+    assert refused.startswith("400: --expires: this moment is past")
+
+
 WRITTEN_SINCE = "a token that was written to its file since then counts from the next start"
 
 

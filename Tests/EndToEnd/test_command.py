@@ -5,15 +5,22 @@ import socket
 
 import pytest
 
-from kit.edge import free_port
+from kit.edge import digest, free_port
 from kit.process import culvert
 
 SOON = 5  # Seconds within which a server that cannot start has said so.
 
 
+def is_warning_of_the_expired_token(text):
+    """The configuration of the tests has one."""
+    return re.fullmatch(
+        r'warning: \S+proxy\.yaml:\d+:\d+: authentication\.tokens\[3\]\.expires: the token "old" expired at '
+        r'2020-01-01T00:00:00Z and opens no session; .*\n', text.replace("again.yaml", "proxy.yaml"))
+
+
 def test_check_prints_what_is_in_effect_without_secrets(edge):
     checked = culvert("check", "--config", edge.config)
-    assert (checked.returncode, checked.stderr) == (0, "")
+    assert checked.returncode == 0 and is_warning_of_the_expired_token(checked.stderr)
     for line in (f'  - address: "127.0.0.1:{edge.tls_port}"', '      minimum_version: "1.2"', "    connect_timeout: 10s",
                  "  hold: 25s", "  message: 1MiB", "  cookie: \"culvert_token\"", "  format: json"):
         assert line in checked.stdout.splitlines()
@@ -27,7 +34,22 @@ def test_what_check_prints_is_a_configuration_of_the_same_effect(edge, tmp_path)
     digests = re.findall(r'sha256: "\w{64}"', edge.config.read_text())
     again.write_text(re.sub(r'sha256: "\(redacted\)"', lambda _: digests.pop(), printed))
     checked = culvert("check", "--config", again)
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, printed, "")
+    assert (checked.returncode, checked.stdout) == (0, printed)
+    assert is_warning_of_the_expired_token(checked.stderr)
+
+
+def test_the_secret_of_the_sample_is_a_warning_of_check_and_of_the_log(backend, make_edge):
+    public = f'    - {{ id: demo, sha256: "{digest("change-me")}", subject: demo, routes: ["/"] }}'
+    edge = make_edge(backend.port, tokens=public)
+    key = "authentication.tokens[4].sha256"
+    checked = culvert("check", "--config", edge.config)
+    [line] = [line for line in checked.stderr.splitlines() if key in line]
+    assert checked.returncode == 0 and line.startswith("warning: ") and "the secret of the sample" in line
+    assert digest("change-me") not in checked.stderr
+    [event] = edge.events("configuration warning", key=key)
+    assert event["level"] == "warning" and re.search(r"proxy\.yaml:\d+:\d+$", event["place"])
+    edge.catch_up()  # By a reload, which warns again.
+    assert len(edge.events("configuration warning", key=key)) == 2
 
 
 BAD = """listen:

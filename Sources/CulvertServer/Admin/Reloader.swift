@@ -84,7 +84,10 @@ package actor Reloader {
         let result = await task.value
         switch result {
         case .success(let report):
-            if !isDryRun { self.log(report) }
+            if !isDryRun {
+                self.edge.rules.config.logWarnings(to: self.logger)
+                self.log(report)
+            }
             return report
         case .failure(let failure):
             if !isDryRun {

@@ -186,6 +186,22 @@ struct ConfigValueTests {
         #expect(try ConfigFixture.load(printed) == config)
     }
 
+    @Test("A token that has expired is a warning, and one of the sample's secret")
+    func warnings() throws {
+        let sample = "e2186dbdb1bb4193608605e84f33208765b5693b55edd4f730a719a100eeea6f"
+        let yaml = ConfigFixture.good.replacing(ConfigFixture.digest, with: sample)
+            .replacing("id: a", with: "expires: 2020-01-01T00:00:00Z, id: a")
+        let config = try ConfigFixture.load(yaml)
+        let expiry: Int64 = 1_577_836_800
+        #expect(config.warnings(now: expiry - 1).map(\.keyPath) == ["authentication.tokens[0].sha256"])
+        #expect(
+            config.warnings(now: expiry).map { "\($0.line):\($0.column) \($0.keyPath)" } == [
+                "8:55 authentication.tokens[0].sha256", "8:18 authentication.tokens[0].expires",
+            ])
+        #expect(config.warnings(now: expiry).allSatisfy { !$0.description.contains(sample) })
+        #expect(try ConfigFixture.load(ConfigFixture.good).warnings(now: expiry) == [])
+    }
+
     @Test("The sample in the repository has no error")
     func sample() throws {
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

@@ -76,6 +76,26 @@ struct TokenDeskTests {
         #expect(third.stored.secrets.map(\.until) == [now + 10, now + 1000, nil])
     }
 
+    @Test("A token that has ended already is not minted, and a repeated request has its answer after the end")
+    func mintsNothingThatHasEnded() async throws {
+        let fixture = try DeskFixture()
+        let desk = try fixture.desk()
+        let now = fixture.clock.withLock { $0 }
+        let ended = TokenRequest(subject: "s", routes: ["/"], expires: now)
+        let refusal = await #expect(throws: DeskError.self) {
+            try await desk.mint(ended, idempotencyKey: nil, by: DeskFixture.caller)
+        }
+        guard case .invalid(member: "/expires", _)? = refusal else {
+            Issue.record("\(String(describing: refusal))")
+            return
+        }
+        let short = TokenRequest(subject: "s", routes: ["/"], expires: now + 5)
+        let first = try await desk.mint(short, idempotencyKey: "k", by: DeskFixture.caller)
+        fixture.clock.withLock { $0 += 10 }
+        let again = try await desk.mint(short, idempotencyKey: "k", by: DeskFixture.caller)
+        #expect(again.secret == first.secret)
+    }
+
     @Test("What a new desk reads is what the old one wrote")
     func reopening() async throws {
         let fixture = try DeskFixture()

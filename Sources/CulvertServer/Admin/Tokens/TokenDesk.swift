@@ -89,6 +89,10 @@ package actor TokenDesk {
         let note = try TokenRules.note(request.note ?? "")
         let record = Self.record("mint \(request)", key: idempotencyKey, tokenID: token.id, generation: 1, at: now)
         if let done = try self.repeated(record) { return done }
+        // Looked at after a repeated request, whose answer stays the same.
+        if let expires = request.expires, expires <= now {
+            throw .invalid(member: "/expires", "this moment is past: the token would open nothing; give a later one")
+        }
         if self.configured.entries[token.id] != nil || self.entries[token.id] != nil {
             throw .conflict("another token has the id \"\(token.id)\"")
         }
