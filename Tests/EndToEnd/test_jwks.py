@@ -271,6 +271,25 @@ def test_an_edge_whose_issuer_is_down_starts_and_recovers(backend, make_edge, is
     assert knock(edge, "websocket", token=issued(Key("ES256", "unknown"))).status == 401
 
 
+@pytest.mark.parametrize("name, reason", [
+    ("of another authority", "the server's certificate is not trusted: "),
+    ("for another name", "the server's certificate is not for the host of the URL")])
+def test_why_a_set_was_not_read_is_told_in_words(backend, make_edge, issuer, tmp_path, name, reason):
+    issuer.serve(Key("ES256", "key"))
+    other = tmp_path / "other"
+    other.mkdir()
+    if name == "for another name":
+        issuer.ca, key = make_certificate(other, "other.example")
+        issuer.context.load_cert_chain(issuer.ca, key)
+    source = issuer.source(refresh="1s")
+    if name == "of another authority":
+        source["ca"] = str(make_certificate(other)[0])
+    edge = make_edge(backend.port, authentication=with_sets(source))
+    [told, *_] = edge.expect_events("jwt keys not read; this set has none yet")
+    assert told["reason"].startswith(reason)
+    assert not edge.events("jwt keys not read; the last good ones stay")
+
+
 @pytest.mark.parametrize("name", ["redirect", "of another authority"])
 def test_keys_that_never_came_are_not_taken_from_elsewhere(backend, make_edge, issuer, tmp_path, name):
     key = Key("ES256", "key")

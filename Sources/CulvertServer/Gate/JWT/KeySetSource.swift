@@ -1,5 +1,9 @@
+import AsyncHTTPClient
+import CulvertCore
 import Logging
 import NIOCore
+import NIOPosix
+import NIOSSL
 
 /// One set of keys that stands elsewhere: the last good one is kept, whatever comes after it.
 actor KeySetSource {
@@ -62,9 +66,14 @@ actor KeySetSource {
             }
             return changed
         } catch {
-            self.logger.warning(
-                "jwt keys not read; the last good ones stay",
-                metadata: ["from": "\(self.config.name)", "reason": "\(Self.reason(error))"])
+            let metadata: Logger.Metadata = [
+                "from": "\(self.config.name)", "reason": "\(Self.reason(error))",
+            ]
+            if self.keys == nil {
+                self.logger.warning("jwt keys not read; this set has none yet", metadata: metadata)
+            } else {
+                self.logger.warning("jwt keys not read; the last good ones stay", metadata: metadata)
+            }
             return false
         }
     }
@@ -77,12 +86,32 @@ actor KeySetSource {
         return keys
     }
 
-    /// Errors of the client may quote the URL.
+    /// Says why a set was not read. Errors of the client may quote the URL, so none is repeated as it is.
     private static func reason(_ error: any Error) -> String {
         switch error {
-        case let fault as KeySetFault: fault.description
-        case let error as IOError: error.description
-        default: "\(type(of: error))"
+        case let fault as KeySetFault: return fault.description
+        case let error as IOError: return error.description
+        case let failure as NIOConnectionError:
+            // The addresses of one name mostly fail alike.
+            guard let first = failure.connectionErrors.first else { return "no address of the server answers" }
+            return self.reason(first.error)
+        case let error as NIOSSLExtraError where error == .failedToValidateHostname:
+            return "the server's certificate is not for the host of the URL"
+        case NIOSSLError.handshakeFailed(let why): return self.reason(handshake: why)
+        case NIOSSLError.unableToValidateCertificate, NIOSSLError.noCertificateToValidate: return self.untrusted
+        case NIOSSLError.noSuchFilesystemObject, NIOSSLError.failedToLoadCertificate:
+            return "the file of \"ca\" cannot be read as PEM certificates"
+        case let error as HTTPClientError: return "the request failed: \(error.shortDescription)"
+        default: return "\(type(of: error))"
         }
+    }
+
+    private static let untrusted =
+        "the server's certificate is not trusted: no authority of \"ca\", or of the system where there is no \"ca\", "
+        + "vouches for it, or it has expired"
+
+    private static func reason(handshake error: BoringSSLError) -> String {
+        if "\(error)".contains(bytesOf: "CERTIFICATE_VERIFY_FAILED") { return self.untrusted }
+        return "the TLS handshake failed; the server may speak no TLS, or have closed the connection"
     }
 }
