@@ -1,5 +1,6 @@
 """Attacks on the configuration: a file whose reading does not end, and files that `check` takes and `serve` does not."""
 
+import subprocess
 import time
 
 import pytest
@@ -161,7 +162,58 @@ def folder(tmp_path_factory):
         make_certificate(folder, name)
     (folder / "junk.pem").write_text("hello\n")
     (folder / "empty.pem").write_text("")
+    for command in (
+            ["x509", "-in", "a.pem", "-outform", "der", "-out", "der.pem"],
+            ["pkey", "-in", "a.key", "-outform", "der", "-out", "der.key"],
+            ["pkey", "-in", "a.key", "-pubout", "-out", "public.key"],
+            ["pkey", "-in", "a.key", "-aes256", "-passout", "pass:hunter2", "-out", "locked.key"]):
+        subprocess.run(["openssl", *command], check=True, capture_output=True, cwd=folder)
+    text = (folder / "a.pem").read_text()
+    (folder / "damaged.pem").write_text(text.replace(text.splitlines()[1], "AAAA"))
     return folder
+
+
+SWAPPED = 'perhaps "certificate" and "key" are swapped'
+# The pair of files, and what is said of the file that is wrong.
+WORDS = {
+    "a key of another certificate": ("a.pem", "b.key", "b.key", "key", "the key does not belong to the certificate"),
+    "an encrypted key": ("a.pem", "locked.key", "locked.key", "key", "the key is encrypted"),
+    "a public key": ("a.pem", "public.key", "public.key", "key", "the file holds a public key"),
+    "a key in DER": ("a.pem", "der.key", "der.key", "key", "the file is no PEM, perhaps DER"),
+    "an empty key": ("a.pem", "empty.pem", "empty.pem", "key", "the file is empty"),
+    "a folder for a key": ("a.pem", ".", ".", "key", "this is a folder"),
+    "a certificate in DER": ("der.pem", "a.key", "der.pem", "certificate", "the file is no PEM, perhaps DER"),
+    "an empty certificate": ("empty.pem", "a.key", "empty.pem", "certificate", "the file is empty"),
+    "a folder for a certificate": (".", "a.key", ".", "certificate", "this is a folder"),
+    "junk for a certificate": ("junk.pem", "a.key", "junk.pem", "certificate", "the file is no PEM; expected"),
+    "a damaged certificate": ("damaged.pem", "a.key", "damaged.pem", "certificate", "a PEM certificate in the file is damaged"),
+    "a key for a certificate": ("a.key", "a.key", "a.key", "certificate", SWAPPED),
+    "a certificate for a key": ("a.pem", "a.pem", "a.pem", "key", SWAPPED),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_what_is_wrong_with_a_certificate_or_its_key_is_said_in_words(folder, name):
+    certificate, key, file, member, words = WORDS[name]
+    config = folder / "proxy.yaml"
+    parts = {"tls": "", "up": "", "more": ""}
+    for place, change in (
+            ("listen[0].tls.certificates[0]", tls(certificate, key)),
+            ("upstreams.u.client_certificate",
+             {"up": f", client_certificate: {{ certificate: {certificate}, key: {key} }}"})):
+        config.write_text(TOP.format(port=free_port(), **{**parts, **change}))
+        [line] = culvert("check", "--config", config, cwd=folder).stderr.splitlines()
+        print(f"tried {name}: {line}")
+        assert line.startswith(f"{folder}/{file}:1:1: {place}.{member}: ") and words in line
+        assert "failedTo" not in line
+
+
+def test_a_key_of_jwts_that_is_not_there_is_said_to_be_so(folder):
+    config = folder / "proxy.yaml"
+    keys = jwt("keys: [ { id: k, algorithm: ES256, file: none.pem } ]")
+    config.write_text(TOP.format(port=free_port(), **{"tls": "", "up": "", **keys}))
+    assert culvert("check", "--config", config, cwd=folder).stderr == (
+        f"{folder}/none.pem:1:1: authentication.jwt.keys[0].file: cannot be read: No such file or directory\n")
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -124,4 +124,5 @@ def test_a_key_that_is_not_the_certificates_stops_the_start(server, authority, m
     edge = make_edge(0, upstream=configured(server, authority, authority.issue("edge")))
     edge.config.write_text(edge.config.read_text().replace("authority-edge.key", key.name))
     done = culvert("serve", "--config", edge.config)
-    assert done.returncode == 1 and "upstreams.echo.client_certificate: cannot be used" in done.stderr
+    words = "upstreams.echo.client_certificate.key: the key does not belong to the certificate"
+    assert done.returncode == 1 and f"{key.name}:1:1: {words}" in done.stderr

@@ -10,13 +10,14 @@ extension ProxyConfig {
             check.server(listen.tls, "listen[\(index)]")
         }
         check.server(self.admin?.tls, "admin")
-        if let admin = self.admin, let tls = admin.tls, let ca = admin.clientCA, check.canRead(ca, "admin.client_ca"),
-            check.isEmpty
+        if let admin = self.admin, let tls = admin.tls, let ca = admin.clientCA,
+            check.areAuthorities(ca, "admin.client_ca"), check.isEmpty
         {
             check.load(ca, "admin.client_ca") { _ = try TLSContexts.make(tls, clientCA: ca) }
         }
         for (index, key) in (self.authentication.jwt?.keys ?? []).enumerated() {
             let path = "authentication.jwt.keys[\(index)].file"
+            if case .file(let file, _, _) = key.place, !check.canRead(file, path) { continue }
             do throws(ConfiguredJWTKey.Unusable) {
                 _ = try key.load()
             } catch {
@@ -32,9 +33,7 @@ extension ProxyConfig {
                     _ = try KeySet.parse(try KeySet.contents(of: file), takesSecrets: true)
                 }
             case .url(_, let ca):
-                if let ca, check.canRead(ca, path + ".ca") {
-                    check.load(ca, path + ".ca") { try TLSContexts.checkAuthorities(ca) }
-                }
+                if let ca { _ = check.areAuthorities(ca, path + ".ca") }
             }
         }
         for (name, upstream) in self.upstreams.sorted(by: { $0.key < $1.key }) { check.upstream(upstream, name) }
@@ -66,31 +65,58 @@ private struct FileCheck {
     mutating func server(_ tls: TLSConfig?, _ keyPath: String) {
         for (index, pair) in (tls?.certificates ?? []).enumerated() {
             let path = "\(keyPath).tls.certificates[\(index)]"
-            let isReadable = [
-                self.canRead(pair.certificate, path + ".certificate"), self.canRead(pair.key, path + ".key"),
-            ]
-            guard var one = tls, !isReadable.contains(false) else { continue }
+            guard var one = tls, self.isPair(pair, path) else { continue }
             one.certificates = [pair]
-            self.load(pair.certificate, path) { _ = try TLSContexts.make(one) }
+            do {
+                _ = try TLSContexts.make(one)
+            } catch {
+                self.add(pair.key, path + ".key", CertificateFault.pair(pair, error))
+            }
         }
+    }
+
+    /// Whether the certificate and the key can each be used by itself.
+    private mutating func isPair(_ pair: CertificatePair, _ keyPath: String) -> Bool {
+        let isCertificate = self.isUsable(pair.certificate, keyPath + ".certificate", CertificateFault.certificate)
+        let isKey = self.isUsable(pair.key, keyPath + ".key", CertificateFault.key)
+        return isCertificate && isKey
+    }
+
+    mutating func areAuthorities(_ file: String, _ keyPath: String) -> Bool {
+        self.isUsable(file, keyPath, CertificateFault.authorities)
+    }
+
+    /// - Parameter examine: gives the fault of a file, nil for a file that can be used.
+    private mutating func isUsable(_ file: String, _ keyPath: String, _ examine: (String) -> String?) -> Bool {
+        guard self.canRead(file, keyPath) else { return false }
+        guard let fault = examine(file) else { return true }
+        self.add(file, keyPath, fault)
+        return false
     }
 
     mutating func upstream(_ upstream: UpstreamConfig, _ name: String) {
         let path = "upstreams.\(name)"
-        var isReadable: [Bool] = []
-        if let ca = upstream.ca { isReadable.append(self.canRead(ca, path + ".ca")) }
+        var areUsable: [Bool] = []
+        if let ca = upstream.ca { areUsable.append(self.areAuthorities(ca, path + ".ca")) }
         if let pair = upstream.clientCertificate {
-            isReadable.append(self.canRead(pair.certificate, path + ".client_certificate.certificate"))
-            isReadable.append(self.canRead(pair.key, path + ".client_certificate.key"))
+            let keyPath = path + ".client_certificate"
+            if upstream.servers.contains(where: \.isSecure) {
+                areUsable.append(self.isPair(pair, keyPath))
+            } else {
+                // Nothing loads them for servers without TLS.
+                areUsable.append(self.canRead(pair.certificate, keyPath + ".certificate"))
+                areUsable.append(self.canRead(pair.key, keyPath + ".key"))
+            }
         }
-        guard !isReadable.isEmpty, !isReadable.contains(false) else { return }
-        if let ca = upstream.ca {
-            let count = self.errors.count
-            self.load(ca, path + ".ca") { try TLSContexts.checkAuthorities(ca) }
-            guard self.errors.count == count else { return }
+        guard !areUsable.isEmpty, !areUsable.contains(false) else { return }
+        do {
+            _ = try UpstreamTLS(upstream)
+        } catch {
+            if let pair = upstream.clientCertificate {
+                self.add(pair.key, path + ".client_certificate.key", CertificateFault.pair(pair, error))
+            } else {
+                self.add(upstream.ca ?? "", path + ".ca", "cannot be used: \(error)")
+            }
         }
-        let file = upstream.clientCertificate?.certificate ?? upstream.ca ?? ""
-        let key = upstream.clientCertificate == nil ? ".ca" : ".client_certificate"
-        self.load(file, path + key) { _ = try UpstreamTLS(upstream) }
     }
 }

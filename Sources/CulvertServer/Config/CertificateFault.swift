@@ -1,0 +1,82 @@
+import CulvertCore
+import Foundation
+import NIOSSL
+
+/// Says in words what is wrong with the PEM files of a certificate, of its key, or of authorities. Nothing of a file's
+/// content is repeated.
+enum CertificateFault {
+    /// Bytes of a file that are looked at to find out what it is.
+    private static let sizeLimit = 1 << 20
+
+    /// - Returns: nil for a file that can be used.
+    static func certificate(_ file: String) -> String? {
+        if (try? NIOSSLCertificate.fromPEMFile(file)) != nil { return nil }
+        return self.explain(file, wanted: "a PEM certificate (-----BEGIN CERTIFICATE-----)", der: "x509") { text in
+            if text.contains(bytesOf: "CERTIFICATE-----") {
+                return "a PEM certificate in the file is damaged; write the file again"
+            }
+            guard text.contains(bytesOf: "PRIVATE KEY-----") else { return nil }
+            return "the file holds a private key and no certificate; perhaps \"certificate\" and \"key\" are swapped"
+        }
+    }
+
+    /// - Returns: nil for a file that can be used.
+    static func key(_ file: String) -> String? {
+        if (try? NIOSSLPrivateKey(file: file, format: .pem)) != nil { return nil }
+        return self.explain(file, wanted: "a PEM private key (-----BEGIN PRIVATE KEY-----)", der: "pkey") { text in
+            // RFC 5958, and the older form of RFC 1421 4.6.1.1.
+            let marks = ["BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"]
+            if marks.contains(where: { text.contains(bytesOf: $0) }) {
+                return "the key is encrypted; write it without a passphrase: openssl pkey -in \(file) -out NEW"
+            }
+            if text.contains(bytesOf: "PRIVATE KEY-----") {
+                return "the PEM private key in the file is damaged, or of a kind that TLS does not use"
+            }
+            if text.contains(bytesOf: "PUBLIC KEY-----") {
+                return "the file holds a public key; the private key is expected"
+            }
+            guard text.contains(bytesOf: "CERTIFICATE-----") else { return nil }
+            return "the file holds a certificate and no private key; perhaps \"certificate\" and \"key\" are swapped"
+        }
+    }
+
+    /// - Returns: nil for a file that can be used.
+    static func authorities(_ file: String) -> String? {
+        do {
+            try TLSContexts.checkAuthorities(file)
+            return nil
+        } catch {
+            // A folder of authorities is taken, but not by this way, when it is a good one.
+            return self.certificate(file) ?? "cannot be used: \(error)"
+        }
+    }
+
+    /// Explains the error of a context for a certificate and a key that can each be used by itself.
+    static func pair(_ pair: CertificatePair, _ error: any Error) -> String {
+        guard case NIOSSLError.failedToLoadPrivateKey = error else { return "cannot be used: \(error)" }
+        return "the key does not belong to the certificate \(pair.certificate)"
+    }
+
+    /// - Parameters:
+    ///   - der: the command of openssl that makes PEM of DER.
+    ///   - recognize: gives the fault of a text, or nil for a text that is no PEM of a known kind.
+    private static func explain(
+        _ file: String, wanted: String, der: String, _ recognize: (String) -> String?
+    ) -> String {
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: file, isDirectory: &isFolder), isFolder.boolValue {
+            return "this is a folder; expected a file with \(wanted)"
+        }
+        guard let handle = FileHandle(forReadingAtPath: file),
+            let data = try? handle.read(upToCount: self.sizeLimit) ?? Data()
+        else { return "cannot be read" + FileFault.reason(file) + FileDescriptors.note }
+        if data.isEmpty { return "the file is empty; expected \(wanted)" }
+        let text = String(decoding: data, as: UTF8.self)
+        if let fault = recognize(text) { return fault + FileDescriptors.note }
+        // The tag of ASN.1 for a sequence.
+        if data.first == 0x30 {
+            return "the file is no PEM, perhaps DER; make PEM of it: openssl \(der) -inform der -in \(file) -out NEW"
+        }
+        return "the file is no PEM; expected \(wanted)"
+    }
+}
