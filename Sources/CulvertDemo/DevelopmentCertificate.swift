@@ -23,7 +23,9 @@ package enum DevelopmentCertificate {
         package var description: String {
             switch self {
             case .foreignFiles(let text): text
-            case .file(let path, let number): "\(path): \(String(cString: strerror(number)))"
+            case .file(let path, let number):
+                "the development certificate cannot be written: \(path): \(String(cString: strerror(number)))"
+                    + "; name another folder with --certs"
             }
         }
     }
@@ -40,7 +42,7 @@ package enum DevelopmentCertificate {
     /// replaced: what an operator put in its place is not ours to overwrite.
     ///
     /// - Returns: the paths of both files, and whether they were made just now.
-    /// - Throws: ``Failure``, or what Foundation throws when the directory cannot be made.
+    /// - Throws: ``Failure``, or an error of Foundation when a file that is there cannot be read.
     package static func ensure(directory: String) throws -> (certificate: String, key: String, created: Bool) {
         try ensure(directory: directory, now: Date())
     }
@@ -56,7 +58,7 @@ package enum DevelopmentCertificate {
         if try isUsable(certificatePath: certificatePath, keyPath: keyPath, now: now) {
             return (certificatePath, keyPath, false)
         }
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try make(folder)
         let key = P256.Signing.PrivateKey()
         let certificate = try make(for: key, now: now)
         // The certificate goes first: should we die in between, a lone certificate of ours is replaced at the next
@@ -64,6 +66,25 @@ package enum DevelopmentCertificate {
         try replace(certificatePath, with: certificate.serializeAsPEM().pemString + "\n", mode: 0o644)
         try replace(keyPath, with: key.pemRepresentation + "\n", mode: 0o600)
         return (certificatePath, keyPath, true)
+    }
+
+    /// Makes the folder, and those above it that are not there.
+    private static func make(_ folder: URL) throws {
+        do {
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        } catch {
+            // Foundation's error does not say why in words. mkdir(2) fails for the same reason.
+            var missing = folder.standardizedFileURL
+            while missing.path != "/",
+                !FileManager.default.fileExists(atPath: missing.deletingLastPathComponent().path)
+            {
+                missing.deleteLastPathComponent()
+            }
+            let path = missing.path
+            guard mkdir(path, 0o755) != 0 else { throw error }
+            let number = errno
+            throw Failure.file(path, errno: number)
+        }
     }
 
     /// True: use the files. False: there are none, or they are ours and must be made anew.

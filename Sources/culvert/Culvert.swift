@@ -1,10 +1,12 @@
 import ArgumentParser
+import CulvertServer
 
 @main
 struct Culvert: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "culvert",
         abstract: "A WebSocket edge proxy with a long-polling fallback.",
+        version: Version.text,
         subcommands: [
             Serve.self, Check.self, Demo.self, Tokens.self, Sessions.self, Upstreams.self, Audit.self, Reload.self,
             Drain.self, Certificates.self, ClientScript.self,

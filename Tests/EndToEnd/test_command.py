@@ -46,7 +46,7 @@ def test_the_secret_of_the_sample_is_a_warning_of_check_and_of_the_log(backend, 
     [line] = [line for line in checked.stderr.splitlines() if key in line]
     assert checked.returncode == 0 and line.startswith("warning: ") and "the secret of the sample" in line
     assert digest("change-me") not in checked.stderr
-    [event] = edge.events("configuration warning", key=key)
+    [event] = edge.expect_events("configuration warning", key=key)
     assert event["level"] == "warning" and re.search(r"proxy\.yaml:\d+:\d+$", event["place"])
     edge.catch_up()  # By a reload, which warns again.
     assert len(edge.events("configuration warning", key=key)) == 2

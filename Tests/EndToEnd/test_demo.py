@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from kit.demo import demo, make_demo  # noqa: F401
 from kit.edge import wait_for
+from kit.process import culvert
 
 
 # --- the certificate -------------------------------------------------------------------------------------------------
@@ -41,6 +42,13 @@ def test_the_certificate_is_kept_for_the_next_start(make_demo):
     assert (again.certificate.read_bytes(), again.key.read_bytes()) == kept
     served = ssl.get_server_certificate(("localhost", again.port), ca_certs=str(again.certificate))
     assert ssl.PEM_cert_to_DER_cert(served) == ssl.PEM_cert_to_DER_cert(kept[0].decode())
+
+
+def test_a_folder_that_cannot_be_written_is_said_to_be_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = culvert("demo", "--certs", tmp_path / "file" / "certs")
+    assert done.returncode == 1 and "NSCocoaErrorDomain" not in done.stderr
+    assert f"the development certificate cannot be written: {tmp_path}/file/certs: Not a directory" in done.stderr
 
 
 # --- what is printed -------------------------------------------------------------------------------------------------

@@ -180,6 +180,7 @@ def test_keys_of_the_configuration_and_of_sets_are_read_only(edge, admin):
     for name in ("configured", "shared", "of-a-set"):
         for answer in (admin.post(f"/v1/jwt/keys/{name}/retire"), admin.delete(f"/v1/jwt/keys/{name}")):
             assert refusal(answer) == (409, "read_only")
+            assert f'the key "{name}" of JWTs stands in ' in answer.json()["detail"]
     assert opens(edge, ES.token())
     for answer in (admin.post("/v1/jwt/keys/nobody/retire"), admin.delete("/v1/jwt/keys/nobody"),
                    admin.get("/v1/jwt/keys/nobody")):

@@ -31,7 +31,7 @@ struct Drain: AsyncParsableCommand {
     @Option(help: "How long new sessions are still taken, such as 5s.") var delay: String?
     @Option(help: "Over how long sessions are closed, such as 30s.") var spread: String?
     @Option(help: "After how long the rest is cut, such as 60s.") var deadline: String?
-    @Option(help: "The close code.") var code: Int?
+    @Option(help: "The close code: 1000, 1001, 1008, 1012, 1013, or 3000 to 4999.") var code: Int?
     @Flag(help: "Begin nothing; show how far it is.") var status = false
 
     func run() async throws {

@@ -6,7 +6,7 @@ import NIOHTTP1
 struct SessionOptions: ParsableArguments {
     @Option(help: "Of this token.") var token: String?
     @Option(help: "Of this subject.") var subject: String?
-    @Option(help: "On this route: host and path.") var route: String?
+    @Option(help: "On this route, as the list names it: its host, if it has one, and its path.") var route: String?
     @Option(help: "By websocket or by long-poll.") var transport: String?
     @Option(help: "From this address.") var address: String?
     @Option(help: "To this upstream.") var upstream: String?

@@ -68,8 +68,9 @@ struct Tokens: AsyncParsableCommand {
                 try client.show(
                     try await client.ask(.GET, ["tokens"], query: query),
                     columns: [
-                        ("ID", "id"), ("SUBJECT", "subject"), ("ROUTES", "routes"), ("EXPIRES", "expires"),
-                        ("ROTATED", "rotated_at"), ("REVOKED", "revoked_at"), ("SOURCE", "source"), ("NOTE", "note"),
+                        ("ID", "id"), ("SUBJECT", "subject"), ("ROUTES", "routes"), ("NOT BEFORE", "not_before"),
+                        ("EXPIRES", "expires"), ("ROTATED", "rotated_at"), ("REVOKED", "revoked_at"),
+                        ("SOURCE", "source"), ("NOTE", "note"),
                     ])
             }
         }

@@ -158,7 +158,7 @@ struct TokenDeskTests {
         await #expect(throws: DeskError.conflict("another token has the id \"a\"")) {
             try await desk.mint(request, idempotencyKey: nil, by: Self.caller)
         }
-        await #expect(throws: DeskError.notFound) {
+        await #expect(throws: DeskError.notFound("token \"b\"")) {
             try await desk.rotate(id: "b", overlap: 0, idempotencyKey: nil, by: Self.caller)
         }
         await #expect(throws: DeskError.self) {

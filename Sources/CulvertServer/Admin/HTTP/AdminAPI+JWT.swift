@@ -16,7 +16,7 @@ extension AdminAPI {
         case ("keys"?, 3, "retire"?):
             try Self.allow(request, [.POST])
             return try await self.retireKey(request, path[1])
-        default: throw AdminFailure(404, "not_found", "There is no such thing.")
+        default: throw AdminFailure.noResource
         }
     }
 

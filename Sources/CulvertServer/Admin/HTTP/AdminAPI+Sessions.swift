@@ -7,7 +7,7 @@ extension AdminAPI {
     private static let filters = ["token", "subject", "route", "transport", "address", "upstream", "server"]
 
     func sessions(_ request: AdminRequest, _ path: [String]) async throws(AdminFailure) -> HTTPAnswer {
-        guard path.count <= 1 else { throw AdminFailure(404, "not_found", "There is no such thing.") }
+        guard path.count <= 1 else { throw AdminFailure.noResource }
         try Self.allow(request, [.GET, .HEAD, .DELETE])
         switch (request.head.method, path.first) {
         case (.DELETE, let id?):

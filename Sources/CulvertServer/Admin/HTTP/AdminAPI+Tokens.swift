@@ -19,7 +19,7 @@ extension AdminAPI {
             try Self.allow(request, [.POST])
             return try await self.revoke(request, path[0])
         default:
-            throw AdminFailure(404, "not_found", "There is no such thing.")
+            throw AdminFailure.noResource
         }
     }
 

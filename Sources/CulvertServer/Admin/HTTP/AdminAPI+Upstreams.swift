@@ -21,7 +21,7 @@ extension AdminAPI {
             return request.head.method == .POST
                 ? try await self.rebalance(request, upstream: path[0])
                 : try await self.stopRebalance(request, upstream: path[0])
-        default: throw AdminFailure(404, "not_found", "There is no such thing.")
+        default: throw AdminFailure.noResource
         }
     }
 

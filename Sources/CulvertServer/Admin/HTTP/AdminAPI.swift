@@ -97,9 +97,9 @@ package struct AdminAPI: Sendable {
                 try Self.allow(request, [.GET, .HEAD])
                 _ = try request.parameters([])
                 return Self.json(.ok, JSONWriter.object { $0.add("version", Version.text) })
-            default: throw AdminFailure(404, "not_found", "There is no such thing.")
+            default: throw AdminFailure.noResource
             }
-        default: throw AdminFailure(404, "not_found", "There is no such thing.")
+        default: throw AdminFailure.noResource
         }
     }
 

@@ -70,6 +70,10 @@ struct AdminFailure: Error {
         self.answer = .problem(status, code, detail, extra: extra, headers: headers)
     }
 
+    /// The path of the request is none of the API's.
+    static let noResource = AdminFailure(
+        404, "not_found", "The admin API has nothing at this path; /openapi.json lists its paths.")
+
     init(faults: [JSONMembers.Fault]) {
         let list = faults.map { fault in
             JSONWriter.object {
@@ -83,10 +87,10 @@ struct AdminFailure: Error {
 
     init(_ error: DeskError) {
         switch error {
-        case .notFound: self.init(404, "not_found", "There is no such thing.")
+        case .notFound(let name): self.init(404, "not_found", "There is no \(name).")
         case .conflict(let why): self.init(409, "conflict", "Not done: \(why).")
         case .invalid(let member, let why): self.init(faults: [JSONMembers.Fault(pointer: member, detail: why)])
-        case .readOnly: self.init(409, "read_only", "The token stands in the configuration file; change it there.")
+        case .readOnly(let why): self.init(409, "read_only", "Not done: \(why); change it there.")
         case .full: self.init(507, "state_full", "The database takes no more; nothing has changed.")
         case .failed: self.init(500, "state_failed", "The database failed; nothing has changed.")
         }

@@ -101,7 +101,9 @@ extension TokenDesk {
     func jwtKey(id: String) async throws(DeskError) -> ListedJWTKey {
         let keys = try await self.listJWTKeys().filter { $0.id == id }
         // What can be changed under this name is what is shown under it.
-        guard let key = keys.first(where: { $0.source == .store }) ?? keys.first else { throw .notFound }
+        guard let key = keys.first(where: { $0.source == .store }) ?? keys.first else {
+            throw .notFound("key \"\(id)\" of JWTs")
+        }
         return key
     }
 
@@ -119,7 +121,11 @@ extension TokenDesk {
         let known = await self.authority?.keys ?? []
         let stored = try self.storedJWTKeys()
         if let key = stored.first(where: { $0.id == id }) { return (key, stored.filter { $0.id != id }) }
-        throw known.contains { $0.description.id == id && $0.source != .store } ? .readOnly : .notFound
+        guard let key = known.first(where: { $0.description.id == id && $0.source != .store }) else {
+            throw .notFound("key \"\(id)\" of JWTs")
+        }
+        let place = key.source == .config ? "the configuration file" : "a set of keys"
+        throw .readOnly("the key \"\(id)\" of JWTs stands in \(place)")
     }
 
     private func save(
@@ -184,7 +190,7 @@ extension TokenDesk {
             isThere = try TokenStore.remove(target, database)
             if isThere { try TokenStore.append(line, database) }
         }
-        guard isThere else { throw .notFound }
+        guard isThere else { throw .notFound("revocation of this \(target.kind == "id" ? "jti" : "subject")") }
         await self.publish([.removeJWTRevocation(target)])()
     }
 

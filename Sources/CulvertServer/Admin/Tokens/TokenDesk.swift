@@ -170,7 +170,7 @@ package actor TokenDesk {
     package func token(id: String) throws(DeskError) -> StoredToken {
         if let entry = self.configured.entries[id] { return StoredToken(token: entry.token, secrets: entry.secrets) }
         guard let stored = try self.reading({ () throws(StoreError) in try self.store.token(id: id) }) else {
-            throw .notFound
+            throw .notFound("token \"\(id)\"")
         }
         return stored
     }
@@ -218,7 +218,9 @@ package actor TokenDesk {
     private static let secretLimit = 8
 
     private func changeable(_ id: String) throws(DeskError) -> StoredToken {
-        if self.configured.entries[id] != nil { throw .readOnly }
+        if self.configured.entries[id] != nil {
+            throw .readOnly("the token \"\(id)\" stands in the configuration file")
+        }
         return try self.token(id: id)
     }
 

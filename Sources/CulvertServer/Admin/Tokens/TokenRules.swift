@@ -2,13 +2,14 @@ import CulvertCore
 
 /// Why the token desk did not do what it was asked.
 package enum DeskError: Error, Equatable, Sendable {
-    case notFound
+    /// Says of what kind the thing is that is missing, and its name: `token "a"`.
+    case notFound(String)
     /// What is asked for contradicts what is there.
     case conflict(String)
     /// `member` is a JSON pointer (RFC 6901) into the request.
     case invalid(member: String, String)
-    /// The token stands in the configuration file.
-    case readOnly
+    /// Names a thing that the admin API cannot change, and its place: `the token "a" stands in the configuration file`.
+    case readOnly(String)
     /// The disk is full, or will not take more; nothing has changed.
     case full
     case failed
