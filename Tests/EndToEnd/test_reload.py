@@ -561,7 +561,8 @@ def test_certificates_are_swapped_by_themselves(backend, make_edge, tmp_path):
         async with dial(edge) as ws:
             # A certificate whose key is not there yet is not served.
             edge.cert.write_text(new_cert.read_text())
-            edge.expect_events("certificates not changed; those before stay")
+            words = f"{edge.folder}/localhost.key: the key does not belong to the certificate {edge.cert}"
+            wait_for(lambda: edge.events("certificates not changed; those before stay", reason=words), what="the log")
             assert served(edge) == old
             (edge.folder / "localhost.key").write_text(new_key.read_text())
             wait_for(lambda: served(edge) == ssl.PEM_cert_to_DER_cert(new_cert.read_text()), what="the swap")

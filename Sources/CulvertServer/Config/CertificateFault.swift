@@ -57,6 +57,25 @@ enum CertificateFault {
         return "the key does not belong to the certificate \(pair.certificate)"
     }
 
+    /// The first fault of a listener's files, with the path of the file.
+    ///
+    /// - Parameter error: the reason that loading them failed; it is the answer where no file has a fault.
+    static func first(in config: TLSConfig, clientCA: String?, _ error: any Error) -> String {
+        for pair in config.certificates {
+            if let fault = self.certificate(pair.certificate) { return "\(pair.certificate): \(fault)" }
+            if let fault = self.key(pair.key) { return "\(pair.key): \(fault)" }
+            var one = config
+            one.certificates = [pair]
+            do {
+                _ = try TLSContexts.make(one)
+            } catch {
+                return "\(pair.key): \(self.pair(pair, error))"
+            }
+        }
+        if let clientCA, let fault = self.authorities(clientCA) { return "\(clientCA): \(fault)" }
+        return "\(error)"
+    }
+
     /// - Parameters:
     ///   - der: the command of openssl that makes PEM of DER.
     ///   - recognize: gives the fault of a text, or nil for a text that is no PEM of a known kind.

@@ -132,7 +132,7 @@ package actor CertificateWatch {
         let states = self.states
         do {
             // All or none: a certificate whose key is not there yet waits for it.
-            let contexts = try self.all.map { try TLSContexts.make($0.config, clientCA: $0.clientCA) }
+            let contexts = try self.all.map { try Self.makeContext($0) }
             let infos = try self.all.flatMap { try TLSContexts.infos($0.config, listener: $0.listener) }
             for (watched, context) in zip(self.all, contexts) { watched.install(context) }
             if !isFirst, infos != self.certificates {
@@ -148,6 +148,15 @@ package actor CertificateWatch {
             self.logger.warning("certificates not changed; those before stay", metadata: ["reason": "\(error)"])
         }
         self.warn()
+    }
+
+    private static func makeContext(_ watched: WatchedTLS) throws -> NIOSSLContext {
+        do {
+            return try TLSContexts.make(watched.config, clientCA: watched.clientCA)
+        } catch {
+            let fault = CertificateFault.first(in: watched.config, clientCA: watched.clientCA, error)
+            throw TLSContexts.Unusable(description: fault)
+        }
     }
 
     private func warn() {
