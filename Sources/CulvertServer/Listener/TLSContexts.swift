@@ -24,6 +24,8 @@ enum TLSContexts {
     static func make(_ config: TLSConfig, clientCA: String? = nil) throws -> NIOSSLContext {
         let identities = try config.certificates.map(Self.load)
         guard let first = identities.first else { throw Unusable(description: "a TLS listener without a certificate") }
+        // BoringSSL would find out in a client's handshake that a key is of another certificate.
+        for (identity, pair) in zip(identities, config.certificates) { try Self.check(identity, pair) }
         var tls = TLSConfiguration.makeServerConfiguration(certificateChain: first.chain, privateKey: first.key)
         tls.minimumTLSVersion = config.minimumVersion == .v1_3 ? .tlsv13 : .tlsv12
         tls.applicationProtocols = ["http/1.1"]
@@ -46,6 +48,17 @@ enum TLSContexts {
             }
         }
         return try NIOSSLContext(configuration: tls)
+    }
+
+    /// - Throws: ``Unusable`` when the key is not the certificate's.
+    private static func check(_ identity: Identity, _ pair: CertificatePair) throws(Unusable) {
+        do {
+            _ = try NIOSSLContext(
+                configuration: .makeServerConfiguration(certificateChain: identity.chain, privateKey: identity.key))
+        } catch {
+            throw Unusable(
+                description: "\(pair.key): \(CertificateFault.pair(pair, error))\(FileDescriptors.note)")
+        }
     }
 
     /// - Throws: when a PEM file of authorities cannot be used.
@@ -82,7 +95,7 @@ enum TLSContexts {
         }
     }
 
-    private static func names(of certificate: NIOSSLCertificate) -> [String] {
+    static func names(of certificate: NIOSSLCertificate) -> [String] {
         certificate._subjectAlternativeNames().compactMap { name in
             guard name.nameType == .dnsName else { return nil }
             return String(decoding: name.contents, as: UTF8.self).asciiLowercased
@@ -90,7 +103,7 @@ enum TLSContexts {
     }
 
     /// A wildcard stands for exactly one label (RFC 9525 6.3).
-    private static func matches(_ pattern: String, _ name: String) -> Bool {
+    static func matches(_ pattern: String, _ name: String) -> Bool {
         guard pattern.begins(with: "*.") else { return pattern.equals(name) }
         guard let (label, rest) = name.split(at: UInt8(ascii: ".")), !label.isEmpty else { return false }
         return rest.equals(pattern.dropping(2))

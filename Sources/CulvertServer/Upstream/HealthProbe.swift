@@ -83,7 +83,7 @@ struct HealthProbe: Sendable {
         }
         switch self.config.kind {
         case .tcp:
-            if let tls, server.isSecure { try pipeline.addHandler(tls.handler(for: server)) }
+            if let tls, server.isSecure { try tls.addHandlers(for: server, to: pipeline) }
             try pipeline.addHandler(TLSCheckHandler(verdict: verdict))
         case .http:
             let request = HTTPRequestHead(

@@ -281,7 +281,7 @@ final class UpstreamConnector: Sendable {
         last: any ChannelHandler
     ) throws {
         let pipeline = channel.pipeline.syncOperations
-        if let tls, server.isSecure { try pipeline.addHandler(tls.handler(for: server)) }
+        if let tls, server.isSecure { try tls.addHandlers(for: server, to: pipeline) }
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderListSize = UpstreamHeadReader.byteLimit
         limits.maxHeaderFieldSize = UpstreamHeadReader.byteLimit

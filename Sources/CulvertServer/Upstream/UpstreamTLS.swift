@@ -28,10 +28,11 @@ struct UpstreamTLS: Sendable {
         self.serverName = config.serverName
     }
 
-    func handler(for server: UpstreamServer) throws -> NIOSSLClientHandler {
+    func addHandlers(for server: UpstreamServer, to pipeline: ChannelPipeline.SynchronousOperations) throws {
         // SNI may not carry an address (RFC 6066 section 3); the certificate must be for it all the same.
         let name = self.serverName ?? (server.host.isIPAddress ? nil : server.host)
-        return try NIOSSLClientHandler(
-            context: self.context, serverHostname: name, configuration: .small)
+        try pipeline.addHandler(
+            NIOSSLClientHandler(context: self.context, serverHostname: name, configuration: .small))
+        if let name = name.flatMap(PeerName.init) { try pipeline.addHandler(PeerNameCheck(name)) }
     }
 }

@@ -61,6 +61,7 @@ struct AdminClient {
         // A port where nobody listens is an answer.
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.redirectConfiguration = .disallow
+        configuration.httpVersion = .http1Only
         // The request, and the token in it, waits for the end of this look.
         configuration.http1_1ConnectionDebugInitializer = peer.look
         let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)

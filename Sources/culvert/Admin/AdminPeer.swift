@@ -1,3 +1,5 @@
+import CulvertServer
+import Foundation
 import Glibc
 import NIOCore
 
@@ -23,9 +25,13 @@ struct AdminPeer: Sendable {
             : "stop it, or run this command as that user"
     }
 
-    /// Fails with ``CommandFailure`` for a process of another user. Nil for https: its certificate says what listens.
+    /// Fails for a process of another user with ``CommandFailure``, and over https for a server whose certificate is
+    /// for another name.
     var look: (@Sendable (any Channel) -> EventLoopFuture<Void>)? {
-        if self.url.hasPrefix("https://") { return nil }
+        if self.url.hasPrefix("https://") {
+            guard let name = PeerName(URLComponents(string: self.url)?.host ?? "") else { return nil }
+            return { channel in name.check(channel) }
+        }
         if self.url.hasPrefix("unix:") { return { channel in self.lookAtUnixSocket(channel) } }
         return { channel in channel.eventLoop.makeCompletedFuture(withResultOf: { try self.lookAtTCP(channel) }) }
     }

@@ -90,6 +90,10 @@ enum KeySet {
         if let ca { tls.trustRoots = .file(ca) }
         var configuration = HTTPClient.Configuration(tlsConfiguration: tls, redirectConfiguration: .disallow)
         configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.httpVersion = .http1Only
+        if url.begins(with: "https:"), let name = PeerName(try HTTPClient.Request(url: url).host) {
+            configuration.http1_1ConnectionDebugInitializer = { channel in name.check(channel) }
+        }
         let client = HTTPClient(eventLoopGroupProvider: .shared(self.loops), configuration: configuration)
         // Nobody waits for it: a server that does not answer our close_notify takes seconds.
         defer { Task { try await client.shutdown() } }

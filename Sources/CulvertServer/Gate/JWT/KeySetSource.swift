@@ -95,8 +95,8 @@ actor KeySetSource {
             // The addresses of one name mostly fail alike.
             guard let first = failure.connectionErrors.first else { return "no address of the server answers" }
             return self.reason(first.error)
-        case let error as NIOSSLExtraError where error == .failedToValidateHostname:
-            return "the server's certificate is not for the host of the URL"
+        case is PeerName.Mismatch: return self.otherName
+        case let error as NIOSSLExtraError where error == .failedToValidateHostname: return self.otherName
         case NIOSSLError.handshakeFailed(let why): return self.reason(handshake: why)
         case NIOSSLError.unableToValidateCertificate, NIOSSLError.noCertificateToValidate: return self.untrusted
         case NIOSSLError.noSuchFilesystemObject, NIOSSLError.failedToLoadCertificate:
@@ -106,6 +106,7 @@ actor KeySetSource {
         }
     }
 
+    private static let otherName = "the server's certificate is not for the host of the URL"
     private static let untrusted =
         "the server's certificate is not trusted: no authority of \"ca\", or of the system where there is no \"ca\", "
         + "vouches for it, or it has expired"
