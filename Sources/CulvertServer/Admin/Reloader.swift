@@ -250,10 +250,8 @@ package actor Reloader {
 extension ProxyConfig {
     /// The message for a token of the file whose id a minted token has.
     func description(of conflict: MintedID) -> String {
-        let message =
-            "a minted token has the id \"\(conflict.id)\" already; choose another id here, or delete the minted token"
         let place = self.authentication.tokens.first { $0.token.id == conflict.id }?.idPlace
-        return place?.error(message).description ?? "authentication.tokens: \(message)"
+        return place?.error(conflict.description).description ?? "authentication.tokens: \(conflict)"
     }
 
     /// By the names that the file has for them.

@@ -17,13 +17,13 @@ struct ConfigReader {
         let limits = self.limits(top["limits"])
         let upstreams = top["upstreams"].flatMap { self.upstreams($0, handshake: limits.handshake) }
         let trusted = top["trusted_proxies"]?.list()?.compactMap(self.block) ?? []
-        let listen = top["listen"].flatMap { self.listen($0, trustsProxies: !trusted.isEmpty) }
+        let admin = self.admin(top["admin"])
+        let listen = top["listen"].flatMap { self.listen($0, admin: admin, trustsProxies: !trusted.isEmpty) }
         let authentication = self.authentication(top["authentication"])
         let session = self.session(top["session"])
         let routes = top["routes"].flatMap {
             self.routes($0, upstreams: top["upstreams"]?.members() ?? [:], limits: limits.route)
         }
-        let admin = self.admin(top["admin"])
         let state = self.state(top["state"], isNeeded: admin != nil)
         let log = self.log(top["log"])
         let reload = self.reload(top["reload"])
@@ -54,10 +54,11 @@ struct ConfigReader {
 
     // MARK: - listen
 
-    private func listen(_ node: ConfigNode, trustsProxies: Bool) -> [ListenConfig]? {
+    private func listen(_ node: ConfigNode, admin: AdminConfig?, trustsProxies: Bool) -> [ListenConfig]? {
         guard let entries = node.list() else { return nil }
         if entries.isEmpty { node.fail("expected at least one listener") }
-        var seen: Set<String> = []
+        let adminPlace = admin.flatMap { $0.socket == nil ? ListenPlace(host: $0.host, port: $0.port) : nil }
+        var seen: [(address: String, place: ListenPlace)] = []
         return entries.compactMap { entry in
             guard let keys = entry.section(["address", "tls", "proxy_protocol"], required: ["address"]),
                 let address = keys["address"].flatMap(self.address)
@@ -69,9 +70,14 @@ struct ConfigReader {
             let listen = ListenConfig(
                 host: address.host, port: address.port, tls: keys["tls"].flatMap(self.tls),
                 proxyProtocol: proxyProtocol)
-            if listen.port != 0, !seen.insert(listen.address).inserted {
-                entry.fail("another listener has the same address")
+            let place = ListenPlace(host: listen.host, port: listen.port)
+            if let other = seen.first(where: { $0.place.overlaps(place) }) {
+                keys["address"]?.fail("the listener \(other.address) takes connections there; choose another port")
             }
+            if let admin, adminPlace?.overlaps(place) ?? false {
+                keys["address"]?.fail("the admin API listens at \(admin.address); choose another port for one of them")
+            }
+            seen.append((listen.address, place))
             return listen
         }
     }

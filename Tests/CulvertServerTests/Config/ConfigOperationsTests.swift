@@ -49,10 +49,38 @@ struct ConfigOperationsTests {
         #expect(errors.count == 1 && errors.first?.contains(error) == true, "\(errors)")
     }
 
-    @Test("Two listeners on one address are a mistake")
-    func twice() {
+    @Test(
+        "Two listeners to which the same connection may come are a mistake, the admin API's among them",
+        arguments: [
+            // first, second, whether they overlap
+            ("127.0.0.1:8443", "127.0.0.1:8443", true),
+            ("0.0.0.0:8443", "127.0.0.1:8443", true),
+            ("127.0.0.1:8443", "[::]:8443", true),
+            ("[::1]:8443", "[::]:8443", true),
+            ("localhost:8443", "127.0.0.1:8443", true),
+            ("[::1]:8443", "LOCALHOST:8443", true),
+            ("edge.test:8443", "Edge.Test:8443", true),
+            ("0.0.0.0:8443", "edge.test:8443", true),
+            ("[::ffff:127.0.0.1]:8443", "127.0.0.1:8443", true),
+            ("127.0.0.1:8443", "127.0.0.2:8443", false),
+            ("127.0.0.1:8443", "127.0.0.1:8444", false),
+            ("127.0.0.1:8443", "[::1]:8443", false),
+            ("0.0.0.0:8443", "[::1]:8443", false),
+            ("edge.test:8443", "other.test:8443", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ])
+    func twice(first: String, second: String, overlap: Bool) {
         let errors = ConfigFixture.errors(
-            "  - address: 127.0.0.1:8443", "  - address: 127.0.0.1:8443\n  - address: 127.0.0.1:8443")
-        #expect(errors == ["f.yaml:3:5: listen[1]: another listener has the same address"])
+            "  - address: 127.0.0.1:8443", "  - address: \"\(first)\"\n  - address: \"\(second)\"")
+        #expect(errors.count == (overlap ? 1 : 0), "\(errors)")
+        if overlap {
+            #expect(errors.first?.hasPrefix("f.yaml:3:14: listen[1].address: the listener \(first)") == true, "\(errors)")
+        }
+        let admin = ConfigFixture.errors(
+            ConfigFixture.good.replacing("127.0.0.1:8443", with: "\"\(first)\"") + "\nadmin: { address: \"\(second)\" }")
+        #expect(admin.count == (overlap ? 1 : 0), "\(admin)")
+        if overlap {
+            #expect(admin.first?.contains("listen[0].address: the admin API listens at \(second)") == true, "\(admin)")
+        }
     }
 }

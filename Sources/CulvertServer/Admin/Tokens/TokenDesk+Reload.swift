@@ -2,8 +2,12 @@ package import CulvertCore
 import GRDB
 
 /// Why the tokens of a configuration cannot take effect: a token that was minted has the id of one of them.
-package struct MintedID: Error, Equatable, Sendable {
+package struct MintedID: Error, Equatable, Sendable, CustomStringConvertible {
     package var id: String
+
+    package var description: String {
+        "a minted token has the id \"\(self.id)\" already; choose another id here, or delete the minted token"
+    }
 }
 
 /// What changes behind the desk's back: the configuration, and the database when another process writes to it.

@@ -247,8 +247,8 @@ package final class TokenStore: Sendable {
             arguments: [id])
     }
 
-    /// Gives an error for each token of the configuration whose secret the database has, or has had. A secret has one
-    /// token, and a secret that has ended does not begin again.
+    /// Gives an error for each token of the configuration whose id or secret a minted token has, or whose secret such a
+    /// token has had. An id names one token, a secret has one, and a secret that has ended does not begin again.
     package func conflicts(with tokens: [ConfigToken]) throws(StoreError) -> [ConfigError] {
         try self.read { database in
             let sql = """
@@ -257,6 +257,10 @@ package final class TokenStore: Sendable {
                 """
             let statement = try database.cachedStatement(sql: sql)
             return try tokens.compactMap { token in
+                let name = token.token.id
+                if try Bool.fetchOne(database, sql: "SELECT 1 FROM token WHERE id = ?", arguments: [name]) ?? false {
+                    return token.idPlace?.error(MintedID(id: name).description)
+                }
                 guard let row = try Row.fetchOne(statement, arguments: [Data(token.digest.bytes)]) else { return nil }
                 let (id, isLive): (String, Bool) = (row[0], row[1])
                 return token.place?.error(
