@@ -35,12 +35,14 @@ final class LoopSlices {
     }
 
     private func run() {
-        self.isScheduled = false
+        // Work that enqueues its rest sets no timer meanwhile. Such a timer would be due before the slice is over, and
+        // NIO would run the next slice at once, without the sockets' turn.
         let end = self.loop.now + Self.turn
         repeat {
-            guard let work = self.waiting.popFirst() else { return }
+            guard let work = self.waiting.popFirst() else { break }
             work()
         } while self.loop.now < end
+        self.isScheduled = false
         if !self.waiting.isEmpty { self.schedule() }
     }
 }

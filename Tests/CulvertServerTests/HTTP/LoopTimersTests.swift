@@ -1,6 +1,5 @@
 import NIOCore
 import NIOEmbedded
-import NIOPosix
 import Testing
 
 @testable import CulvertServer
@@ -77,55 +76,19 @@ struct LoopTimersTests {
     @Test("Attack: connections that come and go leave no more than a bounded number of cancelled timers")
     func cancelledTimersGo() {
         var most = 0
-        for n in 0..<50_000 {
+        for n in 0..<5_000 {
             self.timers.cancel(self.set("\(n)", in: .seconds(30)))
             most = max(most, self.timers.count)
         }
-        print("tried 50,000 connections: at most \(most) timers were there")
+        print("tried 5,000 connections: at most \(most) timers were there")
         #expect(most < 1100)
-        let kept = (0..<5000).map { self.set("\($0)", in: .seconds(30)) }
-        for n in 0..<50_000 {
+        let kept = (0..<1500).map { self.set("\($0)", in: .seconds(30)) }
+        for n in 0..<5_000 {
             self.timers.cancel(self.set("\(n)", in: .seconds(30)))
             most = max(most, self.timers.count)
         }
         #expect(most <= kept.count * 2 + 1100)
         self.loop.advanceTime(by: .seconds(30))
-        #expect(self.log.entries == (0..<5000).map { "\($0)" })
-    }
-}
-
-/// On a loop with a real clock, where what is due takes its time.
-@Suite("Timers of a loop that are due in the same moment")
-struct LoopTimersSliceTests {
-    @Test("Attack: thousands of timers that are due at once leave other work its turn")
-    func slices() async throws {
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let loop = group.any()
-        let others = try await loop.flatSubmit {
-            let timers = LoopTimers(loop: loop, slices: LoopSlices(loop: loop))
-            let done = loop.makePromise(of: Int.self)
-            let due = NIODeadline.now() + .milliseconds(20)
-            var left = 100
-            var others = 0
-            let other = loop.scheduleRepeatedTask(initialDelay: .zero, delay: .microseconds(200)) { _ in
-                if left < 100, left > 0 { others += 1 }
-            }
-            for _ in 0..<100 {
-                _ = timers.schedule(at: due) {
-                    // Half a millisecond of work.
-                    let end = NIODeadline.now() + .microseconds(500)
-                    while NIODeadline.now() < end {}
-                    left -= 1
-                    if left == 0 {
-                        other.cancel()
-                        done.succeed(others)
-                    }
-                }
-            }
-            return done.futureResult
-        }.get()
-        print("tried 100 timers of 0.5 ms: other work had \(others) turns between them")
-        #expect(others >= 10)
-        try await group.shutdownGracefully()
+        #expect(self.log.entries == (0..<1500).map { "\($0)" })
     }
 }
