@@ -44,6 +44,7 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
     private let turns: HandshakeTurns
     private let feeder: RequestFeeder
     private var records = RecordMeter()
+    private var unwanted = UnwantedRecords()
     private var hasBegun = false
     private var context: ChannelHandlerContext?
     private var held: ByteBuffer?
@@ -81,6 +82,10 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = self.unwrapInboundIn(data)
+        guard self.unwanted.arrived(bytes) else {
+            context.channel.cut()
+            return
+        }
         self.records.arrived(bytes)
         guard !self.hasBegun else {
             context.fireChannelRead(data)
@@ -103,6 +108,7 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
 
     func read(context: ChannelHandlerContext) {
         if self.held == nil {
+            self.unwanted.asked()
             context.read()
         } else {
             self.wantsRead = true
@@ -118,6 +124,7 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
         // TLS may have ended the connection.
         guard self.context != nil, self.wantsRead else { return }
         self.wantsRead = false
+        self.unwanted.asked()
         context.read()
     }
 }

@@ -50,6 +50,8 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
 
     /// Bytes that wait for the session to start, then a header or control frame that is not whole.
     private var carry = ByteBuffer()
+    /// It has been paused once, and has its ``RecordGuard``.
+    private var isGuarded = false
     private var hasStarted = false
     /// The connection has ended, and its descriptor is closed.
     private(set) var isLost = false
@@ -232,7 +234,11 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     }
 
     func pause(_ reason: PauseReason) {
-        if !self.isDeaf { self.pauses.insert(reason) }
+        guard !self.isDeaf else { return }
+        self.pauses.insert(reason)
+        guard !self.isGuarded, let context = self.context else { return }
+        self.isGuarded = true
+        RecordGuard.add(to: context.channel)
     }
 
     func resume(_ reason: PauseReason) {
