@@ -1,15 +1,21 @@
 """Attacks with lanes that their session does not use: what they hold counts until it is gone."""
 
+import contextlib
+import json
+import re
 import select
 import struct
 import time
+from collections import Counter
 
 from kit.admin import memory
-from kit.attack import MiB, Peak, dial, request
-from kit.edge import TOKEN, wait_for
+from kit.attack import MiB, Peak, dial, read_answer, request
+from kit.edge import OTHER_TOKEN, TOKEN, wait_for
 from kit.lane import PROTOCOL, open_count
-from kit.poll import client, open_session
+from kit.poll import batch, client, open_session
 from kit.process import wait_until_read
+from kit.raw import masked
+from kit.script import ScriptedBackend, switching
 
 # Most of an envelope that never ends.
 PART = struct.pack("!BBQ", 0x82, 0xFF, 1_390_000) + bytes(4) + bytes(900_000)
@@ -101,3 +107,119 @@ def test_a_superseded_lane_that_answers_the_close_behind_its_envelope_is_gone_at
         print(f"cut by {cut}: gone {seconds:.2f} s after its Close")
         assert seconds < 1.5
         first.close()
+
+
+# --- sessions of others -----------------------------------------------------------------------------------------------
+
+
+def victims_and_others():
+    """A backend that sends a session at /victim/<n> n messages of 1000 bytes, and nothing to others."""
+    def script(connection, head):
+        connection.settimeout(120)
+        connection.sendall(switching(head))
+        if found := re.match(rb"GET /victim/(\d+)", head):
+            connection.sendall((struct.pack("!BBH", 0x82, 0x7E, 1000) + bytes(1000)) * int(found[1]))
+
+    return ScriptedBackend(script)
+
+
+def opens(edge, path="/_poll"):
+    """(status, path) of another user's session."""
+    with dial(edge.plain_port) as s:
+        s.sendall(request("POST", path, "Content-Length: 0", token=OTHER_TOKEN))
+        status, _, body, _ = read_answer(s)
+        return status, f"{path}/{json.loads(body).get('session')}"
+
+
+def victims(edge, count):
+    """Paths of sessions of another user, with 5 KB in the window of each."""
+    before, paths = memory(edge)["used"], []
+    for _ in range(count):
+        status, path = opens(edge, "/victim/5/_poll")
+        assert status == 201
+        paths.append(path)
+    wait_for(lambda: memory(edge)["used"] >= before + count * 5000, what="the victims' windows to fill")
+    return paths
+
+
+def statuses(edge, paths):
+    """How many of the victims' next polls are answered with each status."""
+    found = Counter()
+    for path in paths:
+        with dial(edge.plain_port) as s:
+            s.sendall(request("GET", path + "?ack=0", token=OTHER_TOKEN))
+            found[read_answer(s)[0]] += 1
+    return dict(found)
+
+
+def open_on_lane(edge):
+    """A session whose lane, on a connection without TLS, has brought an envelope; None where it was refused."""
+    s = dial(edge.plain_port)
+    s.sendall(request("GET", "/_poll", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+                      "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", f"Sec-WebSocket-Protocol: {PROTOCOL}",
+                      token=TOKEN))
+    head = b""
+    while not head.endswith(b"\r\n\r\n") and (got := s.recv(1)):
+        head += got
+    if not head.startswith(b"HTTP/1.1 101"):
+        s.close()
+        return None
+    s.sendall(masked(2, batch(1, [])))
+    return s
+
+
+def test_small_halves_of_envelopes_end_their_own_sessions(make_edge):
+    """Each lane held less than its session was told of, so the sessions of others were closed, and none of these."""
+    backend = victims_and_others()
+    edge = make_edge(backend.port, limits="memory: 4MiB, handshake: 60s", session="resume: 120s")
+    paths = victims(edge, 20)
+    half = masked(2, bytes(30_000), fin=False)
+    lanes, refused = [], 0
+    for _ in range(200):
+        lane = open_on_lane(edge)
+        if lane is None:
+            refused += 1
+            continue
+        lanes.append(lane)
+        # It may have been closed for memory meanwhile.
+        with contextlib.suppress(OSError):
+            lane.sendall(half)
+    wait_for(lambda: memory(edge)["closed"] > 0, what="the relief")
+    wait_for(lambda: memory(edge)["used"] <= 4 * MiB, what="the process to be below its ceiling")
+    found = statuses(edge, paths)
+    print(f"{len(lanes)} lanes with half an envelope of 30 kB, {refused} refused: {memory(edge)};"
+          f" the victims are answered {found}")
+    assert found == {200: len(paths)}
+    wait_for(lambda: opens(edge)[0] == 201, what="another to be let in")
+    for s in lanes:
+        s.close()
+    backend.stop()
+
+
+def test_lanes_that_have_only_joined_go_before_the_sessions_of_others(make_edge):
+    """They were in no index of what holds most, and were closed only when they grew themselves."""
+    backend = victims_and_others()
+    edge = make_edge(backend.port, limits="memory: 4MiB, handshake: 60s", session="resume: 120s")
+    paths = victims(edge, 20)
+    lanes = []
+    with client(edge) as http:
+        # To just below the ceiling: no lane is closed for what it brings itself.
+        while memory(edge)["used"] < 4 * MiB - 400_000:
+            before = memory(edge)["used"]
+            lanes.append(join(edge, open_session(http)))
+            lanes[-1].sendall(masked(2, bytes(120_000), fin=False))
+            wait_for(lambda: memory(edge)["used"] >= before + 100_000, what="half an envelope to be counted")
+    filled = memory(edge)
+    assert not told(lanes)
+    # Now others want memory.
+    more = [opens(edge, "/victim/150/_poll") for _ in range(5)]
+    wait_for(lambda: told(lanes), what="lanes to be closed")
+    wait_for(lambda: memory(edge)["used"] <= 4 * MiB, what="the process to be below its ceiling")
+    found = statuses(edge, paths)
+    print(f"{len(lanes)} lanes with 120 kB each: {filled}; then others open {len(more)} sessions: {memory(edge)},"
+          f" {len(told(lanes))} lanes are closed; the victims are answered {found}")
+    assert memory(edge)["closed"] == 0 and found == {200: len(paths)}
+    assert {struct.unpack("!H", s.recv(100)[2:4])[0] for s in told(lanes)} == {1013}
+    for s in lanes:
+        s.close()
+    backend.stop()

@@ -1,8 +1,8 @@
 /// The bytes that a holder has counted in ``SessionMemory``: given back at the latest when the holder goes.
 struct MemoryHold: ~Copyable {
     private let memory: SessionMemory
-    /// The holder is a connection that speaks HTTP, and gives its bytes back before a session does.
-    private let isRequest: Bool
+    /// The holder is a connection that no session uses, and gives its bytes back before a session does.
+    private(set) var isRequest: Bool
     private(set) var bytes = 0
 
     init(_ memory: SessionMemory, isRequest: Bool = false) {
@@ -21,6 +21,13 @@ struct MemoryHold: ~Copyable {
         self.bytes = bytes
         let used = self.memory.add(change, isRequest: self.isRequest)
         return change > 0 ? used : nil
+    }
+
+    /// A session uses the holder from now on.
+    mutating func handToSession() {
+        guard self.isRequest else { return }
+        self.isRequest = false
+        self.memory.handToSession(self.bytes)
     }
 
     /// The holder gives all bytes back.

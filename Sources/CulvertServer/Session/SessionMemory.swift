@@ -7,7 +7,8 @@ import Synchronization
 /// loops and the relief of memory use it.
 final class SessionMemory: Sendable {
     private let bytes = Atomic<Int>(0)
-    /// The part of ``bytes`` that connections hold in requests and answers.
+    /// The part of ``bytes`` that connections hold which no session uses: in requests and answers, and in lanes that
+    /// have only joined.
     private let requests = Atomic<Int>(0)
     private let victims = Atomic<Int>(0)
     private let isRelieving = Atomic<Bool>(false)
@@ -18,9 +19,12 @@ final class SessionMemory: Sendable {
         return self.bytes.wrappingAdd(change, ordering: .relaxed).newValue
     }
 
+    /// So many bytes of a connection are a session's from now on.
+    func handToSession(_ bytes: Int) { self.requests.wrappingSubtract(bytes, ordering: .relaxed) }
+
     var used: Int { self.bytes.load(ordering: .relaxed) }
 
-    /// Bytes that sessions hold: all but the requests and answers of connections.
+    /// Bytes that sessions hold: all but those of connections that no session uses.
     var usedBySessions: Int { self.used - self.requests.load(ordering: .relaxed) }
 
     var closed: Int { self.victims.load(ordering: .relaxed) }
@@ -125,6 +129,10 @@ extension EdgeContext {
     private func relieveOnce() async -> Bool {
         if await self.cutStuckAnswers() { return true }
         if await self.relieveConnections() { return true }
+        // A session that knows too little of its lanes would stay, and a smaller one would go in its place.
+        for loop in self.loops {
+            _ = try? await loop.eventLoop.flatSubmit { loop.value.tellHeldByLanes() }.get()
+        }
         var holders: [(loop: NIOLoopBound<LoopState>, holder: HolderIndex.Holder)] = []
         for loop in self.loops {
             let found = try? await loop.eventLoop.submit { loop.value.holders.largest(Self.slice) }.get()

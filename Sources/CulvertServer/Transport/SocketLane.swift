@@ -51,12 +51,13 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
 
     static let `protocol` = "culvert.v1"
 
-    private let edge: EdgeContext
-    private let state: LoopState
+    let edge: EdgeContext
+    let state: LoopState
     private let id: SessionID
     private let messageLimit: Int
     private let batchLimit: Int
-    private var assembler: MessageAssembler
+    /// Not private, as some members below: SocketLane+Memory.swift counts what the lane holds.
+    var assembler: MessageAssembler
     private var keepalive = Keepalive()
     private var keepaliveTask: RepeatedTask?
     /// Nil until the session knows the lane, and when it is to know nothing more of it.
@@ -64,7 +65,10 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     private var hasJoined = false
     private var mayRead = false
     private var isReadPending = true
-    private var hasEnvelope = false
+    /// The session uses the lane from its first envelope on.
+    private(set) var hasEnvelope = false {
+        didSet { if self.hasEnvelope { self.hold.handToSession() } }
+    }
     /// More envelopes have come than one turn takes.
     private var hasMore = false
     /// The Close of the session was sent.
@@ -73,7 +77,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     /// The client has said Close, or what is no envelope.
     private var isDeaf = false
     /// A Close was sent: nothing follows it, and nothing that still comes counts.
-    private var isClosing = false
+    private(set) var isClosing = false
     private var deadline: LoopTimers.Timer?
     /// A lane counts among the handshakes until its first envelope, and again from its Close until it is gone.
     var place: ConnectionPlace?
@@ -86,11 +90,9 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     private var controlPause: LoopTimers.Timer?
     /// Counts the bytes that the lane holds, from the first until the lane is gone, whether or not a session uses the
     /// lane.
-    private var hold: MemoryHold
-    private static let heldStep = 4 * 1024
-    /// What the session was told that the lane holds.
-    private var toldHeld = 0
-    private static let toldStep = 64 * 1024
+    var hold: MemoryHold
+    /// Bytes that the session was told the lane holds.
+    var toldHeld = 0
     /// Envelopes, and messages in them, that are taken apart in one turn of the loop.
     private static let messagesPerTurn = 2048
     /// A task for later: the loop looks at its sockets before.
@@ -103,7 +105,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     /// - Parameter address: of the client, under which the lane counts.
     init(edge: EdgeContext, state: LoopState, session id: SessionID, address: String, isSecure: Bool) {
         self.edge = edge
-        self.hold = MemoryHold(edge.memory)
+        self.hold = MemoryHold(edge.memory, isRequest: true)
         self.address = address
         self.state = state
         self.id = id
@@ -223,35 +225,10 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         }
     }
 
-    private func tell(_ event: LaneEvent) {
+    func tell(_ event: LaneEvent) {
         guard let generation = self.generation else { return }
         let id = self.id
         self.edge.onLoop(of: id) { $0.session(id)?.lane(generation, event) }
-    }
-
-    /// Counts what there is of an envelope, and what waits for the client. Short of memory, a lane that its session
-    /// does not use yet is closed. Otherwise the largest sessions are, and a session knows what its lane holds.
-    private func noteHeld() {
-        guard let context = self.context else { return }
-        let held = self.heldNow
-        if held / Self.toldStep != self.toldHeld / Self.toldStep {
-            self.toldHeld = held
-            self.tell(.holds(held))
-        }
-        guard let used = self.hold.set(held), let ceiling = self.state.rules.config.limits.memory, used > ceiling else {
-            return
-        }
-        if self.isClosing {
-            context.channel.cut()
-        } else if self.hasEnvelope {
-            self.edge.relieveMemory()
-        } else {
-            self.close(CloseFrame(code: .tryAgainLater, reason: "server out of memory"))
-        }
-    }
-
-    private var heldNow: Int {
-        (self.assembler.heldCapacity + self.queuedBytes + self.keptBytes) / Self.heldStep * Self.heldStep
     }
 
     private func lose() {
@@ -263,7 +240,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
 
     /// Says why and waits for the client's answer: a socket closed with bytes unread is reset, and a reset overtakes
     /// the Close (RFC 6455 7.1.1).
-    private func close(_ frame: CloseFrame, isAnswer: Bool = false) {
+    func close(_ frame: CloseFrame, isAnswer: Bool = false) {
         guard let context = self.context, !self.isClosing else { return }
         self.isClosing = true
         self.lose()
