@@ -10,6 +10,8 @@ final class SessionMemory: Sendable {
     /// The part of ``bytes`` that connections hold which no session uses: in requests and answers, and in lanes that
     /// have only joined.
     private let requests = Atomic<Int>(0)
+    /// The part of ``requests`` that openings keep of servers' answers.
+    private let answers = Atomic<Int>(0)
     private let victims = Atomic<Int>(0)
     private let isRelieving = Atomic<Bool>(false)
 
@@ -18,6 +20,9 @@ final class SessionMemory: Sendable {
         if isRequest { self.requests.wrappingAdd(change, ordering: .relaxed) }
         return self.bytes.wrappingAdd(change, ordering: .relaxed).newValue
     }
+
+    /// - Returns: what openings keep of servers' answers. The bytes are also added with ``add(_:isRequest:)``.
+    func addAnswers(_ change: Int) -> Int { self.answers.wrappingAdd(change, ordering: .relaxed).newValue }
 
     /// So many bytes of a connection are a session's from now on.
     func handToSession(_ bytes: Int) { self.requests.wrappingSubtract(bytes, ordering: .relaxed) }
