@@ -8,6 +8,8 @@ import struct
 import time
 from collections import Counter
 
+import pytest
+
 from kit.admin import memory
 from kit.attack import MiB, Peak, dial, read_answer, request
 from kit.edge import OTHER_TOKEN, TOKEN, wait_for
@@ -21,12 +23,12 @@ from kit.script import ScriptedBackend, switching
 PART = struct.pack("!BBQ", 0x82, 0xFF, 1_390_000) + bytes(4) + bytes(900_000)
 
 
-def join(edge, at):
+def join(edge, at, host="localhost"):
     """A lane that asks to join the session, on a connection without TLS."""
     s = dial(edge.plain_port)
-    s.sendall(request("GET", at + "/socket", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
-                      "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", f"Sec-WebSocket-Protocol: {PROTOCOL}",
-                      token=TOKEN))
+    ask = request("GET", at + "/socket", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+                  "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", f"Sec-WebSocket-Protocol: {PROTOCOL}", token=TOKEN)
+    s.sendall(ask.replace(b"Host: localhost", b"Host: " + host.encode()))
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         head += s.recv(1)
@@ -107,6 +109,29 @@ def test_a_superseded_lane_that_answers_the_close_behind_its_envelope_is_gone_at
         print(f"cut by {cut}: gone {seconds:.2f} s after its Close")
         assert seconds < 1.5
         first.close()
+
+
+@pytest.mark.parametrize("uses", [False, True], ids=["joined", "in use"])
+def test_the_host_that_a_lane_came_with_counts(make_edge, backend, uses):
+    """They are kept, to judge the lane again, while the head that they came in counts no more."""
+    edge = make_edge(backend.port, limits="header: 256KiB, handshake: 60s")
+    host = ("a" * 60 + ".") * 3000 + "a"
+    with client(edge) as http:
+        sessions = [open_session(http) for _ in range(30)]
+    before, lanes = memory(edge)["used"], []
+    with Peak(edge) as peak:
+        for at in sessions:
+            lanes.append(join(edge, at, host))
+            if uses:
+                lanes[-1].sendall(masked(2, batch(1, [])))
+        least = before + len(lanes) * (len(host) - 1024)
+        wait_for(lambda: memory(edge)["used"] >= least, what="the hosts to be counted")
+        most = memory(edge)["used"]
+    print(f"{len(lanes)} lanes with a Host of {len(host)} bytes: {most / MiB:.1f} MiB counted, the process had {peak}")
+    assert most < before + len(lanes) * (len(host) + 32 * 1024)
+    for s in lanes:
+        s.close()
+    wait_for(lambda: memory(edge)["used"] <= before, what="nothing of the lanes to be counted")
 
 
 # --- sessions of others -----------------------------------------------------------------------------------------------

@@ -9,13 +9,43 @@ import NIOCore
 /// subject, or from another origin.
 struct Caller: Sendable {
     let credential: Credential?
-    let host: String?
-    let origins: [String]
+    private(set) var host: String?
+    private(set) var origins: [String]
     /// Nil for a request that the route's transports do not matter to.
     let transport: Transport?
     /// The session lived by the same token, and was shown a newer one since. Such a caller stays when its token expires
     /// or is rotated. It goes when the token is revoked.
     var isSucceeded = false
+    /// Bytes of text that the caller keeps for itself, beyond what any caller has; set by ``kept(beside:)``.
+    private(set) var heldBytes = 0
+
+    init(credential: Credential?, host: String?, origins: [String], transport: Transport?) {
+        self.credential = credential
+        self.host = host
+        self.origins = origins
+        self.transport = transport
+    }
+
+    /// The caller as a session keeps it: with the session's own strings where they are equal, which is the usual case.
+    ///
+    /// A lane is kept long after its request's connection has let go of the head. The head of a parked poll counts with
+    /// the poll's connection.
+    func kept(beside facts: SessionFacts) -> Caller {
+        var caller = self
+        var bytes = 0
+        if self.host == facts.host {
+            caller.host = facts.host
+        } else {
+            bytes += self.host?.utf8.count ?? 0
+        }
+        if self.origins == facts.origins {
+            caller.origins = facts.origins
+        } else {
+            bytes += self.origins.reduce(0) { $0 + $1.utf8.count }
+        }
+        caller.heldBytes = max(0, bytes - 1024)
+        return caller
+    }
 }
 
 /// Why a caller may not go on.

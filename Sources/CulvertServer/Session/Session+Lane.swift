@@ -38,7 +38,8 @@ extension Session {
     func join(_ link: LaneLink, _ caller: Caller) -> UInt64 {
         let generation = self.machine.sockets.join()
         let earlier = self.joiningLane
-        self.joiningLane = AttachedLane(generation: generation, link: link, caller: caller)
+        self.joiningLane = AttachedLane(
+            generation: generation, link: link, caller: caller.kept(beside: self.facts))
         self.noteEnd(of: caller)
         self.machine.touch(now: .now())
         earlier?.link.send(.close(Self.superseded))
@@ -68,10 +69,12 @@ extension Session {
             self.laneHeld = bytes
         case .lost:
             if self.joiningLane?.generation == generation { self.joiningLane = nil }
-            guard self.machine.socketLost(generation, now: .now()) else { return }
-            self.detachLane()
-            if !self.isConfirmed { self.giveUpUnconfirmed() }
-            self.arm()
+            if self.machine.socketLost(generation, now: .now()) {
+                self.detachLane()
+                if !self.isConfirmed { self.giveUpUnconfirmed() }
+                self.arm()
+            }
+            self.accountMemory()
         }
     }
 
@@ -290,5 +293,6 @@ extension Session {
             }
             lane.link.send(.close(CloseFrame(code: .normal)))
         }
+        self.accountMemory()
     }
 }

@@ -30,7 +30,8 @@ extension Session {
             + self.upstreamLeg.keptBytes + (self.clientLeg?.keptBytes ?? 0)
             + (self.isGone ? 0 : self.facts.heldBytes)
         guard self.isPolled, !self.isBuried else { return queued }
-        let window = self.machine.heldBytes + queued
+        let callers = (self.lane?.caller.heldBytes ?? 0) + (self.joiningLane?.caller.heldBytes ?? 0)
+        let window = self.machine.heldBytes + queued + callers
         return self.isEnded
             ? window
             : window + self.forwarding.heldBytes + (self.lane?.pendingBytes ?? 0) + self.upstreamLeg.assembledBytes
