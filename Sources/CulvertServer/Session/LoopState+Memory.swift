@@ -1,5 +1,4 @@
 import CulvertCore
-import NIOCore
 
 /// The relief of memory at the connections of one loop.
 extension LoopState {
@@ -30,19 +29,30 @@ extension LoopState {
         return (count, freed)
     }
 
-    /// Has the lanes of this loop tell their sessions what they hold, which may be on other loops. What a lane says is
-    /// in its session's loop in front of whatever is asked there once the future is done.
-    func tellHeldByLanes() -> EventLoopFuture<Void> {
-        let promise = self.loop.makePromise(of: Void.self)
-        var lanes = Array(self.lanes.values)
-        self.slices.repeatWhile {
-            guard let lane = lanes.popLast() else {
-                promise.succeed()
-                return false
-            }
-            lane.tellHeld()
-            return true
+    /// Has the lanes of this loop tell their sessions what they hold. A session may be on another loop. It has heard its
+    /// lane before that loop does what it is given afterwards.
+    ///
+    /// Not in slices: the look at a lane is a comparison, and the memory is short now.
+    func tellHeldByLanes() { for lane in self.lanes.values { lane.tellHeld() } }
+
+    /// Closes sessions for memory, in the order of `keys`, until what all sessions hold is within `ceiling`.
+    func relieveSessions(_ keys: [ObjectIdentifier], _ memory: SessionMemory, ceiling: Int) -> [ReliefOfSession] {
+        var closed: [ReliefOfSession] = []
+        for key in keys where memory.excessOfSessions(over: ceiling) > 0 {
+            let used = memory.used
+            guard let session = self.sessions[key] else { continue }
+            let bytes = session.relieve()
+            if bytes > 0 { closed.append(ReliefOfSession(id: session.id, bytes: bytes, used: used)) }
         }
-        return promise.futureResult
+        return closed
     }
+}
+
+/// A session that was closed for memory.
+struct ReliefOfSession: Sendable {
+    let id: SessionID
+    /// What it held.
+    let bytes: Int
+    /// What all held before.
+    let used: Int
 }

@@ -1,7 +1,7 @@
 import CulvertCore
 import NIOCore
 
-/// What a session holds, as a part of what all of them may.
+/// What a session holds, as a part of what all sessions and requests may hold together.
 extension Session {
     /// How long a leg that was full may still stay, for its Close.
     private static let reliefTime = TimeAmount.milliseconds(500)
@@ -14,16 +14,19 @@ extension Session {
         guard change != 0 else { return }
         self.held = now
         self.state.holders.update(self)
+        if self.isRelieved { self.edge.memory.addLeaving(change) }
         let used = self.edge.memory.add(change)
-        guard change > 0, let ceiling = self.state.rules.config.limits.memory, used > ceiling else { return }
+        guard change > 0, !self.isRelieved, let ceiling = self.state.rules.config.limits.memory, used > ceiling else {
+            return
+        }
         self.edge.relieveMemory()
     }
 
-    /// Bytes that are free once the session has ended: what it has counted, and what its lane has.
-    var relievableBytes: Int { self.held + self.laneHeld }
+    /// Bytes that are free once the session has ended: what it has counted, and what its lane has. 0 once the session
+    /// was closed for memory.
+    var relievableBytes: Int { self.isRelieved ? 0 : self.held + self.laneHeld }
 
     private var heldNow: Int {
-        if self.isRelieved { return 0 }
         // The connections count until they are gone, whatever has become of the session.
         let queued =
             self.upstreamLeg.queuedBytes + (self.clientLeg?.queuedBytes ?? 0)
@@ -37,14 +40,17 @@ extension Session {
             : window + self.forwarding.heldBytes + (self.lane?.pendingBytes ?? 0) + self.upstreamLeg.assembledBytes
     }
 
-    /// Ends the session for what it holds. That counts as free at once, and is: a polled client's messages are dropped,
-    /// a leg that does not take its Close is cut.
+    /// Ends the session for what it holds. A polled client's messages are dropped at once, and so is a leg whose peer
+    /// takes nothing. What another leg holds counts until its connection is gone, as bytes that are about to go
+    /// (``SessionMemory/leaving``).
     ///
     /// - Returns: bytes that it held.
     func relieve() -> Int {
         let freed = self.relievableBytes
         guard !self.isRelieved, freed > 0 else { return 0 }
         self.isRelieved = true
+        self.edge.memory.addLeaving(self.held)
+        self.state.holders.update(self)
         let wasEnded = self.isEnded
         self.answer?.cut()
         let frame = CloseFrame(code: .tryAgainLater, reason: "server out of memory")
@@ -58,11 +64,15 @@ extension Session {
         self.dismiss(frame, upstreamReason: frame.reason)
         if wasEnded {
             // The rest waits for a peer that takes nothing.
-            self.clientLeg?.abort()
-            self.upstreamLeg.abort()
+            self.clientLeg?.cut()
+            self.upstreamLeg.cut()
         }
         if self.isPolled { self.resumeUpstream() }
         self.abandonStuckLegs()
+        // The Close would wait behind all that the peer does not take.
+        for leg in [self.clientLeg, self.upstreamLeg] {
+            if let leg, !leg.isLost, !leg.isWritable { leg.cut() }
+        }
         if !self.isEnded {
             self.closingDeadline = min(self.closingDeadline ?? .distantFuture, .now() + Self.reliefTime)
             self.arm()
@@ -70,5 +80,13 @@ extension Session {
         self.accountMemory()
         self.buryIfDone()
         return freed
+    }
+}
+
+extension WebSocketLeg {
+    /// Closes the connection's descriptor now, whatever is unwritten, and without TLS's own close handshake.
+    fileprivate func cut() {
+        self.abort()
+        self.context?.channel.cut()
     }
 }

@@ -10,6 +10,7 @@ final class SessionMemory: Sendable {
     /// The part of ``bytes`` that connections hold which no session uses: in requests and answers, and in lanes that
     /// have only joined.
     private let requests = Atomic<Int>(0)
+    private let leavingBytes = Atomic<Int>(0)
     /// The part of ``requests`` that openings keep of servers' answers.
     private let answers = Atomic<Int>(0)
     private let victims = Atomic<Int>(0)
@@ -20,6 +21,18 @@ final class SessionMemory: Sendable {
         if isRequest { self.requests.wrappingAdd(change, ordering: .relaxed) }
         return self.bytes.wrappingAdd(change, ordering: .relaxed).newValue
     }
+
+    /// Bytes of sessions that were closed for memory, until their connections are gone: at most a few hundred
+    /// milliseconds. No other session is closed for them.
+    var leaving: Int { self.leavingBytes.load(ordering: .relaxed) }
+
+    func addLeaving(_ change: Int) { self.leavingBytes.wrappingAdd(change, ordering: .relaxed) }
+
+    /// Bytes above `ceiling` that are not about to go; negative below it.
+    func excess(over ceiling: Int) -> Int { self.used - self.leaving - ceiling }
+
+    /// The same of what sessions hold alone.
+    func excessOfSessions(over ceiling: Int) -> Int { self.usedBySessions - self.leaving - ceiling }
 
     /// - Returns: what openings keep of servers' answers. The bytes are also added with ``add(_:isRequest:)``.
     func addAnswers(_ change: Int) -> Int { self.answers.wrappingAdd(change, ordering: .relaxed).newValue }
@@ -58,8 +71,8 @@ package struct MemoryInfo: Sendable, Equatable {
 }
 
 extension EdgeContext {
-    /// Most that a loop names at a time.
-    private static let slice = 16
+    /// Most sessions that a loop names, and that are closed, at a time.
+    private static let slice = 64
     /// An answer that is not written after this time has a client that does not read it.
     private static let stuckTime = TimeAmount.seconds(1)
 
@@ -73,8 +86,10 @@ extension EdgeContext {
         guard self.memory.beginRelief() else { return }
         Task {
             while self.isOverCeiling {
-                // Nobody to be closed: what is too much is about to be let go.
-                if await !self.relieveOnce() { try? await Task.sleep(for: .milliseconds(50)) }
+                // Nobody to be closed: what is too much is about to be let go. More may come meanwhile.
+                if await !self.relieveOnce() {
+                    try? await Task.sleep(for: .milliseconds(self.memory.leaving > 0 ? 10 : 50))
+                }
             }
             self.memory.endRelief()
             // Between the last look and the end somebody may have come in vain.
@@ -111,8 +126,9 @@ extension EdgeContext {
         var count = 0
         var freed = 0
         let used = self.memory.used
-        for loop in self.loops where self.memory.used > ceiling {
-            let excess = self.memory.used - ceiling
+        for loop in self.loops {
+            let excess = self.memory.excess(over: ceiling)
+            guard excess > 0 else { break }
             let relief = loop.eventLoop.submit { loop.value.relieveConnections(excess) }
             guard let found = try? await relief.get() else { continue }
             count += found.connections
@@ -130,38 +146,64 @@ extension EdgeContext {
         return true
     }
 
-    /// - Returns: whether anybody was closed.
+    /// - Returns: whether anything was let go of, or anybody closed.
     private func relieveOnce() async -> Bool {
+        guard let ceiling = self.rules.config.limits.memory, self.memory.excess(over: ceiling) > 0 else { return false }
         if await self.cutStuckAnswers() { return true }
         if await self.relieveConnections() { return true }
+        // Connections may have filled the memory again meanwhile: they give back before any session does.
+        guard self.memory.excessOfSessions(over: ceiling) > 0 else { return false }
+        return await self.relieveSessions(ceiling)
+    }
+
+    /// Closes the largest sessions of all loops, in one turn of each loop, until nothing is too much. The next call
+    /// goes on where there are more than ``slice``.
+    ///
+    /// - Returns: whether anybody was closed.
+    private func relieveSessions(_ ceiling: Int) async -> Bool {
+        let chosen = await self.largestSessions(of: self.memory.excessOfSessions(over: ceiling))
+        let memory = self.memory
+        var reliefs: [EventLoopFuture<[ReliefOfSession]>] = []
+        for (loop, keys) in zip(self.loops, chosen) where !keys.isEmpty {
+            reliefs.append(loop.eventLoop.submit { loop.value.relieveSessions(keys, memory, ceiling: ceiling) })
+        }
+        var count = 0
+        for relief in reliefs {
+            for closed in (try? await relief.get()) ?? [] {
+                count += 1
+                self.memory.countClosed()
+                self.logger.warning(
+                    "memory relief",
+                    metadata: [
+                        "id": "\(closed.id.description.prefix(12))", "bytes": .stringConvertible(closed.bytes),
+                        "used": .stringConvertible(closed.used), "ceiling": .stringConvertible(ceiling),
+                    ])
+            }
+        }
+        return count > 0
+    }
+
+    /// The sessions that hold most, as many as hold `excess` bytes together, and no more than ``slice``.
+    ///
+    /// - Returns: keys in ``LoopState/sessions``, for each loop.
+    private func largestSessions(of excess: Int) async -> [[ObjectIdentifier]] {
         // A session that knows too little of its lanes would stay, and a smaller one would go in its place.
         for loop in self.loops {
-            _ = try? await loop.eventLoop.flatSubmit { loop.value.tellHeldByLanes() }.get()
+            try? await loop.eventLoop.submit { loop.value.tellHeldByLanes() }.get()
         }
-        var holders: [(loop: NIOLoopBound<LoopState>, holder: HolderIndex.Holder)] = []
-        for loop in self.loops {
+        var holders: [(loop: Int, holder: HolderIndex.Holder)] = []
+        for (index, loop) in self.loops.enumerated() {
             let found = try? await loop.eventLoop.submit { loop.value.holders.largest(Self.slice) }.get()
-            holders += (found ?? []).map { (loop, $0) }
+            holders += (found ?? []).map { (loop: index, holder: $0) }
         }
         holders.sort { $0.holder.bytes > $1.holder.bytes }
-        var freed = 0
+        var chosen = [[ObjectIdentifier]](repeating: [], count: self.loops.count)
+        var left = excess
         // Behind the first few of each loop there may be larger ones than what is left here.
-        for (loop, holder) in holders.prefix(Self.slice) where self.isOverCeiling {
-            // Connections may have filled the memory again meanwhile: they give back before any session does.
-            guard let ceiling = self.rules.config.limits.memory, self.memory.usedBySessions > ceiling else { break }
-            let used = self.memory.used
-            let relief = loop.eventLoop.submit { loop.value.sessions[holder.key]?.relieve() ?? 0 }
-            let bytes = try? await relief.get()
-            guard let bytes, bytes > 0 else { continue }
-            freed += bytes
-            self.memory.countClosed()
-            self.logger.warning(
-                "memory relief",
-                metadata: [
-                    "id": "\(holder.id.description.prefix(12))", "bytes": .stringConvertible(bytes),
-                    "used": .stringConvertible(used), "ceiling": .stringConvertible(ceiling),
-                ])
+        for (loop, holder) in holders.prefix(Self.slice) where left > 0 {
+            chosen[loop].append(holder.key)
+            left -= holder.bytes
         }
-        return freed > 0
+        return chosen
     }
 }
