@@ -1,15 +1,17 @@
 """Attacks on memory by what waits for a client: windows, answers that nobody reads, sessions that have ended."""
 
+import contextlib
 import socket
+import threading
 import time
 
 import pytest
 
 from kit.admin import Admin, memory
-from kit.attack import rest_of
-from kit.edge import wait_for
+from kit.attack import Peak, dial, read_head, request, rest_of
+from kit.edge import TOKEN, wait_for
 from kit.poll import BATCH, client, open_session, unframe
-from kit.script import flooding, messages
+from kit.script import ScriptedBackend, flooding, messages, switching
 
 MIB = 1 << 20
 
@@ -224,4 +226,44 @@ def test_windows_of_small_messages_cost_what_they_count(make_edge, length):
         print(f"windows of {length} bytes: {grown / sessions / 1024:.0f} KiB each, counted {used / sessions / 1024:.0f}")
         # With a buffer for each message they were 2.2 MiB each.
         assert grown < 3 * window * sessions + 4 * MIB
+    backend.stop()
+
+
+def test_sessions_that_fill_at_once_go_at_once(make_edge):
+    """200 clients read nothing, and all their backends send at the same moment. The sessions were closed one by one, and
+    what waited for the clients stayed for half a second."""
+    count, begin = 200, threading.Event()
+
+    def script(connection, head):
+        connection.settimeout(60)
+        connection.sendall(switching(head))
+        begin.wait(60)
+        with contextlib.suppress(OSError):
+            connection.sendall(messages(bytes(65_000), 64))
+
+    backend = ScriptedBackend(script)
+    edge = make_edge(backend.port, session="buffer: 512KiB, stall: 60s", limits="memory: 8MiB")
+    clients = []
+    for _ in range(count):
+        clients.append(dial(edge.plain_port, 4096))
+        clients[-1].sendall(request(
+            "GET", "/", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", token=TOKEN))
+        assert read_head(clients[-1])[0] == 101
+    most = 0
+    with Peak(edge) as peak:
+        begin.set()
+        wait_for(lambda: memory(edge)["closed"] > 0, what="the relief")
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            most = max(most, memory(edge)["used"])
+        wait_for(lambda: memory(edge)["used"] <= 8 * MIB, what="the process to be below its ceiling")
+    now = memory(edge)
+    print(f"{count} sessions of up to 512 KiB: {now}, {most / MIB:.1f} MiB counted at most, the process had {peak}")
+    assert most < 32 * MIB and peak.most < 64 * MIB
+    # No more than had to go: what is about to go has no others closed.
+    assert 0 < now["closed"] < count and now["used"] > MIB
+    for s in clients:
+        s.close()
+    wait_for(lambda: memory(edge)["used"] == 0, what="nothing to be counted")
     backend.stop()

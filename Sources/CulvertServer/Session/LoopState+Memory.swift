@@ -35,6 +35,16 @@ extension LoopState {
     /// Not in slices: the look at a lane is a comparison, and the memory is short now.
     func tellHeldByLanes() { for lane in self.lanes.values { lane.tellHeld() } }
 
+    /// Has the sessions read on that were held back. One that still grows while memory is short is held back again.
+    func readOn() {
+        let sessions = self.heldBack
+        self.heldBack = []
+        for session in sessions {
+            session.isHeldBack = false
+            session.readOn()
+        }
+    }
+
     /// Closes sessions for memory, in the order of `keys`, until what all sessions hold is within `ceiling`.
     func relieveSessions(_ keys: [ObjectIdentifier], _ memory: SessionMemory, ceiling: Int) -> [ReliefOfSession] {
         var closed: [ReliefOfSession] = []

@@ -21,6 +21,8 @@ final class LoopState {
     var masks = MaskSource()
     /// Its sessions by what they hold.
     var holders = HolderIndex()
+    /// Sessions that are not read until the relief of memory has looked again.
+    var heldBack: [Session] = []
     /// Answers that its sessions have handed out, and that clients may not be reading.
     var answers = AnswerLedger()
     /// The tokens in force, as this loop sees them.

@@ -132,6 +132,7 @@ extension Session {
         self.readLane()
         self.clientLeg?.resume(.sessionRate)
         self.upstreamLeg.resume(.sessionRate)
+        self.readOn()
     }
 
     // MARK: - idle

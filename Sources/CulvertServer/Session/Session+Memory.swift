@@ -19,7 +19,24 @@ extension Session {
         guard change > 0, !self.isRelieved, let ceiling = self.state.rules.config.limits.memory, used > ceiling else {
             return
         }
+        // Before the relief is asked for, which lets the session read on when it has looked again.
+        self.holdBack()
         self.edge.relieveMemory()
+    }
+
+    /// The process holds more than it may, and this session grows: the peer that feeds it is not read for the moment.
+    private func holdBack() {
+        guard self.isOpen, !self.isHeldBack else { return }
+        self.isHeldBack = true
+        self.state.heldBack.append(self)
+        if self.isPolled || (self.clientLeg?.queuedBytes ?? 0) > 0 { self.upstreamLeg.pause(.memoryFull) }
+        if self.upstreamLeg.queuedBytes > 0 { self.clientLeg?.pause(.memoryFull) }
+    }
+
+    /// The relief of memory has looked again, or the session closes.
+    func readOn() {
+        self.clientLeg?.resume(.memoryFull)
+        self.upstreamLeg.resume(.memoryFull)
     }
 
     /// Bytes that are free once the session has ended: what it has counted, and what its lane has. 0 once the session

@@ -106,6 +106,8 @@ final class Session: LegDelegate {
     var holderPlace: HolderIndex.Place?
     /// Ended for what it held, which is free now.
     var isRelieved = false
+    /// It is in ``LoopState/heldBack``.
+    var isHeldBack = false
 
     var closingDeadline: NIODeadline?
     /// A Close of ours waits for the end of the message that is passing.

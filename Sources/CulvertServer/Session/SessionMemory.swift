@@ -88,13 +88,22 @@ extension EdgeContext {
             while self.isOverCeiling {
                 // Nobody to be closed: what is too much is about to be let go. More may come meanwhile.
                 if await !self.relieveOnce() {
+                    self.readOn()
                     try? await Task.sleep(for: .milliseconds(self.memory.leaving > 0 ? 10 : 50))
                 }
             }
             self.memory.endRelief()
+            // Behind the end: a session that is held back from now on has another relief begin.
+            self.readOn()
             // Between the last look and the end somebody may have come in vain.
             if self.isOverCeiling { self.relieveMemory() }
         }
+    }
+
+    /// Has the sessions read on that grew while memory was short. They are held back until the relief has looked, and
+    /// not until memory is free: connections may be what holds it.
+    private func readOn() {
+        for loop in self.loops { loop.eventLoop.execute { loop.value.readOn() } }
     }
 
     private var isOverCeiling: Bool {

@@ -82,6 +82,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
         case rateLimited
         case sessionRate
         case controlRate
+        case memoryFull
         case dropping
     }
 
