@@ -72,7 +72,7 @@ package struct MemoryInfo: Sendable, Equatable {
 
 extension EdgeContext {
     /// Most sessions that a loop names, and that are closed, at a time.
-    private static let slice = 64
+    private static let slice = 256
     /// An answer that is not written after this time has a client that does not read it.
     private static let stuckTime = TimeAmount.seconds(1)
 
@@ -106,6 +106,16 @@ extension EdgeContext {
         for loop in self.loops { loop.eventLoop.execute { loop.value.readOn() } }
     }
 
+    /// Has all loops do it, each as soon as it can. A busy loop takes its time, and the others do not wait for it.
+    private func onLoops<Value: Sendable>(_ body: @escaping @Sendable (LoopState) -> Value) async -> [Value] {
+        let futures = self.loops.map { loop in loop.eventLoop.submit { body(loop.value) } }
+        var values: [Value] = []
+        for future in futures {
+            if let value = try? await future.get() { values.append(value) }
+        }
+        return values
+    }
+
     private var isOverCeiling: Bool {
         self.rules.config.limits.memory.map { self.memory.used > $0 } ?? false
     }
@@ -114,11 +124,7 @@ extension EdgeContext {
     ///
     /// - Returns: whether there were any.
     private func cutStuckAnswers() async -> Bool {
-        var freed = 0
-        for loop in self.loops {
-            let cut = loop.eventLoop.submit { loop.value.answers.cut(before: .now() - Self.stuckTime) }
-            freed += (try? await cut.get()) ?? 0
-        }
+        let freed = await self.onLoops { $0.answers.cut(before: .now() - Self.stuckTime) }.reduce(0, +)
         guard freed > 0 else { return false }
         self.logger.warning("unread answers cut for memory", metadata: ["bytes": .stringConvertible(freed)])
         // Their connections close on loops of their own.
@@ -197,13 +203,10 @@ extension EdgeContext {
     /// - Returns: keys in ``LoopState/sessions``, for each loop.
     private func largestSessions(of excess: Int) async -> [[ObjectIdentifier]] {
         // A session that knows too little of its lanes would stay, and a smaller one would go in its place.
-        for loop in self.loops {
-            try? await loop.eventLoop.submit { loop.value.tellHeldByLanes() }.get()
-        }
+        _ = await self.onLoops { $0.tellHeldByLanes() }
         var holders: [(loop: Int, holder: HolderIndex.Holder)] = []
-        for (index, loop) in self.loops.enumerated() {
-            let found = try? await loop.eventLoop.submit { loop.value.holders.largest(Self.slice) }.get()
-            holders += (found ?? []).map { (loop: index, holder: $0) }
+        for found in await self.onLoops({ ($0.index, $0.holders.largest(Self.slice)) }) {
+            holders += found.1.map { (loop: Int(found.0), holder: $0) }
         }
         holders.sort { $0.holder.bytes > $1.holder.bytes }
         var chosen = [[ObjectIdentifier]](repeating: [], count: self.loops.count)
