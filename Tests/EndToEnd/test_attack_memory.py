@@ -230,8 +230,8 @@ def test_windows_of_small_messages_cost_what_they_count(make_edge, length):
 
 
 def test_sessions_that_fill_at_once_go_at_once(make_edge):
-    """200 clients read nothing, and all their backends send at the same moment. The sessions were closed one by one, and
-    what waited for the clients stayed for half a second."""
+    """200 clients read nothing, and all their backends send at the same moment. The sessions were closed one by one,
+    and what waited for the clients stayed for half a second."""
     count, begin = 200, threading.Event()
 
     def script(connection, head):

@@ -29,8 +29,8 @@ extension LoopState {
         return (count, freed)
     }
 
-    /// Has the lanes of this loop tell their sessions what they hold. A session may be on another loop. It has heard its
-    /// lane before that loop does what it is given afterwards.
+    /// Has the lanes of this loop tell their sessions what they hold. A session may be on another loop. The session
+    /// has heard its lane before that loop does what it is given afterwards.
     ///
     /// Not in slices: the look at a lane is a comparison, and the memory is short now.
     func tellHeldByLanes() { for lane in self.lanes.values { lane.tellHeld() } }

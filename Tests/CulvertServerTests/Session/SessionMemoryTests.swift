@@ -20,16 +20,15 @@ struct SessionMemoryTests {
     func handsToSession() {
         let memory = SessionMemory()
         _ = memory.add(100)
-        do {
-            var hold = MemoryHold(memory, isRequest: true)
-            _ = hold.set(50)
-            #expect(memory.used == 150 && memory.usedBySessions == 100)
-            hold.handToSession()
-            hold.handToSession()
-            #expect(memory.usedBySessions == 150)
-            _ = hold.set(70)
-            #expect(memory.used == 170 && memory.usedBySessions == 170)
-        }
+        var hold = MemoryHold(memory, isRequest: true)
+        _ = hold.set(50)
+        #expect(memory.used == 150 && memory.usedBySessions == 100)
+        hold.handToSession()
+        hold.handToSession()
+        #expect(memory.usedBySessions == 150)
+        _ = hold.set(70)
+        #expect(memory.used == 170 && memory.usedBySessions == 170)
+        hold.release()
         #expect(memory.used == 100 && memory.usedBySessions == 100)
     }
 }
