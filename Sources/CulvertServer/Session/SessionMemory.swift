@@ -22,8 +22,8 @@ final class SessionMemory: Sendable {
         return self.bytes.wrappingAdd(change, ordering: .relaxed).newValue
     }
 
-    /// Bytes of sessions that were closed for memory, until their connections are gone: at most a few hundred
-    /// milliseconds. No other session is closed for them.
+    /// Bytes of sessions that were closed for memory, until their connections are gone: 500 ms, and with TLS 1 s more at
+    /// most. No other session is closed for them.
     var leaving: Int { self.leavingBytes.load(ordering: .relaxed) }
 
     func addLeaving(_ change: Int) { self.leavingBytes.wrappingAdd(change, ordering: .relaxed) }
