@@ -177,9 +177,9 @@ package struct SessionStateMachine: Sendable {
         }
     }
 
-    private func nextBatch(after ack: UInt64) -> PollBatch? {
+    private func nextBatch(after ack: UInt64, most: Int = SendWindow.messagesPerBatch) -> PollBatch? {
         let (first, messages) = self.sendWindow.batch(
-            after: ack, maxBytes: self.settings.maxBatch, maxMessages: SendWindow.messagesPerBatch)
+            after: ack, maxBytes: self.settings.maxBatch, maxMessages: min(most, SendWindow.messagesPerBatch))
         let isLast = first &+ UInt64(messages.count) == self.sendWindow.lastSequence &+ 1
         let close = isLast || messages.isEmpty ? self.finalFrame : nil
         guard !messages.isEmpty || close != nil else { return nil }
@@ -189,9 +189,11 @@ package struct SessionStateMachine: Sendable {
     // MARK: - the WebSocket lane
 
     /// What the lane has not been sent yet, as far as one envelope goes.
-    package mutating func takeForSocket() -> PollBatch? {
+    ///
+    /// - Parameter most: messages.
+    package mutating func takeForSocket(_ most: Int = SendWindow.messagesPerBatch) -> PollBatch? {
         guard let lane = self.sockets.active, !lane.hasSentClose,
-            let batch = self.nextBatch(after: lane.sent)
+            let batch = self.nextBatch(after: lane.sent, most: most)
         else { return nil }
         // Nothing is empty here: `first` is above 0.
         self.sockets.active?.sent = batch.first &+ UInt64(batch.messages.count) &- 1
@@ -231,6 +233,12 @@ package struct SessionStateMachine: Sendable {
         case duplicate
         case gap(expected: UInt64)
         case ackBeyond(last: UInt64)
+    }
+
+    /// Whether ``receive(first:count:ack:now:)`` would take something of such a batch. Nothing is changed.
+    package func takes(first: UInt64, count: Int) -> Bool {
+        if case .accept = self.receiveWindow.inspect(first: first, count: count) { return true }
+        return false
     }
 
     /// A POST came. Nothing is taken unless the answer is `.accept`.
