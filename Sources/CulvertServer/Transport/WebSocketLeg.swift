@@ -1,26 +1,6 @@
 import CulvertCore
 import NIOCore
 
-/// What a leg tells its session; all on the event loop they share.
-protocol LegDelegate: AnyObject {
-    /// Checked bytes of data frames, and of an application's pings and pongs, to be forwarded as they came.
-    func leg(_ leg: WebSocketLeg, forward bytes: ByteBuffer)
-    func leg(_ leg: WebSocketLeg, message: PollMessage)
-    func leg(_ leg: WebSocketLeg, close frame: CloseFrame)
-    func leg(_ leg: WebSocketLeg, violation code: CloseCode, why: String)
-    func legReadComplete(_ leg: WebSocketLeg)
-    func legLost(_ leg: WebSocketLeg)
-    func leg(_ leg: WebSocketLeg, isWritable: Bool)
-    /// More or less waits to be written to the peer, by some KiB.
-    func legQueueChanged(_ leg: WebSocketLeg)
-    /// The leg that gets what this one sends; nil when that is no WebSocket.
-    func other(than leg: WebSocketLeg) -> WebSocketLeg?
-    /// Whether whole messages are wanted now; only asked of a leg that assembles.
-    func legWantsMessages(_ leg: WebSocketLeg) -> Bool
-    /// Whether the session closes, and what a leg brings goes nowhere; only asked of a leg that assembles.
-    func legIsClosing(_ leg: WebSocketLeg) -> Bool
-}
-
 /// One WebSocket connection, the client's or the upstream's: checks what comes in, holds reads back, and puts frames
 /// of Culvert's own only where a frame of the other side does not stand in the way.
 final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
@@ -64,6 +44,10 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     private var closing: (task: Scheduled<Void>, due: NIODeadline)?
     /// Bytes that were read for nothing since the last rest.
     private var dropped = 0
+    /// There are more messages than one turn of the loop takes.
+    private var waitsForTurn = false
+    /// The session is still to be told of the connection's end.
+    private var owesLoss = false
     /// Nothing more is read off this leg's peer.
     private var isDeaf = false
     private var pauses: Set<PauseReason> = []
@@ -83,6 +67,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
         case sessionRate
         case controlRate
         case memoryFull
+        case turn
         case dropping
     }
 
@@ -118,8 +103,8 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
         // The channel may have gone before the session came, and even before the leg: nothing will tell of it later.
         if self.isLost || self.context == nil {
             self.isLost = true
-            delegate.legLost(self)
-            self.delegate = nil
+            self.owesLoss = true
+            self.tellLoss()
         }
     }
 
@@ -265,7 +250,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
-        self.delegate = nil
+        if !self.owesLoss { self.delegate = nil }
     }
 
     func read(context: ChannelHandlerContext) {
@@ -336,7 +321,17 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
         self.closing = nil
         guard self.hasStarted else { return }
         if self.assembly != nil, !self.isDeaf { self.takeMessages(all: true) }
-        self.delegate?.legLost(self)
+        self.owesLoss = true
+        self.tellLoss()
+    }
+
+    /// Tells the session of the end, unless messages that came before wait for their turn.
+    private func tellLoss() {
+        guard self.owesLoss, !self.waitsForTurn else { return }
+        self.owesLoss = false
+        let delegate = self.delegate
+        if self.context == nil { self.delegate = nil }
+        delegate?.legLost(self)
     }
 
     // MARK: - bytes in
@@ -415,12 +410,36 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
         self.answerPing()
     }
 
+    /// Takes what waited for its turn.
+    func takeMore() {
+        self.waitsForTurn = false
+        self.takeMessages(all: self.isLost)
+        if self.isLost {
+            self.tellLoss()
+            return
+        }
+        self.answerPing()
+        self.delegate?.legReadComplete(self)
+        if !self.waitsForTurn { self.resume(.turn) }
+    }
+
+    /// - Parameter all: whether or not the session wants them, since there will be no other time.
     private func takeMessages(all: Bool = false) {
-        guard let delegate = self.delegate, let assembly = self.assembly else { return }
+        guard let delegate = self.delegate, let assembly = self.assembly, !self.waitsForTurn else { return }
+        let room = delegate.legRoom(self)
+        var taken = 0
+        var hasMore = false
         loop: while !self.isDeaf, all || delegate.legWantsMessages(self) {
+            guard taken < room else {
+                hasMore = true
+                self.waitsForTurn = true
+                self.pause(.turn)
+                break
+            }
             switch assembly.assembler.next() {
             case .needMore: break loop
             case .message(let opcode, let payload):
+                taken += 1
                 delegate.leg(self, message: PollMessage(opcode: opcode, payload: payload))
             case .control(let opcode, let payload):
                 guard opcode == .close else { continue }
@@ -433,6 +452,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
             }
         }
         if let ping = assembly.assembler.takePing() { self.control.received(ping: ping) }
+        delegate.leg(self, took: taken, hasMore: hasMore)
     }
 
     /// Answers the latest ping of a read, or of several while the peer takes nothing.
@@ -444,12 +464,4 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
         self.write(pong)
         self.flush()
     }
-}
-
-extension LegDelegate {
-    func wantsBoundary(from leg: WebSocketLeg) -> Bool { self.other(than: leg)?.wantsBoundary ?? false }
-
-    func waitsForMessageEnd(from leg: WebSocketLeg) -> Bool { self.other(than: leg)?.waitsForMessageEnd ?? false }
-
-    func reachedBoundary(from leg: WebSocketLeg) { self.other(than: leg)?.flushWaiting() }
 }

@@ -127,6 +127,12 @@ final class RecordingSession: LegDelegate {
     /// Messages wanted yet; nil for any number.
     var appetite: Int?
     var others: [ObjectIdentifier: WebSocketLeg] = [:]
+    /// Messages that may be taken in a turn of the loop.
+    var room = Int.max
+    /// The numbers of messages that were taken together.
+    var taken: [Int] = []
+    /// How often a leg asked for another turn.
+    var turnsWanted = 0
 
     /// What was told since the last call, the ends of reads left out.
     func take() -> [Event] {
@@ -164,4 +170,10 @@ final class RecordingSession: LegDelegate {
     func other(than leg: WebSocketLeg) -> WebSocketLeg? { self.others[ObjectIdentifier(leg)] }
     func legWantsMessages(_ leg: WebSocketLeg) -> Bool { self.appetite.map { $0 > 0 } ?? true }
     func legIsClosing(_ leg: WebSocketLeg) -> Bool { self.isClosing }
+    func legRoom(_ leg: WebSocketLeg) -> Int { self.room }
+
+    func leg(_ leg: WebSocketLeg, took messages: Int, hasMore: Bool) {
+        self.taken.append(messages)
+        if hasMore { self.turnsWanted += 1 }
+    }
 }

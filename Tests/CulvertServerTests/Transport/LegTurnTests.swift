@@ -1,0 +1,63 @@
+import CulvertCore
+import NIOCore
+import NIOEmbedded
+import Testing
+
+@testable import CulvertServer
+
+/// A read may bring 16,000 empty messages. They are taken in turns of the loop, and the leg is not read meanwhile.
+@Suite("A leg that assembles, and the turns of its loop")
+struct LegTurnTests {
+    private static func flood(_ count: Int) -> [UInt8] {
+        (0..<count).flatMap { _ in LegFixture.frame(0x82, [], from: .server) }
+    }
+
+    @Test("A turn takes no more messages than there is room for, and the next turns take the rest")
+    func turns() throws {
+        let fixture = try LegFixture(.server, assembles: true)
+        fixture.session.room = 10
+        _ = fixture.takeReads()
+        try fixture.receive(Self.flood(25))
+        #expect(fixture.session.take().count == 10)
+        #expect(fixture.session.turnsWanted == 1)
+        #expect(fixture.leg.isPaused)
+        fixture.channel.pipeline.read()
+        #expect(fixture.takeReads() == 0)
+        // What comes in between waits behind them, and the session's own wish brings no more.
+        try fixture.receive(LegFixture.frame(0x81, [7], from: .server))
+        fixture.leg.drainMessages()
+        #expect(fixture.session.take() == [])
+        fixture.leg.takeMore()
+        #expect(fixture.session.take().count == 10)
+        fixture.leg.takeMore()
+        #expect(fixture.session.take().last == .message(.text, [7]))
+        #expect(fixture.session.taken.reduce(0, +) == 26)
+        #expect(fixture.session.turnsWanted == 2)
+        #expect(!fixture.leg.isPaused)
+        #expect(fixture.takeReads() == 1)
+    }
+
+    @Test(
+        "The connection's end is told behind the last message, in whatever turn that passes", arguments: [false, true])
+    func loss(isRemoved: Bool) throws {
+        let fixture = try LegFixture(.server, assembles: true)
+        fixture.session.room = 10
+        try fixture.receive(Self.flood(25))
+        if isRemoved {
+            fixture.channel.close(promise: nil)
+            fixture.channel.embeddedEventLoop.run()
+        } else {
+            fixture.channel.pipeline.fireChannelInactive()
+        }
+        #expect(fixture.leg.isLost)
+        #expect(!fixture.session.take().contains(.lost))
+        fixture.leg.takeMore()
+        #expect(!fixture.session.take().contains(.lost))
+        fixture.leg.takeMore()
+        let last = fixture.session.take()
+        #expect(last.count == 6)
+        #expect(last.last == .lost)
+        fixture.leg.takeMore()
+        #expect(fixture.session.take() == [])
+    }
+}
