@@ -8,6 +8,9 @@ struct PollRequest: Sendable {
         case send(PollBatch)
         /// A batch is on its way: answered ``PollAnswer/empty`` if the session would take one now.
         case offer
+        /// A large batch is here, and not taken apart yet: answered ``PollAnswer/empty`` if the session would take
+        /// something of it now.
+        case outline(BatchOutline)
         case close(CloseFrame)
         /// Nothing but its token, which is to be the session's.
         case refresh
@@ -19,7 +22,7 @@ struct PollRequest: Sendable {
             switch self {
             case .join: .webSocket
             case .refresh: nil
-            case .receive, .send, .offer, .close: .longPoll
+            case .receive, .send, .offer, .outline, .close: .longPoll
             }
         }
     }

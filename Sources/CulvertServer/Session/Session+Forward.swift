@@ -4,15 +4,11 @@ import NIOCore
 
 /// Batches that were taken from the client and not yet given to the upstream.
 ///
-/// A small batch passes at once. A large batch passes in slices, one in each turn of the loop, so that the loop's other
-/// sessions wait for a slice and not for a batch.
+/// A small batch passes at once. A large batch passes in slices (``LoopSlices``), so that the loop's other sessions
+/// wait for a slice and not for a batch.
 struct ForwardQueue {
-    /// Messages and bytes of payload that pass in one turn.
-    static let messagesPerTurn = 2048
+    /// Bytes of payload that pass in one slice.
     static let bytesPerTurn = 256 * 1024
-    /// A loop takes all tasks there are before it looks at its sockets, also tasks that came meanwhile, but none that
-    /// is for later.
-    static let pause = TimeAmount.milliseconds(1)
 
     struct Part {
         var messages: ArraySlice<PollMessage>
@@ -61,13 +57,13 @@ extension Session {
             self.dropForwarding(.problem(.gone(self.endFrame)))
             return
         }
-        self.forwardParts(messages: ForwardQueue.messagesPerTurn, bytes: ForwardQueue.bytesPerTurn)
+        let slices = self.state.slices
+        self.forwardParts(messages: slices.room, bytes: ForwardQueue.bytesPerTurn)
         guard !self.forwarding.isEmpty, !self.forwarding.isScheduled else { return }
         self.forwarding.isScheduled = true
-        let bound = NIOLoopBound(self, eventLoop: self.state.loop)
-        self.state.loop.scheduleTask(in: ForwardQueue.pause) {
-            bound.value.forwarding.isScheduled = false
-            bound.value.forwardMore()
+        slices.enqueue {
+            self.forwarding.isScheduled = false
+            self.forwardMore()
         }
     }
 
@@ -97,12 +93,14 @@ extension Session {
 
     private func forwardParts(messages: Int, bytes: Int) {
         var out = ByteBuffer()
+        var passed = 0
         var messages = messages
         var bytes = bytes
         var answers: [(PollAnswer) -> Void] = []
         while messages > 0, bytes > 0, var part = self.forwarding.parts.popFirst() {
             while messages > 0, bytes > 0, let message = part.messages.popFirst() {
                 messages -= 1
+                passed += 1
                 bytes -= message.payload.readableBytes
                 FrameWriter.write(
                     message.opcode, payload: message.payload, mask: self.state.masks.next(), into: &out)
@@ -113,6 +111,7 @@ extension Session {
             }
             if let respond = part.respond { answers.append(respond) }
         }
+        self.state.slices.notePassed(passed)
         if out.readableBytes > 0 {
             self.upstreamLeg.write(out)
             self.upstreamLeg.flush()

@@ -217,10 +217,14 @@ extension Session {
     @discardableResult
     func deliverToLane() -> Bool {
         var hasSent = false
-        var room = SendWindow.messagesPerBatch
-        while let lane = self.lane, lane.isWritable, !lane.isSentMoreLater, let batch = self.machine.takeForSocket() {
+        let slices = self.state.slices
+        var room = slices.room
+        while let lane = self.lane, lane.isWritable, !lane.isSentMoreLater,
+            let batch = self.machine.takeForSocket(room)
+        {
             hasSent = true
             room -= batch.messages.count
+            slices.notePassed(batch.messages.count)
             if room <= 0 { self.deliverMoreLater() }
             self.acknowledgeDeadline = nil
             self.lane?.owesAnswer = false
@@ -231,10 +235,9 @@ extension Session {
 
     private func deliverMoreLater() {
         self.lane?.isSentMoreLater = true
-        let bound = NIOLoopBound(self, eventLoop: self.state.loop)
-        self.state.loop.scheduleTask(in: ForwardQueue.pause) {
-            bound.value.lane?.isSentMoreLater = false
-            bound.value.deliverReady()
+        self.state.slices.enqueue {
+            self.lane?.isSentMoreLater = false
+            self.deliverReady()
         }
     }
 

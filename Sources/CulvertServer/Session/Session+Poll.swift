@@ -16,7 +16,12 @@ extension Session {
             self.receive(ack: ack, ParkedPoll(ticket: request.ticket, caller: request.caller, respond: respond))
         case .send(let batch): self.send(batch, respond: respond)
         case .offer: respond(self.refusalOfBatch.map { .problem($0) } ?? .empty)
+        case .outline(let outline): self.weigh(outline, respond: respond)
         case .close(let frame):
+            guard self.forwarding.isEmpty else {
+                self.closeInTurn(frame, respond: respond)
+                break
+            }
             self.closeFromClient(frame)
             respond(.empty)
         case .join(let link): respond(.joined(self.join(link, request.caller)))
@@ -65,7 +70,7 @@ extension Session {
     }
 
     /// Why no batch is taken now, whatever is in it.
-    private var refusalOfBatch: PollFailure? {
+    var refusalOfBatch: PollFailure? {
         guard self.machine.closing.maySend(to: .server), self.machine.finalFrame == nil else {
             return .gone(self.endFrame)
         }

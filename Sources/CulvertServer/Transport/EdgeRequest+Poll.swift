@@ -17,9 +17,7 @@ extension EdgeRequest {
                 }
             case (.POST, .session(let base, let id)):
                 let codec = try Self.codec(ofBody: head.headers)
-                self.whenWelcome(base: base, id: id, head: head, admission: admission) {
-                    self.batch(codec, base: base, id: id, head: head, admission: admission)
-                }
+                self.send(BatchRequest(codec: codec, base: base, id: id, head: head, admission: admission))
             case (.DELETE, .session(let base, let id)), (.POST, .close(let base, let id)):
                 let frame = try Self.closeFrame(query)
                 self.exchange.collectBody(limit: target.bodyLimit ?? Self.smallBody) { _ in
@@ -48,33 +46,7 @@ extension EdgeRequest {
         }
     }
 
-    /// Asks the session whether it would take a batch at all, unless the batch is here already.
-    private func whenWelcome(
-        base: String, id: String, head: HTTPRequestHead, admission: Admission, _ then: @escaping () -> Void
-    ) {
-        if self.exchange.isBodyHere {
-            then()
-        } else {
-            self.dispatch(.offer, base: base, id: id, head: head, admission: admission, whenWelcome: then)
-        }
-    }
-
-    private func batch(
-        _ codec: PollCodec, base: String, id: String, head: HTTPRequestHead, admission: Admission
-    ) {
-        self.exchange.collectBody(limit: self.state.rules.bodyLimit) { body in
-            do throws(PollProblem) {
-                let rules = self.state.rules
-                let batch = try codec.decode(
-                    body, messageLimit: rules.config.limits.message, batchLimit: rules.settings.maxBatch)
-                self.dispatch(.send(batch), base: base, id: id, head: head, admission: admission)
-            } catch {
-                self.answer(.problem(error.status, "bad_batch", error.detail), admission)
-            }
-        }
-    }
-
-    private func answer(_ answer: HTTPAnswer, _ admission: Admission) {
+    func answer(_ answer: HTTPAnswer, _ admission: Admission) {
         self.respond(answer.allowing(origin: admission.allowedOrigin))
     }
 
@@ -216,8 +188,8 @@ extension EdgeRequest {
 
     // MARK: - open sessions
 
-    /// - Parameter whenWelcome: with an offer, to be done when the session would take a batch.
-    private func dispatch(
+    /// - Parameter whenWelcome: with an offer or an outline, to be done when the session would take a batch.
+    func dispatch(
         _ kind: PollRequest.Kind, base: String, id text: String, head: HTTPRequestHead, admission: Admission,
         whenWelcome: (() -> Void)? = nil
     ) {

@@ -54,10 +54,11 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     let edge: EdgeContext
     let state: LoopState
     private let id: SessionID
-    private let messageLimit: Int
-    private let batchLimit: Int
     /// Not private, as some members below: SocketLane+Memory.swift counts what the lane holds.
     var assembler: MessageAssembler
+    private var envelopes: EnvelopeReader
+    /// Counts what an envelope holds that is read in part.
+    private var envelopeHold: MemoryHold
     private var keepalive = Keepalive()
     private var keepaliveTask: RepeatedTask?
     /// Nil until the session knows the lane, and when it is to know nothing more of it.
@@ -93,10 +94,6 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     var hold: MemoryHold
     /// Bytes that the session was told the lane holds.
     var toldHeld = 0
-    /// Envelopes, and messages in them, that are taken apart in one turn of the loop.
-    private static let messagesPerTurn = 2048
-    /// A task for later: the loop looks at its sockets before.
-    private static let pause = TimeAmount.milliseconds(1)
     /// For the client to answer our Close.
     private static let closingTime = TimeAmount.seconds(2)
     /// Most that is read for the answer to our Close.
@@ -106,12 +103,13 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     init(edge: EdgeContext, state: LoopState, session id: SessionID, address: String, isSecure: Bool) {
         self.edge = edge
         self.hold = MemoryHold(edge.memory, isRequest: true)
+        self.envelopeHold = MemoryHold(edge.memory)
         self.address = address
         self.state = state
         self.id = id
         let rules = state.rules
-        self.messageLimit = rules.config.limits.message
-        self.batchLimit = rules.settings.maxBatch
+        self.envelopes = EnvelopeReader(
+            messageLimit: rules.config.limits.message, batchLimit: rules.settings.maxBatch)
         self.assembler = MessageAssembler(
             sender: .client, messageLimit: rules.bodyLimit, fragmentLimit: rules.config.limits.session.fragments,
             keepsPings: true)
@@ -216,12 +214,11 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
 
     override func queueChanged() { self.noteHeld() }
 
-    /// A turn of the loop later: many small envelopes in one read are taken in slices.
+    /// Many small envelopes in one read, and many messages in one envelope, are taken in slices.
     private func takeMoreLater() {
-        let bound = NIOLoopBound(self, eventLoop: self.state.loop)
-        self.state.loop.scheduleTask(in: Self.pause) {
-            bound.value.hasMore = false
-            bound.value.obey(.read)
+        self.state.slices.enqueue {
+            self.hasMore = false
+            self.obey(.read)
         }
     }
 
@@ -249,6 +246,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         }
         // An envelope that is not whole is of no use any more, and the lane is read for the client's Close alone.
         let isAnswered = self.assembler.skim() == .close || isAnswer
+        self.dropEnvelope()
         _ = self.hold.set(self.heldNow)
         guard context.channel.isWritable else {
             // Of what waits there nothing is of use any more, and it is not to be kept for a client that reads nothing.
@@ -311,6 +309,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         self.state.timers.cancel(self.controlPause)
         self.place = nil
         self.hold.release()
+        self.dropEnvelope()
         self.lose()
         self.state.laneClosed(self)
     }
@@ -352,9 +351,10 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        // What has come whole counts, as it would have a moment earlier.
+        // What has come whole counts, as it would have a moment earlier. But for very many messages, which have not
+        // been acknowledged: their client sends them again on another lane.
         self.mayRead = self.hasJoined
-        self.takeMessages(room: .max)
+        self.takeMessages(room: LoopSlices.messages)
         self.isClosing = true
         self.lose()
         context.fireChannelInactive()
@@ -367,40 +367,26 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     // MARK: - bytes in
 
     /// Gives the session what has come whole, and waits until it has taken that.
-    private func takeMessages(room: Int = SocketLane.messagesPerTurn) {
+    private func takeMessages(room most: Int? = nil) {
         guard !self.isClosing, !self.isDeaf, self.mayRead, self.hasJoined else { return }
+        let slices = self.state.slices
+        let most = most ?? slices.room
+        var room = most
         var batches: [PollBatch] = []
-        var end: CloseFrame?
-        var isOver = false
-        var isAnswer = false
-        var room = room
-        while end == nil, !isOver {
-            // The rest comes when the session has taken this, in another turn of the loop.
-            guard room > 0 else {
+        var end: (frame: CloseFrame, isAnswer: Bool)?
+        reading: while end == nil {
+            switch self.envelopes.next(&self.assembler, room: &room) {
+            case .needMore: break reading
+            case .noRoom:
+                // The rest is taken in a later turn of the loop, when the session has taken this.
                 self.hasMore = true
-                break
-            }
-            switch self.assembler.next() {
-            case .needMore: isOver = true
-            case .message(.binary, let payload):
-                do throws(PollProblem) {
-                    let batch = try PollCodec.decodeBinary(
-                        payload, messageLimit: self.messageLimit, batchLimit: self.batchLimit)
-                    room -= 1 + batch.messages.count
-                    batches.append(batch)
-                } catch {
-                    end = CloseFrame(code: error.status == 413 ? .messageTooBig : .protocolError, reason: error.detail)
-                }
-            case .message: end = CloseFrame(code: .unsupportedData, reason: "an envelope is a binary message")
-            case .control(.close, let payload):
-                // The lane's end, which is not the session's.
-                let frame = try? CloseFrame.parse(payload: payload.readableBytesView)
-                end = frame ?? CloseFrame(code: nil)
-                isAnswer = true
-            case .control: break
-            case .violation(let code, let why): end = CloseFrame(code: code, reason: why)
+                break reading
+            case .batch(let batch): batches.append(batch)
+            case .end(let frame, let isAnswer): end = (frame, isAnswer)
             }
         }
+        slices.notePassed(most - room)
+        _ = self.envelopeHold.set(self.envelopes.heldBytes)
         self.isDeaf = end != nil
         let controls = self.takeControls()
         if !batches.isEmpty {
@@ -412,8 +398,17 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         if !batches.isEmpty || (self.hasEnvelope && controls != ControlCount()) {
             self.mayRead = false
             self.tell(.batches(batches, controls))
+        } else if self.hasMore {
+            // A part of an envelope, of which the session learns nothing yet.
+            self.mayRead = false
+            self.takeMoreLater()
         }
-        if let end { self.close(end, isAnswer: isAnswer) }
+        if let end { self.close(end.frame, isAnswer: end.isAnswer) }
+    }
+
+    private func dropEnvelope() {
+        self.envelopes.drop()
+        self.envelopeHold.release()
     }
 
     /// Answers the latest ping, and counts the pings and pongs that came with it.

@@ -1,0 +1,101 @@
+import CulvertCore
+import NIOCore
+
+/// Reads the envelopes of a lane out of its client's messages, so many messages at a time.
+struct EnvelopeReader {
+    enum Step {
+        /// Everything that has come is read.
+        case needMore
+        /// There may be more, which there is no room for now.
+        case noRoom
+        case batch(PollBatch)
+        /// The lane ends: its client has said Close, or has sent what is no envelope.
+        case end(CloseFrame, isAnswer: Bool)
+    }
+
+    private let messageLimit: Int
+    private let batchLimit: Int
+    /// Of the envelope that is read in part.
+    private var reader: BinaryBatchReader?
+    /// The number of the last message that the lane has brought.
+    private var last: UInt64 = 0
+    /// Bytes of an envelope from which on its numbers are looked at before its messages are taken apart.
+    private static let large = 4 * 1024
+
+    init(messageLimit: Int, batchLimit: Int) {
+        self.messageLimit = messageLimit
+        self.batchLimit = batchLimit
+    }
+
+    /// Bytes of memory that an envelope takes which is read in part.
+    var heldBytes: Int { self.reader?.heldBytes ?? 0 }
+
+    /// Nothing of an envelope is of use any more.
+    mutating func drop() { self.reader = nil }
+
+    /// - Parameter room: envelopes, and messages in them, that may still be read.
+    mutating func next(_ assembler: inout MessageAssembler, room: inout Int) -> Step {
+        while true {
+            guard room > 0 else { return .noRoom }
+            do throws(PollProblem) {
+                if let batch = try self.readOn(&room) { return .batch(batch) }
+                // Without a reader the envelope before is read to its end.
+                guard self.reader == nil else { continue }
+                switch assembler.next() {
+                case .needMore: return .needMore
+                case .message(.binary, let payload):
+                    if let outline = try self.outlineOfOld(payload) {
+                        room -= 1 + outline.count / 32
+                        return .batch(PollBatch(ack: outline.ack, first: self.last &+ 1))
+                    }
+                    self.reader = try BinaryBatchReader(
+                        payload, messageLimit: self.messageLimit, batchLimit: self.batchLimit)
+                case .message:
+                    return .end(
+                        CloseFrame(code: .unsupportedData, reason: "an envelope is a binary message"), isAnswer: false)
+                case .control(.close, let payload):
+                    // The lane's end, which is not the session's.
+                    let frame = try? CloseFrame.parse(payload: payload.readableBytesView)
+                    return .end(frame ?? CloseFrame(code: nil), isAnswer: true)
+                case .control: break
+                case .violation(let code, let why): return .end(CloseFrame(code: code, reason: why), isAnswer: false)
+                }
+            } catch {
+                self.reader = nil
+                let code: CloseCode = error.status == 413 ? .messageTooBig : .protocolError
+                return .end(CloseFrame(code: code, reason: error.detail), isAnswer: false)
+            }
+        }
+    }
+
+    /// - Returns: the envelope, when it is read to its end. Nil without an envelope, and when it takes all room.
+    private mutating func readOn(_ room: inout Int) throws(PollProblem) -> PollBatch? {
+        guard let before = self.reader?.count else { return nil }
+        guard let batch = try self.reader?.read(room) else {
+            room = 0
+            return nil
+        }
+        self.reader = nil
+        room -= 1 + batch.messages.count - before
+        self.last = max(self.last, Self.end(first: batch.first, count: batch.messages.count))
+        return batch
+    }
+
+    /// The outline of a large envelope that brings nothing but what the lane has brought before; nil for any other. A
+    /// client sends a message once on a lane, and what it sends again is not taken apart again.
+    private func outlineOfOld(_ payload: ByteBuffer) throws(PollProblem) -> BatchOutline? {
+        guard payload.readableBytes > Self.large,
+            let outline = try BatchOutline.of(payload, batchLimit: self.batchLimit),
+            !outline.hasClose, outline.count > 0, outline.first > 0,
+            Self.end(first: outline.first, count: outline.count) <= self.last
+        else { return nil }
+        return outline
+    }
+
+    /// The number of the last of `count` messages; the number in front of `first` where there is none.
+    private static func end(first: UInt64, count: Int) -> UInt64 {
+        guard first > 0 else { return 0 }
+        let (sum, overflow) = (first - 1).addingReportingOverflow(UInt64(count))
+        return overflow ? .max : sum
+    }
+}
