@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import struct
 import threading
 import time
 
@@ -15,6 +16,7 @@ from kit.knock import TRANSPORTS
 from kit.pace import within
 from kit.poll import BATCH, batch, client, open_session, unframe
 from kit.raw import Raw, masked
+from kit.script import ScriptedBackend, switching
 
 KIB = 1 << 10
 # What one read brings is charged when it is there: at most four buffers of 64 KiB.
@@ -329,6 +331,44 @@ def test_messages_of_the_backend_are_no_silence(fresh_backend, make_edge, transp
     silent, close = Talk(edge, transport, "/record").run(0, 0)
     speaker.join(10)
     assert close == (1001, "idle") and silent > 2.4
+
+
+@pytest.mark.parametrize("side", ["upstream", "lane"])
+def test_parts_of_a_long_message_are_no_silence(fresh_backend, make_edge, side):
+    """A session that keeps messages counted whole ones alone, and ended amid a message that took longer than `idle`."""
+    parts = [bytes([65 + n]) * KIB for n in range(35)]
+    whole = b"".join(parts)
+    head = b"\x82\x7e" + struct.pack("!H", len(whole))
+
+    def script(connection, request):
+        connection.sendall(switching(request) + head)
+        for part in parts:
+            time.sleep(0.1)
+            connection.sendall(part)
+
+    backend = ScriptedBackend(script)
+    edge = make_edge(backend.port if side == "upstream" else fresh_backend.port,
+                     limits="session: { idle: 1500ms }", session="ping: 500ms")
+    with client(edge) as http:
+        at = open_session(http, "/record")
+        if side == "upstream":
+            fetch = Fetch(http, at)
+            fetch.until(lambda: fetch.got or fetch.close, 20)
+            print(f"got {[len(message) for message in fetch.got]} and {fetch.close}")
+            assert fetch.got == [whole] and fetch.close is None
+        else:
+            raw = Raw(edge, at + "/socket", headers="Sec-WebSocket-Protocol: culvert.v1\r\n")
+            raw.send(masked(2, batch(1, [])))
+            raw.frame()
+            envelope = masked(2, batch(1, [whole.decode()]))
+            for begin in range(0, len(envelope), KIB):
+                raw.send(envelope[begin:begin + KIB])
+                time.sleep(0.1)
+            wait_for(lambda: fresh_backend.received or fresh_backend.closed, what="the message")
+            print(f"got {len(fresh_backend.received)} message, and {fresh_backend.closed}")
+            assert fresh_backend.received == [whole.decode()]
+            raw.s.close()
+    backend.stop()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -53,7 +53,10 @@ package struct MessageAssembler: Sendable {
     /// Bytes of the buffers in which they are.
     package var heldCapacity: Int { self.input.storageCapacity + self.message.storageCapacity }
 
-    /// Pings and pongs that were taken apart.
+    /// Payload bytes of data frames that have come, of messages that are not whole, too.
+    package private(set) var payloadBytes: UInt64 = 0
+
+    /// Pings, pongs and empty fragments that were taken apart.
     package var controls: ControlCount { self.scanner.controls }
 
     /// The unmasked payload of the latest ping since the last call.
@@ -163,11 +166,13 @@ package struct MessageAssembler: Sendable {
             let count = min(self.remaining, self.input.readableBytes)
             self.input.moveReaderIndex(forwardBy: count)
             self.remaining -= count
+            self.payloadBytes &+= UInt64(truncatingIfNeeded: count)
             return
         }
         guard let part = self.input.readSlice(length: min(self.remaining, self.input.readableBytes)) else { return }
         let count = part.readableBytes
         self.remaining -= count
+        self.payloadBytes &+= UInt64(truncatingIfNeeded: count)
         if count == 0 { return }
         // Copied, though a slice would do: a small message that waits for its acknowledgement must not keep the whole
         // of the buffer it was read in.

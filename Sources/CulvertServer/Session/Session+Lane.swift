@@ -64,6 +64,8 @@ extension Session {
             guard isWritable else { return }
             self.deliverReady()
             if self.lane?.owesAnswer == true { self.acknowledgeOnLane() }
+        case .parts:
+            if self.lane?.generation == generation { self.limits.laneParts &+= 1 }
         case .holds(let bytes):
             guard self.lane?.generation == generation else { return }
             self.laneHeld = bytes

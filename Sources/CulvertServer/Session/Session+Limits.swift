@@ -16,6 +16,8 @@ struct SessionLimitState {
     var upstreamControlPause: NIODeadline?
     /// Pings and pongs of a polled session's client, on all its lanes.
     var laneControls = ControlCount()
+    /// Grows while an envelope is on its way on the lane in use.
+    var laneParts: UInt64 = 0
     var idle: IdleWatch
     var nextLook: NIODeadline?
     /// Since when the client takes nothing more, its leg's queue or its window being full.
@@ -151,7 +153,9 @@ extension Session {
         // A peer that is not read may have sent any number of messages.
         if self.limits.clientPause != nil || self.limits.upstreamPause != nil { self.limits.idle.touch(now: now) }
         let counts = self.counts
-        let count = counts.messagesIn &+ counts.messagesOut &+ counts.bytesIn &+ counts.bytesOut
+        var count = counts.messagesIn &+ counts.messagesOut &+ counts.bytesIn &+ counts.bytesOut
+        // A polled session's counts are of whole messages. Parts of a long message are no silence either.
+        count &+= self.upstreamLeg.assembledPayload &+ self.limits.laneParts
         switch self.limits.idle.look(count: count, limit: limit, now: now) {
         case .lookAgain(let deadline): self.limits.nextLook = deadline
         case .idle:

@@ -15,6 +15,8 @@ enum LaneEvent: Sendable {
     /// What a read has brought, of which either may be empty.
     case batches([PollBatch], ControlCount)
     case writable(Bool)
+    /// Bytes of an envelope have come that is not whole. Told now and then.
+    case parts
     /// Bytes that wait in the lane, by and large.
     case holds(Int)
     case lost
@@ -59,6 +61,10 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     private var envelopes: EnvelopeReader
     /// Counts what an envelope holds that is read in part.
     private var envelopeHold: MemoryHold
+    /// The bytes of envelopes that the session was told of last, and when it is told again.
+    private var toldParts: UInt64 = 0
+    private var partsDue = NIODeadline.uptimeNanoseconds(0)
+    private static let partsPause = TimeAmount.milliseconds(100)
     private var keepalive = Keepalive()
     private var keepaliveTask: RepeatedTask?
     /// Nil until the session knows the lane, and when it is to know nothing more of it.
@@ -339,6 +345,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
 
     func channelReadComplete(context: ChannelHandlerContext) {
         if self.mayRead { self.takeMessages() }
+        self.noteParts()
         self.noteHeld()
         context.fireChannelReadComplete()
     }
@@ -409,6 +416,16 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     private func dropEnvelope() {
         self.envelopes.drop()
         self.envelopeHold.release()
+    }
+
+    /// Tells the session that an envelope is on its way: it is not idle.
+    private func noteParts() {
+        guard self.hasEnvelope, self.assembler.payloadBytes != self.toldParts else { return }
+        let now = NIODeadline.now()
+        guard self.partsDue <= now else { return }
+        self.toldParts = self.assembler.payloadBytes
+        self.partsDue = now + Self.partsPause
+        self.tell(.parts)
     }
 
     /// Answers the latest ping, and counts the pings and pongs that came with it.

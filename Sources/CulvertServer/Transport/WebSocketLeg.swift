@@ -115,7 +115,10 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     /// Bytes of memory that messages take which are not whole, or not wanted yet.
     var assembledBytes: Int { self.assembly?.assembler.heldCapacity ?? 0 }
 
-    /// Pings and pongs that the peer has sent.
+    /// Payload bytes of messages that are assembled here, of those that are not whole, too.
+    var assembledPayload: UInt64 { self.assembly?.assembler.payloadBytes ?? 0 }
+
+    /// Pings, pongs and empty fragments that the peer has sent.
     var controls: ControlCount { self.assembly?.assembler.controls ?? self.scanner.controls }
 
     /// Whether there were pings or pongs since ``takeControls()``. Asked after each read.

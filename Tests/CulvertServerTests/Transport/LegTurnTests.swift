@@ -60,4 +60,14 @@ struct LegTurnTests {
         fixture.leg.takeMore()
         #expect(fixture.session.take() == [])
     }
+
+    @Test("Parts of a message count before it is whole")
+    func parts() throws {
+        let fixture = try LegFixture(.server, assembles: true)
+        try fixture.receive([0x82, 100, 1, 2, 3])
+        #expect(fixture.leg.assembledPayload == 3)
+        try fixture.receive([4, 5])
+        #expect(fixture.leg.assembledPayload == 5)
+        #expect(fixture.session.take() == [])
+    }
 }
