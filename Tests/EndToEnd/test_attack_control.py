@@ -179,6 +179,72 @@ def test_they_count_in_the_rate_of_a_token(backend, make_edge):
         assert took > 1.5
 
 
+# A message that has begun, and of which nothing comes: frames without payload that do not end it.
+BEGUN, EMPTY = masked(2, b"", fin=False), masked(0, b"", fin=False)
+
+
+@pytest.mark.parametrize("path", ["/", "/_poll"], ids=["native", "lane"])
+def test_empty_fragments_count_in_the_rates_of_a_session(backend, make_edge, path):
+    edge = make_edge(backend.port, limits="handshake: 1s, " + RATES.format("close"))
+    raw = Raw(edge, path, headers="" if path == "/" else LANE)
+    if path == "/_poll":
+        raw.send(masked(2, bytes(8) + (1).to_bytes(8, "big")))
+    raw.send(BEGUN + EMPTY * 500)
+    [event] = edge.expect_events("session ended")
+    print(f"after 501 empty fragments: {event['close_code']} {event['close_reason']}")
+    assert (event["close_code"], event["close_reason"]) == (1008, "too many messages")
+
+
+@pytest.mark.parametrize("role", ["native client", "lane", "native upstream", "polled upstream"])
+def test_empty_fragments_are_bounded_without_any_limit(make_edge, role):
+    """They are no messages, no payload and no pings: 1.2 GB of them passed in 5 s."""
+    sent = []
+
+    def script(connection, head):
+        connection.sendall(switching(head))
+        if "upstream" in role:
+            connection.sendall(b"\x02\x00")
+            sent.append(push(connection, b"\x00\x00" * 30000, 3))
+
+    with scripted(script) as backend:
+        edge = make_edge(backend.port)
+        with client(edge) as http:
+            if role == "polled upstream":
+                open_session(http)
+            else:
+                raw = Raw(edge, "/_poll" if role == "lane" else "/", headers=LANE if role == "lane" else "")
+            if role == "lane":
+                raw.send(masked(2, bytes(8) + (1).to_bytes(8, "big")))
+            if role in ("native client", "lane"):
+                raw.send(BEGUN)
+                sent.append(push(raw.s, EMPTY * 10000, 3))
+            wait_for(lambda: sent, what="the attack to end")
+            print(f"{role}: {sent[0] / MIB:.1f} MiB of empty fragments were taken")
+            # What one read brings, now and then, and what the kernel's buffers take.
+            assert sent[0] < 24 * MIB
+            warnings(edge, "upstream" if "upstream" in role else "client")
+
+
+def test_a_probe_that_sends_empty_fragments_ends(backend, make_edge):
+    edge = make_edge(backend.port)
+    raw = Raw(edge, "/_poll/probe", headers=LANE)
+    raw.send(BEGUN + EMPTY * 3000)
+    code = raw.close_code()
+    print(f"after 3,001 empty fragments a probe ends with {code}")
+    assert code == 1008
+
+
+def test_a_few_empty_fragments_pass(make_edge):
+    """They are allowed (RFC 6455 5.4): a sender may begin a message before it knows what is in it."""
+    with scripted(echo_pings) as backend:
+        edge = make_edge(backend.port)
+        raw = Raw(edge)
+        stream = (BEGUN + EMPTY * 3 + masked(0, b"x")) * 100
+        raw.send(stream)
+        wait_for(lambda: len(backend.sent) >= len(stream), what="the frames")
+        assert backend.sent == stream
+
+
 def test_they_are_bounded_without_any_limit(make_edge):
     """A native session with no limit set: what a client may send is bounded all the same, and pauses it."""
     with scripted(echo_pings) as backend:

@@ -57,7 +57,7 @@ package struct FrameScanner: Sendable {
     package private(set) var messages: UInt64 = 0
     /// Payload bytes of data frames accepted.
     package private(set) var payloadBytes: UInt64 = 0
-    /// Pings and pongs, those that are handed out included.
+    /// Pings and pongs, those that are handed out included, and empty fragments.
     package private(set) var controls = ControlCount()
 
     /// - Parameters:
@@ -284,6 +284,7 @@ package struct FrameScanner: Sendable {
         self.messageBytes += header.payloadLength
         self.fragments &+= 1
         if self.fragments > self.fragmentLimit { return .violation(.policyViolation, "too many fragments") }
+        if header.payloadLength == 0, !header.fin { self.controls.emptyFragments &+= 1 }
         self.isInMessage = true
         self.isFinal = header.fin
         self.remaining = header.payloadLength

@@ -1,25 +1,32 @@
 package import NIOCore
 
-/// Pings and pongs that a peer has sent, by the reader of its frames.
+/// Frames that carry nothing of a message, by the reader of a peer's frames: pings, pongs and empty fragments.
 package struct ControlCount: Equatable, Sendable {
     package var pings: UInt64 = 0
     /// Pongs that do not answer a ping of Culvert's.
     package var pongs: UInt64 = 0
     /// Pongs with the payload of ``KeepalivePing``.
     package var ownPongs: UInt64 = 0
+    /// Data frames without payload that do not end their message. They are neither messages nor bytes of a message, so
+    /// that no window and no other rate counts them.
+    package var emptyFragments: UInt64 = 0
     /// Payload bytes of all of them.
     package var bytes: UInt64 = 0
 
     package init() {}
 
     /// Frames of all kinds.
-    package var frames: UInt64 { self.pings &+ self.pongs &+ self.ownPongs }
+    package var frames: UInt64 { self.charged &+ self.ownPongs }
+
+    /// Frames that count as messages in the rates of sessions and tokens: all that the peer sends of its own accord.
+    package var charged: UInt64 { self.pings &+ self.pongs &+ self.emptyFragments }
 
     package static func + (one: ControlCount, other: ControlCount) -> ControlCount {
         var sum = ControlCount()
         sum.pings = one.pings &+ other.pings
         sum.pongs = one.pongs &+ other.pongs
         sum.ownPongs = one.ownPongs &+ other.ownPongs
+        sum.emptyFragments = one.emptyFragments &+ other.emptyFragments
         sum.bytes = one.bytes &+ other.bytes
         return sum
     }
@@ -29,15 +36,16 @@ package struct ControlCount: Equatable, Sendable {
         difference.pings = later.pings &- earlier.pings
         difference.pongs = later.pongs &- earlier.pongs
         difference.ownPongs = later.ownPongs &- earlier.ownPongs
+        difference.emptyFragments = later.emptyFragments &- earlier.emptyFragments
         difference.bytes = later.bytes &- earlier.bytes
         return difference
     }
 }
 
-/// The rule for the pings and pongs of one WebSocket peer, whatever the role of the connection.
+/// The rule for the pings, pongs and empty fragments of one WebSocket peer, whatever the role of the connection.
 ///
 /// Only the latest unanswered ping is kept (RFC 6455 5.5.3), and its pong is written when the connection takes bytes.
-/// All pings and pongs count against one bound, also those that are forwarded: a peer above ``rate`` is not read for a
+/// All these frames count against one bound, also those that are forwarded: a peer above ``rate`` is not read for a
 /// while. Owned by the handler of the connection, on its event loop.
 package struct PeerControl: Equatable, Sendable {
     /// Frames a second that a peer may send for any length of time.

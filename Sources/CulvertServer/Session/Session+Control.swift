@@ -28,10 +28,10 @@ extension Session {
         self.arm()
     }
 
-    /// Pings and pongs that the lane in use has brought count in the rates of the client.
+    /// Pings, pongs and empty fragments that the lane in use has brought count in the rates of the client.
     func noteControls(ofLane new: ControlCount) {
         self.limits.laneControls = self.limits.laneControls + new
-        let count = Int(clamping: new.pings &+ new.pongs)
+        let count = Int(clamping: new.charged)
         guard count > 0 else { return }
         if let rate = self.messageRate { self.credential?.entry.use.take(count, rate: rate, now: .now()) }
         self.pauseLane()

@@ -136,12 +136,11 @@ extension Session {
     /// Messages a second that the token may send; nil for no limit.
     var messageRate: Int? { self.credential?.token.limits.messagesPerSecond }
 
-    /// Counts the messages, pings and pongs that a native client has sent, and stops reading while its token is over
-    /// its rate. Nothing is dropped: the client's own sending blocks.
+    /// Counts the messages, pings, pongs and empty fragments that a native client has sent, and stops reading while its
+    /// token is over its rate. Nothing is dropped: the client's own sending blocks.
     func throttle(_ leg: WebSocketLeg, rate: Int) {
         guard let use = self.credential?.entry.use else { return }
-        let controls = leg.controls
-        let seen = leg.scanner.messages &+ controls.pings &+ controls.pongs
+        let seen = leg.scanner.messages &+ leg.controls.charged
         let now = NIODeadline.now()
         use.take(Int(clamping: seen &- self.messagesCounted), rate: rate, now: now)
         self.messagesCounted = seen

@@ -14,7 +14,7 @@ struct SessionLimitState {
     var clientControlPause: NIODeadline?
     /// Likewise the upstream.
     var upstreamControlPause: NIODeadline?
-    /// Pings and pongs of a polled session's client, on all its lanes.
+    /// Pings, pongs and empty fragments of a polled session's client, on all its lanes.
     var laneControls = ControlCount()
     /// Grows while an envelope is on its way on the lane in use.
     var laneParts: UInt64 = 0
@@ -54,9 +54,9 @@ extension Session {
         guard self.isOpen else { return }
         let now = NIODeadline.now()
         let counts = self.counts
-        // Pings and pongs are messages here: they cost as much.
+        // Pings, pongs and empty fragments are messages here: they cost as much.
         let controls = leg.controls
-        let frames = controls.pings &+ controls.pongs
+        let frames = controls.charged
         if leg.sender == .client {
             guard let limit = self.configured.fromClient else { return }
             let verdict = self.limits.fromClient.charge(
@@ -94,14 +94,14 @@ extension Session {
         return self.limits.fromClient.look(limit: limit, now: .now()).wait
     }
 
-    /// Charges what a client has sent in batches, and the pings and pongs of its lanes.
+    /// Charges what a client has sent in batches, and the pings, pongs and empty fragments of its lanes.
     ///
     /// - Returns: how long it should be left unread.
     func chargePosted() -> TimeAmount? {
         guard self.isOpen, let limit = self.configured.fromClient else { return nil }
         let controls = self.limits.laneControls
         let verdict = self.limits.fromClient.charge(
-            messages: self.polledCounts.messagesIn &+ controls.pings &+ controls.pongs,
+            messages: self.polledCounts.messagesIn &+ controls.charged,
             bytes: self.polledCounts.bytesIn &+ controls.bytes, limit: limit, now: .now())
         guard verdict != .within else { return nil }
         guard limit.excess == .close else { return verdict.wait }
