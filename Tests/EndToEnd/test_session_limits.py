@@ -253,6 +253,22 @@ def test_too_many_fragments_of_a_backend_are_1008_for_it(fresh_backend, make_edg
     assert wait_for(lambda: fresh_backend.closed, what="its Close") == [("/record", 1008, "too many fragments")]
 
 
+@pytest.mark.parametrize("first", [1, 1000], ids=["a duplicate", "a gap"])
+def test_a_batch_in_vain_counts_in_the_rate(fresh_backend, make_edge, first):
+    """In JSON a batch is taken apart before its number is known."""
+    edge = make_edge(fresh_backend.port, limits="session: { from_client: { messages: 100 } }")
+    texts = [{"text": "x"}] * 90
+    with client(edge) as http:
+        at = open_session(http, "/record")
+        assert http.post(at, json={"first": 1, "messages": texts}).status_code == 200
+        found = [http.post(at, json={"first": first, "messages": texts}).status_code for _ in range(3)]
+        print(f"three batches of {len(texts)} messages from number {first}: {found}")
+        assert found[0] == (200 if first == 1 else 409) and found[1:] == [429, 429]
+        # Nothing of it is taken, and the session goes on.
+        assert post(http, at, 91, ["y"]) > 0
+        wait_for(lambda: len(fresh_backend.received) == 91, what="the rest")
+
+
 # --- idle and lifetime -----------------------------------------------------------------------------------------------
 
 class Talk:

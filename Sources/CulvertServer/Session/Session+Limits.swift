@@ -16,6 +16,8 @@ struct SessionLimitState {
     var upstreamControlPause: NIODeadline?
     /// Pings, pongs and empty fragments of a polled session's client, on all its lanes.
     var laneControls = ControlCount()
+    /// Messages of large batches of which nothing was taken.
+    var messagesInVain: UInt64 = 0
     /// Grows while an envelope is on its way on the lane in use.
     var laneParts: UInt64 = 0
     var idle: IdleWatch
@@ -101,12 +103,23 @@ extension Session {
         guard self.isOpen, let limit = self.configured.fromClient else { return nil }
         let controls = self.limits.laneControls
         let verdict = self.limits.fromClient.charge(
-            messages: self.polledCounts.messagesIn &+ controls.charged,
+            messages: self.polledCounts.messagesIn &+ controls.charged &+ self.limits.messagesInVain,
             bytes: self.polledCounts.bytesIn &+ controls.bytes, limit: limit, now: .now())
         guard verdict != .within else { return nil }
         guard limit.excess == .close else { return verdict.wait }
         self.dismiss(CloseFrame(code: .policyViolation, reason: verdict.reason), upstreamReason: verdict.reason)
         return nil
+    }
+
+    /// Charges a batch of very many messages that were taken apart for nothing: they begin too late, or came before. A
+    /// client may have to repeat a batch, so that this never closes a session.
+    func chargeInVain(_ batch: PollBatch) {
+        let count = batch.messages.count
+        guard count > LoopSlices.fewMessages else { return }
+        if let rate = self.messageRate { self.credential?.entry.use.take(count, rate: rate, now: .now()) }
+        guard self.configured.fromClient?.excess == .pause else { return }
+        self.limits.messagesInVain &+= UInt64(count)
+        _ = self.chargePosted()
     }
 
     private func endPauses(now: NIODeadline) {

@@ -99,8 +99,9 @@ extension Session {
             self.forward(batch.messages.dropFirst(skip), of: batch)
             _ = self.chargePosted()
         case .duplicate:
-            break
+            self.chargeInVain(batch)
         case .gap(let expected):
+            self.chargeInVain(batch)
             respond(.problem(.gap(expected: expected)))
             return
         case .ackBeyond(let last):
