@@ -158,7 +158,7 @@ package final class EdgeServer: Sendable {
     /// for every session there is.
     package func apply(_ changes: [TokenChange]) -> @Sendable () async -> Void {
         let done = self.edge.loops.map { state in
-            state.eventLoop.submit { state.value.apply(changes) }
+            state.eventLoop.flatSubmit { state.value.apply(changes) }
         }
         // Fails only when the loop is shut down, and with it every session.
         return { for future in done { try? await future.get() } }

@@ -24,8 +24,9 @@ enum TLSContexts {
     static func make(_ config: TLSConfig, clientCA: String? = nil) throws -> NIOSSLContext {
         let identities = try config.certificates.map(Self.load)
         guard let first = identities.first else { throw Unusable(description: "a TLS listener without a certificate") }
-        // BoringSSL would find out in a client's handshake that a key is of another certificate.
-        for (identity, pair) in zip(identities, config.certificates) { try Self.check(identity, pair) }
+        // BoringSSL would find out in a client's handshake that the key of another pair does not fit. It looks at the
+        // first pair below.
+        for (identity, pair) in zip(identities, config.certificates).dropFirst() { try Self.check(identity, pair) }
         var tls = TLSConfiguration.makeServerConfiguration(certificateChain: first.chain, privateKey: first.key)
         tls.minimumTLSVersion = config.minimumVersion == .v1_3 ? .tlsv13 : .tlsv12
         tls.applicationProtocols = ["http/1.1"]

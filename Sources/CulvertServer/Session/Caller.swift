@@ -33,12 +33,12 @@ struct Caller: Sendable {
     func kept(beside facts: SessionFacts) -> Caller {
         var caller = self
         var bytes = 0
-        if self.host == facts.host {
+        if let host = self.host, facts.host?.equals(host) ?? false {
             caller.host = facts.host
         } else {
             bytes += self.host?.utf8.count ?? 0
         }
-        if self.origins == facts.origins {
+        if self.origins.elementsEqual(facts.origins, by: { $0.equals($1) }) {
             caller.origins = facts.origins
         } else {
             bytes += self.origins.reduce(0) { $0 + $1.utf8.count }

@@ -85,9 +85,28 @@ final class LoopState {
 
     // MARK: - tokens
 
-    /// The sessions obey in the same turn of the loop in which the tables change.
-    func apply(_ changes: [TokenChange]) {
-        for session in self.take(changes) { session.reviewEntitlement() }
+    /// Sessions that obey in the same turn of the loop in which the tables change.
+    private static let obeyAtOnce = 64
+
+    /// The sessions of a change obey in the turn in which the tables change, and behind the first of them in slices: a
+    /// token may have thousands.
+    ///
+    /// - Returns: done when all sessions have obeyed.
+    @discardableResult
+    func apply(_ changes: [TokenChange]) -> EventLoopFuture<Void> {
+        var sessions = self.take(changes)
+        for _ in 0..<min(Self.obeyAtOnce, sessions.count) { sessions.removeLast().reviewEntitlement() }
+        guard !sessions.isEmpty else { return self.loop.makeSucceededVoidFuture() }
+        let promise = self.loop.makePromise(of: Void.self)
+        self.slices.repeatWhile {
+            if let session = sessions.popLast() {
+                session.reviewEntitlement()
+                return true
+            }
+            promise.succeed()
+            return false
+        }
+        return promise.futureResult
     }
 
     /// Changes the tables alone.
