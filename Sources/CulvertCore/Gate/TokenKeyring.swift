@@ -77,6 +77,8 @@ package struct TokenKeyring: Sendable {
     private static let jwtCacheBytes = 32 << 20
     /// Bytes of a verified JWT besides what its claims cost.
     private static let jwtOverhead = 500
+    /// Bytes of a route or an origin beside its text.
+    private static let jwtStringOverhead = 128
     /// Seconds that a session outlives its token's expiry.
     package var expiryGrace: Int64
 
@@ -159,8 +161,9 @@ package struct TokenKeyring: Sendable {
 
     /// Remembers that the signature of `secret` is good.
     package mutating func remember(_ credential: Credential, for secret: String) {
-        // A claim's list of short strings costs four times its text.
-        let cost = 4 * secret.utf8.count + Self.jwtOverhead
+        // A claim's text costs up to four times what it has in the token, and each string of a list a part of its own.
+        let strings = credential.token.routes.count + (credential.token.origins?.count ?? 0)
+        let cost = 4 * secret.utf8.count + Self.jwtStringOverhead * strings + Self.jwtOverhead
         self.verified.insert(credential, for: TokenDigest(of: secret), cost: cost)
     }
 
@@ -225,9 +228,20 @@ package struct TokenKeyring: Sendable {
         let token = credential.token
         if token.source == .jwt { return credential.entry }
         guard let entry = self.byID[token.id], entry.token.source == token.source,
-            entry.token.subject == token.subject, entry.token.issued == token.issued
+            entry.token.subject == token.subject, entry.token.issued == token.issued,
+            Self.haveSameSecret(entry, credential)
         else { return nil }
         return entry
+    }
+
+    /// False for a token that was made anew within the second in which its namesake was: the numbers of its secrets
+    /// begin again, and their digests differ.
+    private static func haveSameSecret(_ entry: TokenEntry, _ credential: Credential) -> Bool {
+        func secret(_ entry: TokenEntry) -> TokenSecret? {
+            entry.secrets.first { $0.generation == credential.generation }
+        }
+        guard let now = secret(entry), let then = secret(credential.entry) else { return true }
+        return now.digest == then.digest
     }
 
     private func isRevoked(_ entry: TokenEntry) -> Bool {

@@ -239,6 +239,42 @@ struct TokenKeyringTests {
         }
     }
 
+    @Test("A token that is made anew in the second of its namesake, with another secret, is another token")
+    func anotherOfTheSameSecond() throws {
+        var keyring = TokenKeyring([Self.entry()])
+        let found = keyring.credential(for: "one")
+        let credential = try #require(found)
+        keyring.apply(.remove(id: "a"))
+        let token = credential.token
+        keyring.apply(
+            .put(TokenEntry(token: token, secrets: [TokenSecret(digest: TokenDigest(of: "two"), generation: 1)])))
+        #expect(keyring.standing(of: credential) == .failure(.revoked))
+        let again = keyring.credential(for: "two")
+        #expect(keyring.fault(of: try #require(again), now: Self.now) == nil)
+    }
+
+    @Test("Attack: verified tokens with long lists of short strings leave the cache sooner than others of their size")
+    func listsCost() {
+        func kept(origins: Int) -> Int {
+            var keyring = TokenKeyring()
+            keyring.apply(.jwtKeys(["k": .max]))
+            let list = (0..<origins).compactMap { OriginPattern("https://a\($0).test") }
+            for index in 0..<10_000 {
+                let token = Token(
+                    id: "j\(index)", source: .jwt, subject: "s", routes: ["/"], origins: list, expires: Self.now + 60)
+                let text = "j\(index)" + String(repeating: "x", count: 1400)
+                keyring.remember(Credential(entry: TokenEntry(token: token, secrets: [], keyID: "k"), generation: 0), for: text)
+            }
+            return (0..<10_000).count { index in
+                keyring.credential(for: "j\(index)" + String(repeating: "x", count: 1400)) != nil
+            }
+        }
+        let (plain, listed) = (kept(origins: 0), kept(origins: 64))
+        print("tried tokens of 1.4 KB: \(plain) are kept, and \(listed) with 64 origins")
+        // 32 MiB of some 6 KB, and of twice as much.
+        #expect(listed > 500 && listed < plain * 6 / 10)
+    }
+
     @Test("A digest is not shown by whatever prints what it is part of")
     func notShown() {
         let entry = Self.entry()
