@@ -50,22 +50,21 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     // The request in hand.
     private var exchange: Exchange?
-    private var request = RequestInHand()
+    private(set) var request = RequestInHand()
     /// What the decoder has made of the bytes it was fed with last.
     private var arrived: HTTPRequestHead?
     private var fault: HTTPAnswer?
     private var onBody: ((ByteBuffer) -> Void)?
 
-    private var answer = AnswerInHand()
+    private(set) var answer = AnswerInHand()
     private var discardedBytes = 0
-    private var hold: MemoryHold
+    /// Not private: ClientConnection+Memory.swift counts with it.
+    var hold: MemoryHold
     private lazy var deadline = LoopDeadline(loop: self.loop, timers: self.timers) { self.deadlinePassed() }
 
     /// A request whose rest is longer ends its connection.
     private static let mostDrained = 64 * 1024
     private static let mostLingered = 16 * 1024 * 1024
-    /// Less than this is never refused for the process's memory.
-    private static let alwaysHeld = 16 * 1024
 
     init(
         owner: any ConnectionOwner, memory: SessionMemory, slices: LoopSlices, timers: LoopTimers, loop: any EventLoop
@@ -212,46 +211,6 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         if self.discardedBytes > Self.mostLingered { self.cut() }
     }
 
-    /// Counts what the connection holds, and refuses to hold more when the process is at its ceiling.
-    func account() {
-        // The bytes that still wait are the WebSocket's a tick later.
-        guard self.phase != .upgraded else { return }
-        let waiting = self.feeder.heldMemory + self.request.headMemory
-        let bytes = waiting + self.request.body.storageCapacity + self.answer.bytes
-        guard let used = self.hold.set(bytes), let ceiling = self.owner.memoryCeiling, used > ceiling else { return }
-        guard bytes > Self.alwaysHeld else {
-            // Many connections that hold little each are let go of together.
-            self.owner.relieveMemory()
-            return
-        }
-        switch self.phase {
-        case .deciding where !self.request.isWhole, .body:
-            self.owner.note(.memoryFull)
-            self.refuse(.memoryFull)
-        case .answering: self.owner.relieveMemory()
-        // No session is closed for heads, and for requests that wait in line.
-        default:
-            guard waiting > Self.alwaysHeld else { return }
-            self.owner.note(.memoryFull)
-            self.cut()
-        }
-    }
-
-    /// Gives back what the connection holds, for the relief of memory: a body is refused; requests that wait, and an
-    /// answer that its client has not taken, end with the connection.
-    ///
-    /// - Returns: bytes that it held; 0 if it held fewer than `least`, and nothing was done.
-    func relieve(least: Int) -> Int {
-        let held = self.hold.bytes
-        guard held >= least else { return 0 }
-        switch self.phase {
-        case .upgraded, .closed: return 0
-        case .body: self.refuse(.memoryFull)
-        default: self.cut()
-        }
-        return held
-    }
-
     // MARK: - a request
 
     private func begin(_ head: HTTPRequestHead) {
@@ -332,7 +291,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     /// Answers what cannot be gone on with, and ends the connection.
-    private func refuse(_ answer: HTTPAnswer) {
+    func refuse(_ answer: HTTPAnswer) {
         self.isLast = true
         switch self.phase {
         case .idle, .head, .deciding, .body:
