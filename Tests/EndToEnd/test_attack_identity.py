@@ -57,6 +57,11 @@ def test_a_reload_names_the_line_of_an_id_that_a_minted_token_has(backend, make_
             assert answer.status_code == 409
             assert f"proxy.yaml:{line}:13: authentication.tokens[0].id: a minted token has the id \"again\"" in detail
             assert "conflict(" not in detail
+    assert edge.stop() == 0
+    done = culvert("serve", "--config", edge.config)
+    print(f"tried a start: {done.returncode} {done.stderr.strip().splitlines()[-1][:200]}")
+    assert done.returncode == 1
+    assert f"proxy.yaml:{line}:13: authentication.tokens[0].id: a minted token has the id \"again\"" in done.stderr
 
 
 def test_a_secret_that_has_ended_does_not_begin_again_in_the_configuration(backend, make_edge):

@@ -543,12 +543,12 @@ def test_fifty_reloads_with_a_thousand_sessions(make_edge):
 
 # --- certificates ----------------------------------------------------------------------------------------------------
 
-def served(edge):
+def served(edge, name="localhost"):
     """The certificate that a new connection gets."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with socket.create_connection(("127.0.0.1", edge.tls_port), timeout=5) as plain:
-        with context.wrap_socket(plain, server_hostname="localhost") as secure:
+        with context.wrap_socket(plain, server_hostname=name) as secure:
             return secure.getpeercert(binary_form=True)
 
 
@@ -570,6 +570,21 @@ def test_certificates_are_swapped_by_themselves(backend, make_edge, tmp_path):
 
     asyncio.run(run())
     assert knock(edge, "websocket", token=TOKEN).status == 101
+
+
+def test_a_second_certificate_without_its_key_is_not_taken(backend, make_edge, tmp_path):
+    """A client that asks for its name would get no handshake."""
+    (tmp_path / "new").mkdir()
+    second = make_certificate(tmp_path, "second.example")
+    cert, key = make_certificate(tmp_path / "new", "second.example")
+    edge = make_edge(backend.port, sections="reload: { watch: 100ms }", certs=[second])
+    old = served(edge, "second.example")
+    second[0].write_text(cert.read_text())
+    words = f"{second[1]}: the key does not belong to the certificate {second[0]}"
+    edge.expect_events("certificates not changed; those before stay", reason=words)
+    assert served(edge, "second.example") == old
+    second[1].write_text(key.read_text())
+    wait_for(lambda: served(edge, "second.example") == ssl.PEM_cert_to_DER_cert(cert.read_text()), what="the swap")
 
 
 def test_expiry_is_shown_and_warned_of(backend, make_edge):

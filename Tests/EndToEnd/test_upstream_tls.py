@@ -1,6 +1,7 @@
 """TLS towards the upstream: whose word counts, by which name a server is called, and what Culvert shows of itself."""
 
 import asyncio
+import contextlib
 import json
 import ssl
 import subprocess
@@ -30,12 +31,12 @@ class Authority:
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
                 "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.cert)
 
-    def issue(self, name):
+    def issue(self, name, kind="DNS"):
         cert, key, request = (self.folder / f"{self.name}-{name}.{end}" for end in ("pem", "key", "csr"))
         openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
                 "-keyout", key, "-out", request)
         openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-CAcreateserial", "-days", "2",
-                "-out", cert, "-extfile", "/dev/stdin", text=f"subjectAltName=DNS:{name}\n")
+                "-out", cert, "-extfile", "/dev/stdin", text=f"subjectAltName={kind}:{name}\n")
         return cert, key
 
 
@@ -105,6 +106,52 @@ def test_the_servers_certificate_must_be_for_the_name(server, authority, make_ed
     edge = make_edge(0, upstream=json.dumps(text))
     assert knock(edge, "websocket", token=TOKEN).status == 502
     assert not server.requests
+
+
+@contextlib.contextmanager
+def tls_server(authority, kind, name):
+    """A backend whose certificate is for `name` alone, and that asks for none."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue(name, kind))
+    backend = Backend(ssl=context)
+    try:
+        yield backend
+    finally:
+        backend.stop()
+
+
+@pytest.mark.parametrize("kind, certified, host, sni, passes", [
+    ("IP", "127.0.0.1", "127.0.0.1", None, True),
+    ("DNS", "localhost", "localhost", None, True),
+    ("DNS", "*.example", "127.0.0.1", NAME, True),
+    ("DNS", NAME, "127.0.0.1", NAME.upper(), True),
+    # Whoever leads a name elsewhere may have a certificate for the address there.
+    ("IP", "127.0.0.1", "localhost", None, False),
+    ("IP", "127.0.0.1", "127.0.0.1", NAME, False),
+    ("DNS", "localhost", "127.0.0.1", None, False),
+    ("DNS", "*.example", "127.0.0.1", "a.inner.example", False),
+])
+def test_a_certificate_for_an_address_does_for_no_name(authority, make_edge, kind, certified, host, sni, passes):
+    with tls_server(authority, kind, certified) as server:
+        upstream = {"servers": [{"url": f"wss://{host}:{server.port}"}], "ca": str(authority.cert),
+                    "connect_timeout": "10s"}
+        edge = make_edge(0, upstream=json.dumps(upstream | ({"sni": sni} if sni else {})))
+        print(f"tried {kind} {certified} for {sni or host}")
+        for transport in TRANSPORTS:
+            status = knock(edge, transport, token=TOKEN).status
+            assert status in (101, 201) if passes else status == 502
+        assert bool(server.requests) == passes
+        if not passes:
+            assert "certificate" in json.dumps(edge.events("server ejected") + edge.events("upstream failed") + edge.events())
+
+
+def test_a_check_takes_no_certificate_for_an_address(authority, make_edge):
+    with tls_server(authority, "IP", "127.0.0.1") as server:
+        edge = make_edge(0, upstream=json.dumps({
+            "servers": [{"url": f"wss://localhost:{server.port}"}], "ca": str(authority.cert),
+            "health": {"type": "tcp", "interval": "50ms"}}), healthy=False)
+        with Admin(edge) as admin:
+            wait_for(lambda: health(admin) == {server.port: False}, what="the check to fail")
 
 
 def test_a_file_that_is_not_there_is_named(server, authority, make_edge):

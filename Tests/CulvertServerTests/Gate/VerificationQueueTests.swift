@@ -16,8 +16,25 @@ struct VerificationQueueTests {
         let gate = DispatchSemaphore(value: 0)
         let threads = max(1, ProcessInfo.processInfo.activeProcessorCount / 2)
         let sent = VerificationQueue.limit + threads
+        let (started, starts) = AsyncStream.makeStream(of: Void.self)
         let (done, others) = try await withThrowingTaskGroup(of: Int.self) { tasks in
-            for _ in 0..<sent {
+            // The threads have theirs before the others come, which all find room then.
+            for _ in 0..<threads {
+                tasks.addTask {
+                    await queue.run(for: Self.attacker) {
+                        starts.yield()
+                        gate.wait()
+                        gate.signal()
+                        return 1
+                    } ?? 0
+                }
+            }
+            var running = 0
+            for await _ in started {
+                running += 1
+                if running == threads { break }
+            }
+            for _ in 0..<VerificationQueue.limit {
                 tasks.addTask {
                     await queue.run(for: Self.attacker) {
                         gate.wait()
