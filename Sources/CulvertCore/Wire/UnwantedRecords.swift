@@ -1,11 +1,12 @@
 package import NIOCore
 
-/// Bounds the records of TLS that come although nobody has asked for a read.
+/// Bounds the records of TLS that come although the channel was not asked to read. Owned by a handler that stands before
+/// TLS, on its event loop.
 ///
 /// At the end of its stream NIO reads a socket empty, wanted or not. A record of one byte costs as much as a large
 /// record, so a full socket of such records behind a FIN would hold up the loop for many milliseconds.
 package struct UnwantedRecords: Sendable {
-    /// Of ordinary records, these are 4 MiB.
+    /// The most records; 4 MiB of ordinary ones.
     private static let most = 256
     /// Application data, and the version that all records carry (RFC 8446 5.1).
     private static let start: (UInt8, UInt8, UInt8) = (0x17, 0x03, 0x03)
@@ -21,7 +22,7 @@ package struct UnwantedRecords: Sendable {
 
     /// Bytes have come from the socket.
     ///
-    /// - Returns: false when the connection is to be cut.
+    /// - Returns: false when the caller must cut the connection.
     @inline(__always)
     package mutating func arrived(_ bytes: ByteBuffer) -> Bool {
         if self.isWanted {

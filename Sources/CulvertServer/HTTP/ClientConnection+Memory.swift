@@ -1,6 +1,6 @@
 import NIOCore
 
-/// What a connection that speaks HTTP holds, as a part of what all of them and the sessions may.
+/// Counts what a connection holds while it speaks HTTP, in the sum that `limits.memory` bounds.
 extension ClientConnection {
     /// Less than this is never refused for the process's memory.
     private static let alwaysHeld = 16 * 1024

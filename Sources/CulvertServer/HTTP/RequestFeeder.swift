@@ -35,8 +35,8 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         self.slices = slices
     }
 
-    /// Bytes of the buffers that TLS and NIO keep until the connection is closed, of the largest piece that has come.
-    /// Those of small pieces belong to the cost of any connection.
+    /// Bytes of the buffers that TLS and NIO keep until the connection is closed. The largest piece that has come decides
+    /// their size; the buffers of small pieces belong to the cost of any connection.
     private(set) var keptMemory = 0
     private static let smallPiece = 4 * 1024
     private static let mostKept = 64 * 1024
@@ -65,7 +65,8 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         var bytes = self.unwrapInboundIn(data)
         self.handshakeTurn?.plaintextCame()
         if self.handshakeTurn != nil, bytes.readableBytes > Self.smallPiece {
-            // One in the socket's read, one of encrypted bytes, and one of twice the size for the content.
+            // The read of the socket keeps a buffer of this size, TLS keeps one for encrypted bytes, and one of twice the
+            // size for the content.
             self.keptMemory = max(self.keptMemory, min(4 * bytes.readableBytes, Self.mostKept))
         }
         guard let connection = self.connection else {

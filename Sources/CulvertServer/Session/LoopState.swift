@@ -88,8 +88,8 @@ final class LoopState {
     /// Sessions that obey in the same turn of the loop in which the tables change.
     private static let obeyAtOnce = 64
 
-    /// The sessions of a change obey in the turn in which the tables change, and behind the first of them in slices: a
-    /// token may have thousands.
+    /// Changes the tables, and has the sessions obey. The first sessions obey in this turn of the loop. A token may have
+    /// thousands of sessions, so the others obey in slices.
     ///
     /// - Returns: done when all sessions have obeyed.
     @discardableResult

@@ -1,7 +1,7 @@
 import CulvertCore
 import NIOCore
 
-/// What a session holds, as a part of what all sessions and requests may hold together.
+/// Counts what a session holds, in the sum that `limits.memory` bounds.
 extension Session {
     /// How long a leg that was full may still stay, for its Close.
     private static let reliefTime = TimeAmount.milliseconds(500)

@@ -1,7 +1,7 @@
 import CulvertCore
 import NIOCore
 
-/// What a session does in later turns of its loop, so that it does not hold up others.
+/// The work that a session does in later turns of its loop, so that it does not hold up others.
 extension Session {
     /// Answers a batch that brings nothing new, and a batch that begins too late, before its messages are taken apart.
     func weigh(_ outline: BatchOutline, respond: @escaping (PollAnswer) -> Void) {

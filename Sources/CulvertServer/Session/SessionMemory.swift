@@ -86,7 +86,7 @@ extension EdgeContext {
         guard self.memory.beginRelief() else { return }
         Task {
             while self.isOverCeiling {
-                // Nobody to be closed: what is too much is about to be let go. More may come meanwhile.
+                // No session can be closed now: the excess belongs to sessions that are closing. More may come meanwhile.
                 if await !self.relieveOnce() {
                     self.readOn()
                     try? await Task.sleep(for: .milliseconds(self.memory.leaving > 0 ? 10 : 50))

@@ -67,7 +67,7 @@ extension EdgeRequest {
         }
     }
 
-    /// The turn of a large body. What its session would not take is answered by the outline.
+    /// The turn of a large body. The outline answers a batch that the session would not take.
     private func begin(_ body: ByteBuffer, _ waiting: WaitingBody, of request: BatchRequest) {
         guard !self.isGone else { return }
         guard case .binary = request.codec else {
