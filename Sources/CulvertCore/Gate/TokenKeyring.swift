@@ -234,8 +234,8 @@ package struct TokenKeyring: Sendable {
         return entry
     }
 
-    /// Tells a token from a namesake that was minted in the same second. The secrets of both are numbered from 1, and the
-    /// digests differ.
+    /// Tells a token from a namesake that was minted in the same second. The secrets of both are numbered from 1, so
+    /// their digests are compared.
     private static func haveSameSecret(_ entry: TokenEntry, _ credential: Credential) -> Bool {
         func secret(_ entry: TokenEntry) -> TokenSecret? {
             entry.secrets.first { $0.generation == credential.generation }

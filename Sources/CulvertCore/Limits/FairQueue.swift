@@ -1,9 +1,9 @@
 import DequeModule
 
-/// Work that waits for its turn. The turns go round among the keys that have work here, so a key with much of it does
-/// not hold up the others.
+/// Holds work that waits for its turn. The turns go round among the keys that have work here. So a key that has much
+/// work does not hold up the other keys.
 ///
-/// The whole has a bound. When it is full, a key that has less takes the room of the key that has most.
+/// The queue has a bound. When the queue is full, a key that has less takes the room of the key that has most.
 package struct FairQueue<Element, Key: Hashable> {
     /// In the order in which they came, of each key. No line is empty.
     private var lines: [Key: Deque<Element>] = [:]
@@ -24,7 +24,7 @@ package struct FairQueue<Element, Key: Hashable> {
         var evicted: Element?
         if self.isFull {
             let own = self.lines[key]?.count ?? 0
-            // A look at each key is cheap: there are no more keys than elements, and elements have a bound.
+            // The search looks at each key. It is short, because ``limit`` bounds the elements, and each key has one.
             guard let longest = self.lines.max(by: { $0.value.count < $1.value.count }),
                 longest.value.count > own + 1
             else { return element }

@@ -5,7 +5,7 @@ package import NIOCore
 package struct BatchOutline: Equatable, Sendable {
     package var ack: UInt64
     package var first: UInt64
-    /// The number of messages.
+    /// How many messages the batch has.
     package var count: Int
     package var hasClose: Bool
 

@@ -4,7 +4,7 @@ package import NIOCore
 ///
 /// The messages share the memory of the body: a batch costs what its body does, and some bytes for each message.
 package struct BinaryBatchReader: Sendable {
-    /// What has not been read yet.
+    /// The part of the body that the reader has not read yet.
     private var body: ByteBuffer
     private var batch: PollBatch
     private var budget: BatchBudget
@@ -25,7 +25,7 @@ package struct BinaryBatchReader: Sendable {
         self.scanner = FrameScanner(sender: .server, messageLimit: messageLimit, allowedRSV: 0, validateText: false)
     }
 
-    /// Messages that have been read.
+    /// How many messages the reader has read.
     package var count: Int { self.batch.messages.count }
 
     /// Bytes of memory that the body and its messages take.

@@ -235,7 +235,7 @@ package struct SessionStateMachine: Sendable {
         case ackBeyond(last: UInt64)
     }
 
-    /// Whether ``receive(first:count:ack:now:)`` would take something of such a batch. Nothing is changed.
+    /// Tells whether ``receive(first:count:ack:now:)`` would take something of such a batch, and changes nothing.
     package func takes(first: UInt64, count: Int) -> Bool {
         if case .accept = self.receiveWindow.inspect(first: first, count: count) { return true }
         return false

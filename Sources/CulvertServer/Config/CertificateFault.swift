@@ -2,8 +2,8 @@ import CulvertCore
 import Foundation
 import NIOSSL
 
-/// Says in words what is wrong with the PEM files of a certificate, of its key, or of authorities. Nothing of a file's
-/// content is repeated.
+/// Explains in words why the PEM file of a certificate, of its key, or of authorities cannot be used. The words never
+/// repeat a file's content.
 enum CertificateFault {
     /// Bytes of a file that are looked at to find out what it is.
     private static let sizeLimit = 1 << 20
@@ -78,7 +78,7 @@ enum CertificateFault {
 
     /// - Parameters:
     ///   - der: the command of openssl that makes PEM of DER.
-    ///   - recognize: gives the fault of a text, or nil for a text that is no PEM of a known kind.
+    ///   - recognize: gives the fault of a text. It gives nil for a text that is no PEM of a known kind.
     private static func explain(
         _ file: String, wanted: String, der: String, _ recognize: (String) -> String?
     ) -> String {

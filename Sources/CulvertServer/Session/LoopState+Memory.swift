@@ -35,7 +35,8 @@ extension LoopState {
     /// Not in slices: the look at a lane is a comparison, and the memory is short now.
     func tellHeldByLanes() { for lane in self.lanes.values { lane.tellHeld() } }
 
-    /// Has the sessions read on that were held back. One that still grows while memory is short is held back again.
+    /// Lets the sessions read on that were held back. A session that still grows while memory is short is held back
+    /// again.
     func readOn() {
         let sessions = self.heldBack
         self.heldBack = []
@@ -61,8 +62,8 @@ extension LoopState {
 /// A session that was closed for memory.
 struct ReliefOfSession: Sendable {
     let id: SessionID
-    /// What it held.
+    /// Bytes that the session held.
     let bytes: Int
-    /// What all held before.
+    /// Bytes that all sessions and requests held before.
     let used: Int
 }
