@@ -15,7 +15,7 @@ from kit.poll import client, open_session
 from kit.pools import shown, upstream
 from kit.push import push
 from kit.raw import Raw, masked
-from kit.script import ScriptedBackend, switching
+from kit.script import ScriptedBackend, say_back, switching
 
 MIB = 1 << 20
 LANE = "Sec-WebSocket-Protocol: culvert.v1\r\n"
@@ -265,10 +265,7 @@ def echo(connection, head):
     """Takes everything; sends the small messages of a client back that did not ask for a sink."""
     connection.sendall(switching(head))
     while b"/sink" not in head and (got := connection.recv(4096)):
-        n = got[1] & 0x7F
-        payload = bytes(b ^ got[2 + i % 4] for i, b in enumerate(got[6:6 + n]))
-        if got[0] & 15 == 1:
-            connection.sendall(bytes([0x81, n]) + payload)
+        say_back(connection, got)
 
 
 def test_others_are_served_while_ten_clients_send_nothing_but_pings(make_edge):

@@ -12,7 +12,7 @@ from kit.edge import wait_for
 from kit.others import Others
 from kit.poll import BATCH, batch, client, open_session, unframe
 from kit.raw import Raw, masked
-from kit.script import ScriptedBackend, switching
+from kit.script import ScriptedBackend, say_back, switching
 from kit.stray import cpu
 
 LANE = "Sec-WebSocket-Protocol: culvert.v1\r\n"
@@ -83,10 +83,7 @@ def take(connection, head):
     while got := connection.recv(65536):
         if b"/sink" in head:
             continue
-        n = got[1] & 0x7F
-        payload = bytes(b ^ got[2 + i % 4] for i, b in enumerate(got[6:6 + n]))
-        if got[0] & 15 == 1:
-            connection.sendall(bytes([0x81, n]) + payload)
+        say_back(connection, got)
 
 
 def test_many_large_batches_at_once_hold_up_nobody(make_edge):

@@ -18,6 +18,14 @@ def switching(head, more=""):
             f"Sec-WebSocket-Accept: {accept_key(head)}\r\n{more}\r\n").encode("latin-1")
 
 
+def say_back(connection, got):
+    """Says the small text frame that a client has sent back, without its mask."""
+    n = got[1] & 0x7F
+    payload = bytes(b ^ got[2 + i % 4] for i, b in enumerate(got[6:6 + n]))
+    if got[0] & 15 == 1:
+        connection.sendall(bytes([0x81, n]) + payload)
+
+
 def read_head(connection):
     """The head of a message, and what came with it; b"" when the connection ends before."""
     head = b""
