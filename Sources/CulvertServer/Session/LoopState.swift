@@ -97,14 +97,22 @@ final class LoopState {
         var sessions = self.take(changes)
         for _ in 0..<min(Self.obeyAtOnce, sessions.count) { sessions.removeLast().reviewEntitlement() }
         guard !sessions.isEmpty else { return self.loop.makeSucceededVoidFuture() }
-        let promise = self.loop.makePromise(of: Void.self)
+        return self.inSlices(sessions) { session in if let session { session.reviewEntitlement() } }
+    }
+
+    /// Calls `visit` with each of `sessions`, in slices of the loop, and at last with nil.
+    ///
+    /// - Returns: the last answer of `visit`.
+    func inSlices<Answer: Sendable>(
+        _ sessions: [Session], _ visit: @escaping (Session?) -> Answer
+    ) -> EventLoopFuture<Answer> {
+        let promise = self.loop.makePromise(of: Answer.self)
+        var sessions = sessions
         self.slices.repeatWhile {
-            if let session = sessions.popLast() {
-                session.reviewEntitlement()
-                return true
-            }
-            promise.succeed()
-            return false
+            let session = sessions.popLast()
+            let answer = visit(session)
+            if session == nil { promise.succeed(answer) }
+            return session != nil
         }
         return promise.futureResult
     }

@@ -71,7 +71,7 @@ extension LoopState {
             if !session.isOpen { judgement.closed += 1 }
         }
         for session in self.take(changes) { judge(session) { session.reviewCredential() } }
-        return self.eachSession { session in
+        return self.inSlices(Array(self.sessions.values)) { session in
             if let session {
                 judge(session) {
                     session.adopt(rules, haveJWTRulesChanged: haveJWTRulesChanged)
@@ -91,7 +91,7 @@ extension LoopState {
         for change in changes { keyring.apply(change) }
         let now = Clock.unixSeconds()
         var judgement = Judgement()
-        return self.eachSession { session in
+        return self.inSlices(Array(self.sessions.values)) { session in
             guard let session, session.isOpen else { return judgement }
             let fault = session.credential.flatMap { keyring.fault(of: $0, now: now, isOpening: false) }
             if fault == nil,
@@ -103,21 +103,6 @@ extension LoopState {
             }
             return judgement
         }
-    }
-
-    /// Calls `judge` with each session that is there now, in slices of the loop, and at last with nil.
-    ///
-    /// - Returns: the last answer of `judge`.
-    private func eachSession(_ judge: @escaping (Session?) -> Judgement) -> EventLoopFuture<Judgement> {
-        let promise = self.loop.makePromise(of: Judgement.self)
-        var sessions = Array(self.sessions.values)
-        self.slices.repeatWhile {
-            let session = sessions.popLast()
-            let judgement = judge(session)
-            if session == nil { promise.succeed(judgement) }
-            return session != nil
-        }
-        return promise.futureResult
     }
 
     static func haveJWTRulesChanged(_ old: EdgeRules, _ new: EdgeRules) -> Bool {
