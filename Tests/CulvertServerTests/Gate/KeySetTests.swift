@@ -150,11 +150,42 @@ struct KeySetTests {
     }
 
     @Test(arguments: [
-        ("<html></html>", KeySetFault.noSet), ("[]", .noSet), (#"{"keys":{}}"#, .noSet), ("", .noSet),
+        ("<html></html>", KeySetFault.notJSON), ("", .notJSON), ("\u{FEFF}{\"keys\":[\(Keys.ed25519)]}", .notJSON),
+        ("[]", .noSet), (#"{"keys":{}}"#, .noSet),
         (#"{"keys":[]}"#, .noUsableKey), (#"{"keys":[{"kty":"XYZ"}]}"#, .noUsableKey),
     ])
     func whatIsNoSetIsNotTaken(_ text: String, _ fault: KeySetFault) {
         #expect(throws: fault) { try KeySet.parse(Data(text.utf8), takesSecrets: true) }
+    }
+
+    @Test(
+        "A member that stands twice refuses all of a set, wherever it stands",
+        arguments: [
+            #"{"keys":[\#(Keys.ed25519)],"keys":[]}"#, #"{"keys":[\#(Keys.ed25519)],"\u006beys":[]}"#,
+            #"{"keys":[\#(Keys.ed25519),\#(Keys.secret.replacing("{", with: #"{"kid":"first","#))]}"#,
+            #"{"keys":[\#(Keys.ed25519)],"x":[{"a":1,"a":1}]}"#,
+        ])
+    func duplicates(_ text: String) {
+        #expect(throws: KeySetFault.duplicate) { try KeySet.parse(Data(text.utf8), takesSecrets: true) }
+    }
+
+    @Test("A JWK that cannot be read as one does not become the secret of HS256")
+    func unreadableJWKs() {
+        let twice = Keys.rsa.replacing("{", with: #"{"kid":"first","#)
+        let escaped = Keys.rsa.replacing("{", with: #"{"kid":"first","\u006bid":"second","#)
+        let utf16 = Array(Keys.ed25519.utf16)
+        let files: [[UInt8]] = [
+            Array(twice.utf8), Array(escaped.utf8), Array(("\u{FEFF}" + Keys.rsa).utf8),
+            [0xFF, 0xFE] + utf16.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] },
+            [0xFE, 0xFF] + utf16.flatMap { [UInt8($0 >> 8), UInt8($0 & 0xFF)] },
+        ]
+        for file in files {
+            for algorithm in [SignatureAlgorithm.hs256, .rs256, nil] {
+                #expect(throws: JWTKeyDescription.Fault.key(.notJSON)) {
+                    try JWTKeyDescription(file: file, id: "k", algorithm: algorithm)
+                }
+            }
+        }
     }
 
     @Test("A file may have a secret with its line break, a JWK or PEM; PEM is no secret")

@@ -105,7 +105,8 @@ package struct UnverifiedJWT: Sendable {
                     } else if name.equals("kid") {
                         keyID = try cursor.string()
                     } else {
-                        try cursor.skip()
+                        // Read in full: its objects have no member twice either.
+                        _ = try cursor.value()
                     }
                 }
                 try cursor.finish()

@@ -59,6 +59,12 @@ package struct JWTKeyDescription: Equatable, Sendable {
             try self.init(jwk: jwk, id: id, algorithm: algorithm)
             return
         }
+        // A JWK that is not taken as one, because a member stands there twice or it is in UTF-16, must not become a
+        // secret: a public key would verify what anybody signs with it.
+        let withoutZeros = contents.filter { $0 != 0 }
+        if withoutZeros.withUnsafeBufferPointer({ String(decoding: $0, as: UTF8.self) }).contains(bytesOf: "\"kty\"") {
+            throw .key(.notJSON)
+        }
         let text = String(decoding: contents, as: UTF8.self)
         // PEM in place of a secret would make everybody's key of what is public.
         if algorithm == .hs256, !text.contains(bytesOf: "-----BEGIN ") {

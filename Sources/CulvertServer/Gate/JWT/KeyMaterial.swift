@@ -13,6 +13,8 @@ package enum KeyMaterial: Equatable, Sendable {
     /// What is wrong with a key; says nothing of it.
     package enum Fault: Error, Equatable, Sendable {
         case notAKey
+        /// It looks like a JWK, and cannot be read as one.
+        case notJSON
         case isPrivate
         case notForSignatures
         case unsupported
@@ -23,6 +25,7 @@ package enum KeyMaterial: Equatable, Sendable {
         package var message: String {
             switch self {
             case .notAKey: "expected a public key in PEM or a JWK, an RSA one with at least 2048 bits"
+            case .notJSON: "this JWK is not a JSON object in UTF-8, without a byte order mark, with each member once"
             case .isPrivate: "this is a private key; only its public half is wanted"
             case .notForSignatures: "the key is not for signatures"
             case .unsupported: "expected a key for HS256, RS256, PS256, ES256 or EdDSA (Ed25519)"

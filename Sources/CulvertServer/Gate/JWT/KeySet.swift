@@ -12,6 +12,8 @@ struct KeySetFault: Error, Equatable, CustomStringConvertible {
     var description: String
 
     static let noSet = KeySetFault(description: "this is no set of keys (RFC 7517)")
+    static let notJSON = KeySetFault(description: "this is not JSON (RFC 8259) in UTF-8 without a byte order mark")
+    static let duplicate = KeySetFault(description: "a member stands twice in an object of the set")
     static let noUsableKey = KeySetFault(description: "no key in the set is usable")
     static let tooLarge = KeySetFault(description: "more than 1MiB")
     static let timeout = KeySetFault(description: "took too long")
@@ -29,13 +31,22 @@ enum KeySet {
     /// the smallest of chunks as fast as it can until its time is up.
     private static let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
-    /// Keys that are of no use here are passed over: a set is made for all who verify with it.
+    /// Keys that are of no use here are passed over: a set is made for all who verify with it. A member that stands
+    /// twice refuses all of the set (RFC 7517 section 4): no reader can tell which of the two its issuer means.
     ///
     /// - Parameter takesSecrets: count `oct` keys too.
     static func parse(_ data: Data, takesSecrets: Bool) throws(KeySetFault) -> [JWTKeyDescription] {
-        guard let members = try? JSONValue.members(reading: data, limits: Self.limits),
-            case .array(let entries)? = members["keys"]
-        else { throw .noSet }
+        let document: JSONValue
+        do throws(JSONFault) {
+            document = try JSONValue(reading: data, limits: Self.limits)
+        } catch {
+            switch error {
+            case .duplicate: throw .duplicate
+            case .syntax: throw .notJSON
+            case .tooLong, .tooDeep, .tooMany, .type: throw .noSet
+            }
+        }
+        guard case .object(let members) = document, case .array(let entries)? = members["keys"] else { throw .noSet }
         var keys: [JWTKeyDescription] = []
         for case .object(let jwk) in entries.prefix(Self.keyLimit) {
             guard let key = try? JWTKeyDescription(jwk: jwk), takesSecrets || !key.material.isSecret else { continue }
