@@ -103,10 +103,16 @@ package enum HostPort {
             (host, port) = (inside, behind.dropping(1))
         } else {
             (host, port) = text.split(at: UInt8(ascii: ":")) ?? (text, "")
-            guard host.utf8.allSatisfy(\.isHostByte) else { return false }
+            guard host.utf8.allSatisfy(\.isHostByte), !self.hasEmptyLabel(host) else { return false }
         }
         if host.isEmpty { return text.isEmpty }
         return port.isEmpty || port.decimal(as: UInt16.self) != nil && port.utf8.count <= 5
+    }
+
+    /// Whether points stand where a name has none. The root's point at the end is not among them, but a second one is:
+    /// routes and certificates know no such name, and a lenient server behind the edge may take it for the name without.
+    private static func hasEmptyLabel(_ name: Substring) -> Bool {
+        name.utf8.first == UInt8(ascii: ".") || name.contains(bytesOf: "..")
     }
 }
 

@@ -51,6 +51,14 @@ package struct RequestDelimiter {
     /// Not a byte of the next request was taken.
     package var isAtStart: Bool { if case .beforeHead = self.state { true } else { false } }
 
+    /// The next byte belongs to a head, or to the empty lines in front of it.
+    package var isInHead: Bool {
+        switch self.state {
+        case .beforeHead, .headLine, .headLineStart, .headLineCR: true
+        default: false
+        }
+    }
+
     /// The decoder has the head, and the body is framed so.
     package mutating func bodyFollows(_ framing: Framing) {
         switch framing {

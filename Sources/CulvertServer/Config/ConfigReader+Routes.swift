@@ -60,12 +60,8 @@ extension ConfigReader {
     func host(_ node: ConfigNode) -> String? {
         guard let text = node.string()?.asciiLowercased else { return nil }
         let isLiteral = text.utf8.first == UInt8(ascii: "[")
-        // A point at the end stands for the root.
-        var labels = text.parts(at: UInt8(ascii: "."))
-        if labels.count > 1, labels.last?.isEmpty == true { labels.removeLast() }
-        let hasEmptyLabel = !isLiteral && labels.contains(where: \.isEmpty)
         // No request with another kind of name is let in: the route would never match.
-        guard !text.isEmpty, !hasEmptyLabel, HostPort.isValid(text),
+        guard !text.isEmpty, HostPort.isValid(text),
             isLiteral ? text.utf8.last == UInt8(ascii: "]") : !text.contains(byte: UInt8(ascii: ":"))
         else {
             node.fail("expected a host name without scheme and port")

@@ -55,14 +55,18 @@ final class EdgeRequest {
 
     func begin() {
         let address: RequestTarget
-        do throws(BadHost) {
+        do throws(BadTarget) {
             address = try RequestTarget(takingHostOf: &self.head)
         } catch {
-            self.respond(.problem(400, "bad_host", error.detail), isLast: true)
+            self.respond(.problem(400, error.code, error.detail), isLast: true)
             return
         }
         let head = self.head
         let path = address.path
+        if address.isServer {
+            self.respond(.serverOptions)
+            return
+        }
         guard !FieldValue.isLong(head.headers["connection"]) else {
             self.respond(.problem(400, "bad_request", "Connection has too many members."), isLast: true)
             return
@@ -204,6 +208,7 @@ final class EdgeRequest {
         let isMoving = self.edge.isStopping || (self.edge.isHandedOver && self.pendingPoll == nil)
         self.pendingPoll = nil
         let isCrowded = !self.edge.admissions.mayKeepAlive(self.state.rules.config.limits)
+        OpaqueHead.prepare(for: answer.headers, on: self.exchange.channel)
         self.exchange.respond(answer, isLast: isLast || isMoving || isCrowded)
     }
 

@@ -1,10 +1,14 @@
 import CulvertCore
 import NIOHTTP1
 
-/// A request does not say to which host it goes, or says so in more than one way.
-struct BadHost: Error {
+/// A request does not say to which host and path it goes, or says so in more than one way.
+struct BadTarget: Error {
+    var code: String
     /// For people.
     var detail: String
+
+    static func host(_ detail: String) -> BadTarget { BadTarget(code: "bad_host", detail: detail) }
+    static func target(_ detail: String) -> BadTarget { BadTarget(code: "bad_target", detail: detail) }
 }
 
 extension RequestTarget {
@@ -13,21 +17,45 @@ extension RequestTarget {
     /// form.
     ///
     /// What stands in front of the edge and what stands behind it may each make something else of any other `Host`.
-    init(takingHostOf head: inout HTTPRequestHead) throws(BadHost) {
-        self.init(head.uri)
+    init(takingHostOf head: inout HTTPRequestHead) throws(BadTarget) {
+        self.init(head.uri, method: head.method.rawValue)
         let hosts = head.headers["host"]
-        // This holds for HTTP/1.0 too: otherwise the upstream would get a host that no client has named.
-        guard hosts.count == 1 else { throw BadHost(detail: "A request has one Host.") }
+        // A request of HTTP/1.0 may leave it out (RFC 9112 3.2), and then its target has to name the host: otherwise the
+        // upstream would get a host that no client has named.
+        let isNamedByTarget = self.authority != nil && head.version == .http1_0
+        guard hosts.count == 1 || hosts.isEmpty && isNamedByTarget else { throw .host("A request has one Host.") }
         guard hosts.allSatisfy({ HostPort.isValid($0) }) else {
-            throw BadHost(detail: "Host is a name or an address, with at most a port behind it.")
+            throw .host("Host is a name or an address, with at most a port behind it.")
         }
-        guard let authority = self.authority else { return }
-        guard HostPort.isValid(authority), !authority.isEmpty else {
-            throw BadHost(detail: "The target's host is a name or an address, with at most a port behind it.")
+        if let authority {
+            guard !authority.contains(byte: UInt8(ascii: "@")) else {
+                // RFC 9110 4.2.4: it may be there to hide the host.
+                throw .host("The target has a user name or a password in front of its host.")
+            }
+            guard HostPort.isValid(authority), !authority.isEmpty else {
+                throw .host("The target's host is a name or an address, with at most a port behind it.")
+            }
+            head.uri = self.originForm
+            head.headers.replaceOrAdd(name: "Host", value: authority)
         }
-        head.uri = self.originForm
-        head.headers.replaceOrAdd(name: "Host", value: authority)
+        try self.checkForm(head)
     }
+
+    private func checkForm(_ head: HTTPRequestHead) throws(BadTarget) {
+        if self.isServer {
+            guard head.method == .OPTIONS else { throw .target("The target * is one of OPTIONS alone.") }
+            return
+        }
+        guard self.path.utf8.first == UInt8(ascii: "/") else {
+            throw .target("The target is neither a path nor a URL of http, https, ws or wss.")
+        }
+    }
+}
+
+extension HTTPAnswer {
+    /// To `OPTIONS *`: the methods that the server takes, at one path or another (RFC 9110 9.3.7).
+    static let serverOptions = HTTPAnswer(
+        status: .noContent, headers: ["Allow": "GET, HEAD, POST, PUT, DELETE, OPTIONS"])
 }
 
 extension HTTPRequestHead {

@@ -20,6 +20,8 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     private var connection: ClientConnection?
     private var context: ChannelHandlerContext?
     private var delimiter = RequestDelimiter()
+    /// Keeps the bytes of heads that are not UTF-8 from becoming U+FFFD in the decoder.
+    private var opaque = OpaqueBytes()
     /// Bytes that nobody has asked for yet.
     private var held = ByteBuffer()
     /// Measures the bytes that TLS keeps in front of this handler; nil without TLS, and for a WebSocket.
@@ -139,10 +141,14 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
                 }
                 begun += 1
             }
+            let isHead = self.delimiter.isInHead
             let count = self.held.withUnsafeReadableBytes { self.delimiter.take($0) }
-            guard count > 0, let part = self.held.readSlice(length: count) else { break }
-            context.fireChannelRead(self.wrapInboundOut(part))
-            connection.fed(count)
+            guard count > 0, var part = self.held.readSlice(length: count) else { break }
+            if isHead { part = self.opaque.disguise(part) }
+            let length = part.readableBytes
+            if length > 0 { context.fireChannelRead(self.wrapInboundOut(part)) }
+            // The decoder keeps the longer form.
+            connection.fed(max(count, length))
             // The decoder knows better.
             if self.delimiter.isAtHeadEnd { self.delimiter.resumeHead() }
         }

@@ -115,6 +115,7 @@ extension EdgeRequest {
     ///
     /// - Returns: done when the handler is there; nil when the connection is gone or goes now.
     func switchProtocols(to handler: any ChannelHandler, _ headers: HTTPHeaders) -> EventLoopFuture<Void>? {
+        OpaqueHead.prepare(for: headers, on: self.exchange.channel)
         let ready = try? self.exchange.switchProtocols(to: handler, headers)
         if ready == nil { self.exchange.abort() }
         return ready

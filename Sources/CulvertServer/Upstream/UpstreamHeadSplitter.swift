@@ -11,6 +11,7 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
     typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
 
     /// A refusal goes on without end behind its head, in what carries its body.
     struct RefusalTooLong: Error, CustomStringConvertible {
@@ -53,6 +54,8 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
     /// A read was asked for behind the 101, and waits for the leg.
     private var isReadDue = false
     private var isInactive = false
+    /// The head of the request has been written.
+    private var isRequestWritten = false
     private var context: ChannelHandlerContext?
 
     init(meter: AnswerMeter? = nil) { self.meter = meter }
@@ -72,6 +75,17 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
         let channel = context.channel
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
         if self.isReadDue { channel.read() }
+    }
+
+    /// The encoder writes the head of the request at once. What follows is a leg's, and no HTTP.
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        guard !self.isRequestWritten else {
+            context.write(data, promise: promise)
+            return
+        }
+        self.isRequestWritten = true
+        let head = OpaqueBytes.restored(self.unwrapOutboundIn(data))
+        context.write(self.wrapOutboundOut(head), promise: promise)
     }
 
     func read(context: ChannelHandlerContext) {
@@ -105,12 +119,12 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
             case .switching(let head):
                 self.mode = .switched
                 self.held = self.reader.takeRest()
-                context.fireChannelRead(self.wrapInboundOut(head))
+                context.fireChannelRead(self.wrapInboundOut(OpaqueBytes.disguised(head)))
             case .other(let head):
                 self.mode = .passing
                 self.headBytes = head.readableBytes
                 let rest = self.reader.takeRest()
-                context.fireChannelRead(self.wrapInboundOut(head))
+                context.fireChannelRead(self.wrapInboundOut(OpaqueBytes.disguised(head)))
                 if rest.readableBytes > 0 { self.pass(rest, context) }
             }
         } catch {

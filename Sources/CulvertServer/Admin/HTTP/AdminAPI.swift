@@ -108,10 +108,14 @@ package struct AdminAPI: Sendable {
     private func checkPlace(_ head: HTTPRequestHead) throws(AdminFailure) {
         let headers = head.headers
         if let hosts = self.hosts {
-            let host = headers["host"]
-            guard host.count == 1, let name = host.first.map(Self.bareHost),
-                hosts.contains(where: { name.equalsIgnoringCase($0) })
-            else {
+            let values = headers["host"]
+            // RFC 9112 3.2.
+            guard values.count == 1, let host = values.first, HostPort.isValid(host) else {
+                throw AdminFailure(
+                    400, "bad_host", "A request has one Host: a name or an address, with at most a port behind it.")
+            }
+            let name = Self.bareHost(host)
+            guard hosts.contains(where: { name.equalsIgnoringCase($0) }) else {
                 throw AdminFailure(403, "host_not_allowed", "The admin API is not called by this name.")
             }
         }
@@ -120,11 +124,14 @@ package struct AdminAPI: Sendable {
         }
     }
 
-    /// Without the port; an address keeps its brackets.
+    /// Without the port and the root's point; an address keeps its brackets.
     private static func bareHost(_ host: String) -> Substring {
-        let isLiteral = host.utf8.first == UInt8(ascii: "[")
-        guard let (name, _) = host.split(at: UInt8(ascii: isLiteral ? "]" : ":")) else { return host[...] }
-        return isLiteral ? host.slice(0..<name.utf8.count + 1) : name
+        if host.utf8.first == UInt8(ascii: "[") {
+            guard let (address, _) = host.split(at: UInt8(ascii: "]")) else { return host[...] }
+            return host.slice(0..<address.utf8.count + 1)
+        }
+        let name = host.split(at: UInt8(ascii: ":"))?.before ?? host[...]
+        return name.utf8.last == UInt8(ascii: ".") ? name.slice(0..<name.utf8.count - 1) : name
     }
 
     private func checkToken(_ head: HTTPRequestHead) throws(AdminFailure) {

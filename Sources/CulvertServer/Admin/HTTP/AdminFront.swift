@@ -54,7 +54,11 @@ final class AdminFront: ConnectionOwner {
             return
         }
         guard let channel = exchange.channel else { return }
-        if let answer = self.api.answerAtHead(exchange.head) {
+        var head = exchange.head
+        // A target in absolute form (RFC 9112 3.2.2). What is not one is judged as it came.
+        if head.uri.utf8.first != UInt8(ascii: "/") { _ = try? RequestTarget(takingHostOf: &head) }
+        let asked = head
+        if let answer = self.api.answerAtHead(asked) {
             self.entry.setTrusted(false)
             exchange.respond(answer)
             return
@@ -62,7 +66,7 @@ final class AdminFront: ConnectionOwner {
         self.entry.setTrusted(true)
         let address = self.isLocalSocket ? "unix" : channel.remoteAddress?.ipAddress ?? "unknown"
         exchange.collectBody(limit: Self.bodyLimit) { body in
-            let request = AdminRequest(head: exchange.head, body: body, address: address)
+            let request = AdminRequest(head: asked, body: body, address: address)
             self.answer(request, exchange, on: channel.eventLoop)
         }
     }

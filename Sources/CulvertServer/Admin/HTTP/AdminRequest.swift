@@ -105,7 +105,7 @@ extension AdminRequest {
         switch fault {
         case .duplicate: "A member of the body's JSON stands there twice."
         case .tooDeep, .tooMany, .tooLong: "The body's JSON is nested too deep, or has too many values."
-        case .syntax, .type: "The body is not a JSON object."
+        case .syntax, .type: "The body is not a JSON object in UTF-8."
         }
     }
 

@@ -1,0 +1,60 @@
+import NIOCore
+import NIOEmbedded
+import NIOHTTP1
+import Testing
+
+@testable import CulvertServer
+
+/// Bytes of a Latin-1 text, of UTF-8, and of neither.
+private let values: [[UInt8]] = [
+    [0x63, 0x61, 0x66, 0xE9], Array("café".utf8), [0xC3, 0x28, 0xFF], [0xF4, 0x8F, 0xBA, 0x80],
+]
+
+@Suite("Fields that are not UTF-8")
+struct OpaqueHeadTests {
+    private static func bytes(_ channel: EmbeddedChannel) throws -> [UInt8] {
+        var all: [UInt8] = []
+        while let part = try channel.readOutbound(as: ByteBuffer.self) { all += Array(part.readableBytesView) }
+        return all
+    }
+
+    private static func contains(_ bytes: [UInt8], _ part: [UInt8]) -> Bool {
+        bytes.indices.contains { bytes[$0...].starts(with: part) }
+    }
+
+    @Test("A request's field comes back byte for byte in an answer; the body is left alone", arguments: values)
+    func answer(_ value: [UInt8]) throws {
+        let fixture = try ConnectionFixture()
+        let request = Array("GET / HTTP/1.1\r\nHost: a\r\nX: ".utf8) + value + Array("\r\n\r\n".utf8)
+        for byte in request { fixture.channel.pipeline.fireChannelRead(ByteBuffer(bytes: [byte])) }
+        let exchange = try #require(fixture.owner.exchanges.first)
+        let text = try #require(exchange.head.headers.first(name: "x"))
+        // As a body it is the disguise itself, which nobody restores.
+        let answer = HTTPAnswer(status: .ok, headers: ["X-Seen": text], body: ByteBuffer(string: text))
+        OpaqueHead.prepare(for: answer.headers, on: exchange.channel)
+        exchange.respond(answer)
+        let written = try Self.bytes(fixture.channel)
+        #expect(Self.contains(written, Array("X-Seen: ".utf8) + value + Array("\r\n".utf8)))
+        #expect(Array(written.suffix(text.utf8.count)) == Array(text.utf8))
+        #expect(throws: (any Error).self) {
+            _ = try fixture.channel.pipeline.syncOperations.handler(type: OpaqueHead.self)
+        }
+    }
+
+    @Test("The splitter restores the head of the request, and disguises that of the answer", arguments: values)
+    func splitter(_ value: [UInt8]) throws {
+        let splitter = UpstreamHeadSplitter()
+        let channel = EmbeddedChannel(handler: splitter)
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        let head = Array("HTTP/1.1 101 Yes\r\nX: ".utf8) + value + Array("\r\n\r\n".utf8)
+        channel.pipeline.fireChannelRead(ByteBuffer(bytes: head))
+        let read = try #require(try channel.readInbound(as: ByteBuffer.self))
+        let text = String(buffer: read)
+        #expect(text.unicodeScalars.allSatisfy { $0 != "\u{FFFD}" })
+        channel.writeAndFlush(read, promise: nil)
+        #expect(try Self.bytes(channel) == head)
+        // What is no head any more passes as it is.
+        channel.writeAndFlush(ByteBuffer(string: text), promise: nil)
+        #expect(try Self.bytes(channel) == Array(text.utf8))
+    }
+}
