@@ -221,7 +221,8 @@ def test_a_claim_twice_is_refused(edge, first, last):
 def test_a_header_parameter_twice_is_refused(edge):
     claims = json.dumps({"sub": "s", "aud": "edge", "exp": int(time.time()) + 600}).encode()
     for header in (b'{"alg":"HS256","kid":"h","kid":"other"}', b'{"alg":"HS256","kid":"other","kid":"h"}',
-                   b'{"alg":"none","alg":"HS256"}', b'{"alg":"HS256","typ":"JWT","typ":"JWT"}'):
+                   b'{"alg":"none","alg":"HS256"}', b'{"alg":"HS256","typ":"JWT","typ":"JWT"}',
+                   b'{"alg":"HS256","x":1,"\\u0078":1}', b'{"alg":"HS256","jwk":{"kty":"oct","kty":"RSA"}}'):
         print(f"tried {header}")
         assert statuses(edge, raw(header, claims)) == {401}
 
@@ -327,7 +328,9 @@ def test_a_key_that_is_retired_does_not_count_by_another_place(backend, make_edg
 
 
 @pytest.mark.parametrize("body", [
-    b'{"subject":"a","subject":"b","routes":["/"]}', b'{"subject":"a","routes":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+    b'{"subject":"a","subject":"b","routes":["/"]}', b'{"subject":"a","\\u0073ubject":"b","routes":["/"]}',
+    b'{"subject":"a","routes":["/"],"limits":{"sessions":1,"sessions":2}}', '{"subject":"a","routes":["/"]}'.encode("utf-16"),
+    '{"subject":"a","routes":["/"]}'.encode("utf-16-be"), b'{"subject":"a","routes":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
     b'{"subject":"a","routes":[' + b",".join([b"{}"] * 15_000) + b"]}", b"[" * 60_000,
 ])
 def test_a_body_of_the_admin_api_that_is_made_to_cost_time_is_refused(edge, admin, body):

@@ -3,10 +3,10 @@ package import NIOCore
 /// Carries bytes that are not UTF-8 through a program that keeps header sections as `String`.
 ///
 /// The value of a field may hold any byte from 0x80 on, and a recipient takes these for opaque data (RFC 9110 5.5).
-/// NIO's decoder makes a `String` of each value and of the target, and writes U+FFFD for what is not UTF-8. So each such
-/// byte is disguised as a character before the decoder sees it: U+10FE80 for 0x80, up to U+10FEFF for 0xFF, a private
-/// range. It is restored behind the encoder. UTF-8 passes as it is. The characters of the range are disguised byte by
-/// byte when they come from outside, so that what is restored is always what came.
+/// NIO's decoder makes a `String` of each value, and writes U+FFFD for what is not UTF-8. So each such byte is disguised
+/// as a character before the decoder sees it: U+10FE80 for 0x80, up to U+10FEFF for 0xFF, a private range. It is restored
+/// behind the encoder. UTF-8 passes as it is. The characters of the range are disguised byte by byte when they come from
+/// outside, so that what is restored is always what came.
 package struct OpaqueBytes: Sendable {
     /// The front of a character whose other bytes have not come; three bytes at most.
     private var begun: [UInt8] = []

@@ -120,11 +120,13 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
                 self.mode = .switched
                 self.held = self.reader.takeRest()
                 context.fireChannelRead(self.wrapInboundOut(OpaqueBytes.disguised(head)))
-            case .other(let head):
+            case .other(let sent):
                 self.mode = .passing
+                // The longer form counts.
+                let head = OpaqueBytes.disguised(sent)
                 self.headBytes = head.readableBytes
                 let rest = self.reader.takeRest()
-                context.fireChannelRead(self.wrapInboundOut(OpaqueBytes.disguised(head)))
+                context.fireChannelRead(self.wrapInboundOut(head))
                 if rest.readableBytes > 0 { self.pass(rest, context) }
             }
         } catch {

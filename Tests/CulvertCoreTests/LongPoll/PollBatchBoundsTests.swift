@@ -90,7 +90,7 @@ struct PollBatchBoundsTests {
     @Test(
         "What is no batch is 400",
         arguments: [
-            #"{"ack":1,"ack":2}"#, #"{"first":1,"messages":[],"messages":[]}"#,
+            #"{"ack":1,"ack":2}"#, #"{"ack":1,"\u0061ck":2}"#, #"{"first":1,"messages":[],"messages":[]}"#,
             #"{"first":1,"messages":[{"text":"a","text":"b"}]}"#, #"{"close":{"code":1000,"code":1001}}"#,
             #"{"ack":1,}"#, #"{,"ack":1}"#, #"{"ack" 1}"#, #"{"ack":1 "first":2}"#, #"{"ack":1e2}"#, #"{"ack":1.0}"#,
             #"{"ack":+1}"#, #"{"ack":nul}"#, #"{"ack":1}x"#, #"{"messages":[,]}"#, #"{"messages":[null]}"#,
