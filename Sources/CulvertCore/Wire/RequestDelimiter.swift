@@ -39,6 +39,9 @@ package struct RequestDelimiter {
     private static let mostDigits = 15
 
     private var state = State.beforeHead
+    /// The first line of the head, as far as it was taken.
+    package private(set) var line = RequestLine()
+    private var isInFirstLine = true
 
     package init() {}
 
@@ -72,7 +75,7 @@ package struct RequestDelimiter {
     package mutating func resumeHead() { self.state = .headLineStart }
 
     /// The next byte is that of another request.
-    package mutating func next() { self.state = .beforeHead }
+    package mutating func next() { self = RequestDelimiter() }
 
     /// How many bytes at the front of `bytes` belong to the request: up to the end of its head, or of its body.
     package mutating func take(_ bytes: UnsafeRawBufferPointer) -> Int {
@@ -84,7 +87,13 @@ package struct RequestDelimiter {
             case .beforeHead:
                 if bytes[at] == Self.lf || bytes[at] == Self.cr { at += 1 } else { self.state = .headLine }
             case .headLine:
-                if Self.skipLine(bytes, &at) { self.state = .headLineStart }
+                let start = at
+                let isEnd = Self.skipLine(bytes, &at)
+                if self.isInFirstLine {
+                    self.line.take(UnsafeRawBufferPointer(rebasing: bytes[start..<at]))
+                    self.isInFirstLine = !isEnd
+                }
+                if isEnd { self.state = .headLineStart }
             case .headLineStart, .headLineCR:
                 switch bytes[at] {
                 case Self.lf: self.state = .headEnd

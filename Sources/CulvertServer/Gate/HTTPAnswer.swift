@@ -76,9 +76,11 @@ struct HTTPAnswer: Sendable {
                 503, "out_of_resources", "This server lacks what it takes to reach the upstream now.",
                 headers: ["Retry-After": "1"])
         }
+        // The time in which a service that has failed is usually back.
+        let headers: HTTPHeaders = ["Retry-After": "5"]
         return failure.isTimeout
-            ? .problem(504, "upstream_timeout", "The upstream did not answer in time.")
-            : .problem(502, "upstream_unreachable", "The upstream could not be reached.")
+            ? .problem(504, "upstream_timeout", "The upstream did not answer in time.", headers: headers)
+            : .problem(502, "upstream_unreachable", "The upstream could not be reached.", headers: headers)
     }
 
     /// CORS for a request with credentials: the origin itself, never `*` (Fetch standard 3.2.5). The answer differs by

@@ -26,8 +26,6 @@ struct AnswerInHand {
 extension HTTPAnswer {
     static let memoryFull = HTTPAnswer.problem(
         503, "memory_full", "This server is short of memory.", headers: ["Retry-After": "5"])
-    static let headersTooLarge = HTTPAnswer.problem(
-        431, "headers_too_large", "The request's header section is too large.")
     static let tooLarge = HTTPAnswer.problem(
         413, "body_too_large", "This request takes no body of that length.")
 }

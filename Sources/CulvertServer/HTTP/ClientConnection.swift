@@ -24,6 +24,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         case answering
         /// There is an answer, and the rest of the request is discarded until the next begins.
         case draining
+        /// The decoder stands still, and another takes its place.
+        case renewing
         /// The last answer is written, and our direction closed. Bytes that still come are discarded: closing a socket
         /// with unread bytes resets it, and the answer might be lost with it (RFC 9112 9.6).
         case lingering
@@ -38,6 +40,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     private(set) lazy var feeder = RequestFeeder(connection: self, slices: self.slices)
     private let slices: LoopSlices
     private let timers: LoopTimers
+    private let dates: AnswerDates
     private(set) var context: ChannelHandlerContext?
     private(set) var phase = Phase.idle
     /// True until the first answer on this connection.
@@ -51,9 +54,6 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     // The request in hand.
     private var exchange: Exchange?
     private(set) var request = RequestInHand()
-    /// What the decoder has made of the bytes it was fed with last.
-    private var arrived: HTTPRequestHead?
-    private var fault: HTTPAnswer?
     private var onBody: ((ByteBuffer) -> Void)?
 
     private(set) var answer = AnswerInHand()
@@ -67,11 +67,13 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     private static let mostLingered = 16 * 1024 * 1024
 
     init(
-        owner: any ConnectionOwner, memory: SessionMemory, slices: LoopSlices, timers: LoopTimers, loop: any EventLoop
+        owner: any ConnectionOwner, memory: SessionMemory, slices: LoopSlices, timers: LoopTimers, dates: AnswerDates,
+        loop: any EventLoop
     ) {
         self.owner = owner
         self.slices = slices
         self.timers = timers
+        self.dates = dates
         self.loop = loop
         self.hold = MemoryHold(memory, isRequest: true)
     }
@@ -81,8 +83,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// Whether the decoder may have more.
     var isHungry: Bool {
         switch self.phase {
-        case .idle, .head, .body, .draining: self.fault == nil
-        case .deciding, .answering, .lingering, .upgraded, .closed: false
+        case .idle, .head, .body, .draining: self.request.fault == nil
+        case .deciding, .answering, .renewing, .lingering, .upgraded, .closed: false
         }
     }
 
@@ -137,31 +139,16 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        switch error {
-        case HTTPParserError.headerOverflow:
-            self.fault = self.fault ?? .headersTooLarge
-        case is HTTPParserError:
-            self.fault = self.fault ?? .problem(400, "bad_request", "This is not HTTP.")
-        default:
+        let limit = self.headerLimit
+        if let fault = HTTPAnswer.undecodable(error, line: self.feeder.line, headerLimit: limit) {
+            self.request.refuse(fault)
+        } else {
             context.close(promise: nil)
         }
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        // The parts are used once the decoder is done, because its handlers must not change meanwhile. See fed(_:).
-        switch self.unwrapInboundIn(data) {
-        case .head(let head):
-            if self.exchange == nil, self.arrived == nil, !self.request.isWhole {
-                self.arrived = head
-            } else {
-                self.fault = self.fault ?? .problem(400, "bad_request", "The request's end is not where it should be.")
-            }
-        case .body(let part):
-            self.request.add(part)
-        case .end:
-            self.request.isWhole = true
-        }
-    }
+    /// The parts are used once the decoder is done, because its handlers must not change meanwhile. See fed(_:).
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { self.request.take(self.unwrapInboundIn(data)) }
 
     // MARK: - what the feeder tells
 
@@ -174,18 +161,13 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// The decoder has had `count` bytes more.
     func fed(_ count: Int) {
         self.request.fed(count, isHead: self.phase == .idle || self.phase == .head)
-        if self.request.isOverlong(limit: self.headerLimit) {
-            self.arrived = nil
-            self.fault = self.fault ?? .headersTooLarge
-        }
-        if let head = self.arrived {
-            self.arrived = nil
-            self.begin(head)
-        }
-        if let fault = self.fault {
-            self.refuse(fault)
+        if self.request.isOverlong(limit: self.headerLimit) { self.request.refuse(.headersTooLarge) }
+        if let fault = self.request.fault {
+            // The head, if it is whole, says more of the reason than the decoder does.
+            self.refuse(self.request.takeHead()?.refusal ?? fault)
             return
         }
+        if let arrived = self.request.takeHead() { self.begin(arrived) }
         switch self.phase {
         case .body:
             if self.request.isTooLarge {
@@ -213,15 +195,18 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     // MARK: - a request
 
-    private func begin(_ head: HTTPRequestHead) {
+    private func begin(_ arrived: ArrivedHead) {
         self.requests += 1
         self.phase = .deciding
         self.deadline.clear()
-        if self.requests >= self.owner.bounds.requests || !head.isKeepAlive || head.stopsDecoder { self.isLast = true }
-        self.request.framing = head.framing
-        self.feeder.bodyFollows(head.framing)
-        let exchange = Exchange(head: head, connection: self)
+        if self.requests >= self.owner.bounds.requests || !arrived.isKeepAlive { self.isLast = true }
+        let exchange = Exchange(head: arrived.head, connection: self)
         self.exchange = exchange
+        if let refusal = arrived.refusal {
+            self.refuse(refusal)
+            return
+        }
+        self.feeder.bodyFollows(self.request.framing)
         self.owner.take(exchange)
     }
 
@@ -238,16 +223,15 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
             then(ByteBuffer())
             return
         }
-        if let left = self.request.left, left > limit {
-            self.refuse(.tooLarge)
+        if let refusal = self.request.refusal(limit: limit) {
+            self.refuse(refusal)
             return
         }
         self.phase = .body
         self.request.limit = limit
         self.onBody = then
         self.deadline.set(in: self.owner.bounds.head)
-        if self.exchange?.head.expectsContinue == true, self.feeder.heldBytes == 0, let context = self.context {
-            self.request.isContinued = true
+        if let context = self.context, self.request.shouldContinue(waiting: self.feeder.heldBytes) {
             context.writeAndFlush(
                 self.wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
         }
@@ -277,17 +261,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     func respond(_ answer: HTTPAnswer, isLast: Bool, to exchange: Exchange) {
         guard self.exchange === exchange, self.phase == .deciding || self.phase == .body else { return }
-        if isLast || !(self.request.isWhole || self.mayDrain) { self.isLast = true }
+        if isLast || !(self.request.isWhole || self.request.mayDrain(most: Self.mostDrained)) { self.isLast = true }
         self.write(answer)
-    }
-
-    /// Whether the rest of the request is discarded, to take another on the same connection. A client that waits for
-    /// 100 and gets something else may send the body or may not: then nothing tells where the next request begins.
-    private var mayDrain: Bool {
-        if self.exchange?.head.expectsContinue == true, !self.request.isContinued, self.request.bytes == 0 {
-            return false
-        }
-        return self.request.left.map { $0 <= Self.mostDrained } ?? true
     }
 
     /// Answers what cannot be gone on with, and ends the connection.
@@ -311,11 +286,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         self.onBody = nil
         self.request.drop()
         var headers = answer.headers
-        if answer.status.mayHaveResponseBody {
-            headers.replaceOrAdd(name: "Content-Length", value: "\(answer.length)")
-        }
         self.owner.complete(&headers)
-        if self.isLast { headers.replaceOrAdd(name: "Connection", value: "close") }
+        headers.complete(answer, isLast: self.isLast, date: self.dates.current)
         let hasBody =
             answer.length > 0 && answer.status.mayHaveResponseBody && self.exchange?.head.method != .HEAD
         let length = hasBody ? answer.length : 0
@@ -353,7 +325,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         self.account()
         self.endExchange(isAnswered: true)
         guard !self.isLast else {
-            if self.request.isWhole, self.fault == nil, self.feeder.heldBytes == 0 {
+            if self.request.isWhole, self.request.fault == nil, self.feeder.heldBytes == 0 {
                 self.close()
             } else {
                 self.linger()
@@ -372,6 +344,26 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func next() {
+        if self.request.mayStopDecoder { self.renewDecoder() } else { self.waitForRequest() }
+    }
+
+    /// An offer to go on with another protocol was not taken, so the connection goes on as it was (RFC 9110 7.8). The
+    /// decoder does not: behind such a request it passes over everything.
+    private func renewDecoder() {
+        guard let channel = self.channel else { return }
+        self.phase = .renewing
+        RequestPipeline.renewDecoder(of: self, on: channel).assumeIsolated().whenComplete { result in
+            guard self.phase == .renewing else { return }
+            guard case .success = result else {
+                self.cut()
+                return
+            }
+            self.waitForRequest()
+            self.feeder.pump()
+        }
+    }
+
+    private func waitForRequest() {
         self.phase = .idle
         self.request = RequestInHand()
         self.feeder.nextRequest()
@@ -408,7 +400,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     func drain() {
         self.isLast = true
         switch self.phase {
-        case .idle, .head, .body, .draining: self.close()
+        case .idle, .head, .body, .draining, .renewing: self.close()
         case .answering: self.deadline.set(in: self.owner.bounds.head)
         case .deciding, .lingering, .upgraded, .closed: break
         }
@@ -435,8 +427,10 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     /// Answers 101, and puts `handler` in the place of all that speaks HTTP. The decoder leaves a tick later; then the
     /// feeder gives what it holds to the handler, and leaves too.
-    func switchProtocols(to handler: any ChannelHandler, _ headers: HTTPHeaders) throws -> EventLoopFuture<Void>? {
+    func switchProtocols(to handler: any ChannelHandler, _ fields: HTTPHeaders) throws -> EventLoopFuture<Void>? {
         guard let context = self.context, self.phase == .deciding, self.request.isWhole else { return nil }
+        var headers = fields
+        headers.addDate(self.dates.current)
         self.phase = .upgraded
         self.deadline.clear()
         let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers)

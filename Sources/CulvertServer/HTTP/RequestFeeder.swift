@@ -119,6 +119,9 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
 
     // MARK: - to the decoder
 
+    /// The first line of the request that the decoder is at.
+    var line: RequestLine { self.delimiter.line }
+
     /// How the body of the request ends whose head the decoder has.
     func bodyFollows(_ framing: RequestDelimiter.Framing) { self.delimiter.bodyFollows(framing) }
 
@@ -144,6 +147,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             let isHead = self.delimiter.isInHead
             let count = self.held.withUnsafeReadableBytes { self.delimiter.take($0) }
             guard count > 0, var part = self.held.readSlice(length: count) else { break }
+            if connection.phase == .head { HeadBlanks.soften(&part) }
             if isHead { part = self.opaque.disguise(part) }
             let length = part.readableBytes
             if length > 0 { context.fireChannelRead(self.wrapInboundOut(part)) }

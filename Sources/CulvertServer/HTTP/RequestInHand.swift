@@ -2,13 +2,31 @@ import CulvertCore
 import NIOCore
 import NIOHTTP1
 
+/// A request's head, as its exchange gets it.
+struct ArrivedHead {
+    var head: HTTPRequestHead
+    /// The client wants to send another request on the connection.
+    var isKeepAlive: Bool
+    /// The answer that ends the connection, whatever the owner would say; nil for most heads.
+    var refusal: HTTPAnswer?
+}
+
 /// How far the request that a connection is at has come.
 struct RequestInHand {
-    var framing = RequestDelimiter.Framing.none
+    /// Until ``takeHead()``.
+    private var arrived: HTTPRequestHead?
+    private var hasHead = false
+    /// Why no decoder takes it. The connection ends with it.
+    private(set) var fault: HTTPAnswer?
+    private(set) var framing = RequestDelimiter.Framing.none
+    private var isEncoded = false
+    private var expectsContinue = false
     /// The decoder has seen its end.
-    var isWhole = false
+    private(set) var isWhole = false
+    /// The decoder may take no request behind it.
+    private(set) var mayStopDecoder = false
     /// It was told to go on.
-    var isContinued = false
+    private var isContinued = false
     /// What is kept of its content.
     private(set) var body = ByteBuffer()
     /// Most bytes of content that are taken; nil while nobody wants any.
@@ -36,9 +54,74 @@ struct RequestInHand {
         }
     }
 
-    mutating func add(_ part: ByteBuffer) {
-        self.bytes += part.readableBytes
-        if self.limit != nil, !self.isTooLarge { self.body.writeImmutableBuffer(part) }
+    // MARK: - from the decoder
+
+    mutating func take(_ part: HTTPServerRequestPart) {
+        switch part {
+        case .head(let head):
+            if self.hasHead { self.refuse(.unframed(.ambiguous)) } else { self.arrived = head }
+            self.hasHead = true
+        case .body(let content):
+            self.bytes += content.readableBytes
+            if self.limit != nil, !self.isTooLarge { self.body.writeImmutableBuffer(content) }
+        case .end(let trailers):
+            self.isWhole = true
+            // The decoder reads Connection in trailers too, where it means nothing (RFC 9110 6.5.1), and may stop.
+            if trailers != nil { self.mayStopDecoder = true }
+        }
+    }
+
+    /// The first reason counts.
+    mutating func refuse(_ fault: HTTPAnswer) { self.fault = self.fault ?? fault }
+
+    /// - Returns: the head, once it is whole; nil before that, and when it was taken.
+    mutating func takeHead() -> ArrivedHead? {
+        guard let decoded = self.arrived else { return nil }
+        self.arrived = nil
+        var arrived = ArrivedHead(head: decoded, isKeepAlive: decoded.isKeepAlive)
+        arrived.head.headers.trimBlanks()
+        arrived.isKeepAlive = arrived.isKeepAlive && arrived.head.isKeepAlive
+        self.mayStopDecoder = self.mayStopDecoder || arrived.head.mayStopDecoder
+        self.expectsContinue = arrived.head.expectsContinue
+        self.isEncoded = arrived.head.hasContentEncoding
+        do throws(FramingFault) {
+            self.framing = try arrived.head.framing
+            // What follows a CONNECT is no HTTP to its client.
+            if arrived.head.method == .CONNECT {
+                arrived.refusal = .unknownMethod
+            } else if self.isWhole == self.hasBody {
+                arrived.refusal = .unframed(.ambiguous)
+            }
+        } catch {
+            arrived.refusal = .unframed(error)
+        }
+        return arrived
+    }
+
+    // MARK: - its body
+
+    /// The answer to a body that is not taken, as far as the head tells; nil for one that may be.
+    func refusal(limit: Int) -> HTTPAnswer? {
+        if self.isEncoded { return .encodedContent }
+        return self.left.map { $0 > limit } == true ? .tooLarge : nil
+    }
+
+    /// Whether the client waits for a 100; it gets one.
+    ///
+    /// - Parameter waiting: bytes that have come already.
+    mutating func shouldContinue(waiting: Int) -> Bool {
+        guard self.expectsContinue, waiting == 0 else { return false }
+        self.isContinued = true
+        return true
+    }
+
+    /// Whether the rest of the request is discarded, to take another on the same connection. A client that waits for
+    /// 100 and gets something else may send the body or may not: then nothing tells where the next request begins.
+    ///
+    /// - Parameter most: bytes of a rest that is not too long.
+    func mayDrain(most: Int) -> Bool {
+        if self.expectsContinue, !self.isContinued, self.bytes == 0 { return false }
+        return self.left.map { $0 <= most } ?? true
     }
 
     /// The decoder has had `count` bytes, of the head or behind it.
@@ -82,31 +165,4 @@ struct RequestInHand {
         defer { self.credited = self.bytes }
         return self.bytes - self.credited
     }
-}
-
-extension HTTPRequestHead {
-    /// RFC 9110 10.1.1; HTTP/1.0 has no such thing.
-    var expectsContinue: Bool {
-        self.version == .http1_1 && self.headers["expect"].contains { $0.equalsIgnoringCase("100-continue") }
-    }
-
-    /// The decoder has seen that the framing makes sense: one length, or chunks (RFC 9112 6.1).
-    var framing: RequestDelimiter.Framing {
-        if self.method == .CONNECT { return .none }
-        if self.headers.contains(name: "transfer-encoding") { return .chunked }
-        guard let text = self.headers.first(name: "content-length") else { return .none }
-        return .length(Int(String(decoding: text.utf8.filter(\.isDigit), as: UTF8.self)) ?? .max)
-    }
-
-    /// Behind a request for another protocol the decoder stops, whatever the answer.
-    var stopsDecoder: Bool {
-        self.method == .CONNECT
-            || (self.headers.contains(name: "upgrade")
-                && FieldValue.contains(self.headers["connection"], "upgrade"))
-    }
-}
-
-extension HTTPResponseStatus {
-    /// RFC 9110 6.4.1.
-    var mayHaveResponseBody: Bool { self.code >= 200 && self.code != 204 && self.code != 304 }
 }

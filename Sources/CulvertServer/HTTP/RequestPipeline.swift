@@ -22,9 +22,6 @@ enum RequestPipeline {
     ///
     /// - Parameter headerLimit: bytes of a header section.
     static func add(_ connection: ClientConnection, to channel: any Channel, headerLimit: Int) throws {
-        var limits = NIOHTTPDecoderLimitConfiguration()
-        limits.maxHeaderListSize = headerLimit
-        limits.maxHeaderFieldSize = headerLimit
         connection.headerLimit = headerLimit
         try channel.syncOptions?.setOption(.maxMessagesPerRead, value: self.reads)
         let reads = AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 2048, maximum: self.longestRead)
@@ -32,9 +29,29 @@ enum RequestPipeline {
         let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandler(connection.feeder)
         try pipeline.addHandler(HTTPResponseEncoder(), name: self.encoder)
-        try pipeline.addHandler(
-            ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: limits)),
-            name: self.decoder)
+        try pipeline.addHandler(self.makeDecoder(headerLimit: headerLimit), name: self.decoder)
         try pipeline.addHandler(connection)
+    }
+
+    /// Puts a new decoder in the place of a decoder that takes no further request.
+    ///
+    /// - Returns: done when the new decoder is there, a tick later. The decoder must not be fed before that.
+    static func renewDecoder(of connection: ClientConnection, on channel: any Channel) -> EventLoopFuture<Void> {
+        channel.pipeline.syncOperations.removeHandler(name: self.decoder).assumeIsolated()
+            .flatMapThrowing {
+                try channel.pipeline.syncOperations.addHandler(
+                    self.makeDecoder(headerLimit: connection.headerLimit), name: self.decoder,
+                    position: .before(connection))
+            }
+            .nonisolated()
+    }
+
+    private static func makeDecoder(headerLimit: Int) -> ByteToMessageHandler<HTTPRequestDecoder> {
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderListSize = headerLimit
+        limits.maxHeaderFieldSize = headerLimit
+        // The feeder gives it a request and no more, so nothing is left over. Bytes that are would be no part of a
+        // request to the connection behind it.
+        return ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: limits))
     }
 }

@@ -26,7 +26,8 @@ enum ClientPipeline {
         if mode.proxyProtocol { try pipeline.addHandler(ProxyHeaderReader(edge: edge, state: state)) }
         let front = EdgeFront(edge: edge, state: state, isSecure: mode.tls != nil, place: place)
         let connection = ClientConnection(
-            owner: front, memory: edge.memory, slices: state.slices, timers: state.timers, loop: state.loop)
+            owner: front, memory: edge.memory, slices: state.slices, timers: state.timers, dates: state.dates,
+            loop: state.loop)
         if let tls = mode.tls {
             let turn = HandshakeTurn(state.handshakes, feeder: connection.feeder)
             connection.feeder.handshakeTurn = turn

@@ -1,3 +1,4 @@
+import CulvertCore
 import Logging
 
 /// The bytes of a line that is being written. Text is read byte by byte, for a peer chose some of it.
@@ -162,20 +163,12 @@ struct LineBytes {
         let time = min(max(time, -62_167_219_200_000), 253_402_300_799_999)
         let days = (time >= 0 ? time : time - 86_399_999) / 86_400_000
         let inDay = time - days * 86_400_000
-        // Days to a date of the proleptic Gregorian calendar, in eras of 400 years that begin on 1 March, so that the
-        // leap day is the last one of its year.
-        let shifted = days + 719_468
-        let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
-        let dayOfEra = shifted - era * 146_097
-        let yearOfEra = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let monthFromMarch = (5 * dayOfYear + 2) / 153
-        let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
-        self.appendNumber(yearOfEra + era * 400 + (month <= 2 ? 1 : 0), 4)
+        let date = CivilDate(daysSince1970: days)
+        self.appendNumber(date.year, 4)
         self.append(UInt8(ascii: "-"))
-        self.appendNumber(month, 2)
+        self.appendNumber(date.month, 2)
         self.append(UInt8(ascii: "-"))
-        self.appendNumber(dayOfYear - (153 * monthFromMarch + 2) / 5 + 1, 2)
+        self.appendNumber(date.day, 2)
         self.append(UInt8(ascii: "T"))
         self.appendNumber(inDay / 3_600_000, 2)
         self.append(UInt8(ascii: ":"))

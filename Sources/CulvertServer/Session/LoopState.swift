@@ -7,6 +7,7 @@ final class LoopState {
     let index: UInt8
     let slices: LoopSlices
     let timers: LoopTimers
+    let dates = AnswerDates()
     let handshakes: HandshakeTurns
     private(set) var sessions: [ObjectIdentifier: Session] = [:]
     private var byID: [SessionID: Session] = [:]

@@ -136,12 +136,21 @@ extension HTTPAnswer {
         426, "upgrade_required", "This is a WebSocket URL.",
         headers: ["Upgrade": "websocket", "Sec-WebSocket-Version": "13"])
 
-    /// An upstream's refusal, passed on as it is. A success that is no 101 is a fault of the upstream's.
+    /// An upstream's refusal, passed on as it is. A success that is no 101 is a fault of the upstream's, and so is a
+    /// status of no class (RFC 9110 15).
     static func refusal(_ head: HTTPResponseHead, _ body: ByteBuffer) -> HTTPAnswer {
         guard head.status.code >= 300 else {
             return .problem(502, "upstream_no_websocket", "The upstream does not speak WebSocket here.")
         }
+        guard head.status.code < 600 else {
+            return .problem(502, "upstream_bad_status", "The upstream answered with a status that HTTP does not have.")
+        }
         var headers = ForwardedHeaders.response(head.headers)
+        // RFC 9110 15.5.22: a 426 tells by which protocols the request would be served, and means them for the client.
+        if head.status == .upgradeRequired {
+            let offered = head.headers["upgrade"]
+            for value in offered.isEmpty ? ["websocket"] : offered { headers.add(name: "Upgrade", value: value) }
+        }
         if headers["cache-control"].isEmpty { headers.add(name: "Cache-Control", value: "no-store, no-transform") }
         return HTTPAnswer(status: head.status, headers: headers, body: body)
     }

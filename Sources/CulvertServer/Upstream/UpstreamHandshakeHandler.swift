@@ -46,7 +46,8 @@ final class UpstreamHandshakeHandler: ChannelInboundHandler, RemovableChannelHan
         // The handler keeps nothing behind the answer. TLS may still bring bytes until it has closed the connection.
         guard self.answer != nil else { return }
         switch self.unwrapInboundIn(data) {
-        case .head(let head):
+        case .head(var head):
+            head.headers.trimBlanks()
             self.head = head
         case .body(var part):
             let room = Self.bodyLimit - self.body.readableBytes

@@ -116,11 +116,13 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
         do throws(UpstreamHeadReader.Fault) {
             switch try self.reader.read(bytes) {
             case nil: break
-            case .switching(let head):
+            case .switching(var head):
+                HeadBlanks.soften(&head)
                 self.mode = .switched
                 self.held = self.reader.takeRest()
                 context.fireChannelRead(self.wrapInboundOut(OpaqueBytes.disguised(head)))
-            case .other(let sent):
+            case .other(var sent):
+                HeadBlanks.soften(&sent)
                 self.mode = .passing
                 // The longer form counts.
                 let head = OpaqueBytes.disguised(sent)

@@ -106,7 +106,7 @@ struct ClientConnectionTests {
         // Not compared as texts, of which a failure would print two million bytes.
         var expected = "HTTP/1.1 200 OK\r\n"
         if isBatch { expected += "Content-Type: application/json\r\n" }
-        expected += "Content-Length: \(whole.readableBytes)\r\n\r\n"
+        expected += "Content-Length: \(whole.readableBytes)\r\n\(ConnectionFixture.date)\r\n"
         expected += String(buffer: whole)
         let isWhole = got == expected
         #expect(isWhole)
@@ -251,6 +251,125 @@ struct ClientConnectionTests {
         #expect(fixture.owner.exchanges.isEmpty)
         fixture.time.advanceTime(by: .seconds(3))
         #expect(!fixture.channel.isActive)
+    }
+
+    private static let handshake = "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    private static let long = String(repeating: "x", count: 1100)
+    private static let half = String(repeating: "x", count: 600)
+
+    private static let faultyHeads: [(String, Int)] = [
+        ("BREW / HTTP/1.1\r\nHost: a\r\n\r\n", 501), ("get / HTTP/1.1\r\nHost: a\r\n\r\n", 501),
+        ("GET\t/ HTTP/1.1\r\n\r\n", 400), ("(GET) / HTTP/1.1\r\n\r\n", 400), ("B(", 400),
+        ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 501),
+        ("GET /\(long) HTTP/1.1\r\nHost: a\r\n\r\n", 414), ("GET  /\(long)", 414),
+        ("GET / HTTP/1.1\r\nHost: \(long)\r\n\r\n", 431), ("GET /\(half) HTTP/1.1\r\nA: \(half)\r\n\r\n", 431),
+        (get("/", "Transfer-Encoding: identity\r\n"), 400), (get("/", "Transfer-Encoding:\r\n"), 400),
+        (get("/", "Transfer-Encoding: gzip, chunked\r\n"), 501),
+        (post("/", 1, "Transfer-Encoding:\r\n"), 400), (post("/", 1, "Transfer-Encoding: chunked\r\n"), 400),
+        ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (get("/", "Transfer-Encoding: identity\r\n\(handshake)"), 400),
+        (get("/", "Transfer-Encoding: x, chunked\r\n\(handshake)"), 501),
+    ]
+
+    @Test("A head that cannot be gone by is refused, and nothing behind it is a request", arguments: faultyHeads)
+    func refusesHeads(text: String, status: Int) throws {
+        let fixture = try ConnectionFixture()
+        fixture.receive(text)
+        let answer = try fixture.written()
+        #expect(answer.hasPrefix("HTTP/1.1 \(status) ") && answer.contains("Connection: close"), "\(answer.prefix(80))")
+        #expect(fixture.owner.exchanges.isEmpty)
+        // Nothing behind it is a request.
+        fixture.receive(Self.get("/later"))
+        fixture.time.advanceTime(by: .seconds(3))
+        #expect(fixture.owner.exchanges.isEmpty && !fixture.channel.isActive)
+        #expect(!(try fixture.written().contains("HTTP/1.1")))
+    }
+
+    @Test("Blanks and tabs at the ends of a value are no part of it")
+    func trims() throws {
+        let fixture = try ConnectionFixture()
+        fixture.owner.onExchange = { $0.respond(Self.ok()) }
+        fixture.receive(Self.get("/a", "X: \t a b \t\r\nY:\r\nConnection: keep-alive \t\r\n"))
+        #expect(fixture.owner.exchanges.first?.head.headers["x"] == ["a b"])
+        #expect(fixture.owner.exchanges.first?.head.headers["y"] == [""])
+        fixture.receive(Self.get("/b", "Connection: close \t\r\n") + Self.get("/c"))
+        #expect(fixture.owner.targets == ["/a", "/b"])
+        fixture.time.advanceTime(by: .seconds(3))
+        #expect(!fixture.channel.isActive)
+    }
+
+    static let offers = [
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEA\r\n",
+        "Connection: upgrade \r\nUpgrade: TLS/1.2\r\n",
+        "Connection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: x\r\n", handshake,
+    ]
+
+    @Test("A connection whose offer to upgrade is not taken goes on, in pieces of any size", arguments: offers, 1...40)
+    func goesOn(offer: String, size: Int) throws {
+        let fixture = try ConnectionFixture()
+        var bodies: [String] = []
+        fixture.owner.onExchange = { exchange in
+            exchange.collectBody(limit: 100) { body in
+                bodies.append(String(buffer: body))
+                exchange.respond(Self.ok())
+            }
+        }
+        let chunked =
+            "POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\(offer)\r\n2\r\nbb\r\n0\r\n\r\n"
+        let text = Self.post("/a", 2, offer) + "{}" + chunked + Self.get("/c", offer) + Self.get("/d")
+        fixture.receive(text, by: size) { left in if left % 3 == 0 { fixture.time.run() } }
+        fixture.time.advanceTime(by: .milliseconds(10))
+        #expect(fixture.owner.targets == ["/a", "/b", "/c", "/d"])
+        #expect(bodies == ["{}", "bb", "", ""])
+        #expect(!(try fixture.written().contains("close")))
+        #expect(fixture.channel.isActive && fixture.memory.used == 0 && fixture.wouldRead())
+    }
+
+    @Test("What a trailer says of the connection does not make it deaf")
+    func trailers() throws {
+        let fixture = try ConnectionFixture()
+        fixture.owner.onExchange = { exchange in exchange.collectBody(limit: 9) { _ in exchange.respond(Self.ok()) } }
+        fixture.receive(
+            "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nConnection: close\r\n\r\n"
+                + Self.get("/b"))
+        fixture.time.run()
+        #expect(fixture.owner.targets == ["/a", "/b"])
+    }
+
+    @Test("Of a connection that ends while its decoder is renewed nothing is left", arguments: [true, false])
+    func endsAmidRenewal(isDrained: Bool) throws {
+        let fixture = try ConnectionFixture()
+        fixture.owner.onExchange = { $0.respond(Self.ok()) }
+        fixture.receive(Self.get("/a", Self.offers[0]) + Self.get("/b"))
+        #expect(fixture.owner.targets == ["/a"])
+        if isDrained { fixture.connection.drain() } else { fixture.channel.close(promise: nil) }
+        fixture.time.run()
+        #expect(fixture.owner.targets == ["/a"])
+        #expect(!fixture.channel.isActive && fixture.owner.isClosed && fixture.memory.used == 0)
+    }
+
+    @Test("A body with a Content-Encoding is refused, and no body has one that is identity")
+    func encodedBodies() throws {
+        for (coding, status) in [("gzip", 415), ("identity, br", 415), ("Identity", 200), ("", 200)] {
+            let fixture = try ConnectionFixture()
+            fixture.owner.onExchange = { exchange in
+                exchange.collectBody(limit: 9) { _ in exchange.respond(Self.ok()) }
+            }
+            fixture.receive(Self.post("/", 1, "Content-Encoding: \(coding)\r\n") + "x")
+            let answer = try fixture.written()
+            #expect(answer.hasPrefix("HTTP/1.1 \(status) "), "\(coding)")
+            #expect(answer.contains("Accept-Encoding: identity\r\n") == (status == 415))
+        }
+    }
+
+    @Test("An answer that names another protocol says that it concerns the connection alone", arguments: [true, false])
+    func upgradeOption(isLast: Bool) throws {
+        let fixture = try ConnectionFixture()
+        fixture.owner.onExchange = { $0.respond(.upgradeRequired, isLast: isLast) }
+        fixture.receive(Self.get("/"))
+        let answer = try fixture.written()
+        #expect(answer.contains(isLast ? "\r\nConnection: close, Upgrade\r\n" : "\r\nConnection: Upgrade\r\n"))
+        #expect(answer.contains(ConnectionFixture.date))
     }
 
     @Test("What comes behind an upgrade is the other protocol's, in pieces of any size", arguments: 1...60)

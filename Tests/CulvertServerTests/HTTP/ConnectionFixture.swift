@@ -6,20 +6,22 @@ import Testing
 
 @testable import CulvertServer
 
-/// A connection in a channel of its own, whose owner does what a test says.
+/// A connection in a channel of its own, whose owner does what a test says. Its clock for dates stands still.
 final class ConnectionFixture {
     let channel = EmbeddedChannel()
     let owner = RecordingOwner()
     let memory = SessionMemory()
     let connection: ClientConnection
     private let reads = ReadCounter()
+    /// Of every answer.
+    static let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 
     init() throws {
         let loop = self.channel.eventLoop
         let slices = LoopSlices(loop: loop)
         self.connection = ClientConnection(
             owner: self.owner, memory: self.memory, slices: slices, timers: LoopTimers(loop: loop, slices: slices),
-            loop: loop)
+            dates: AnswerDates { 784_111_777 }, loop: loop)
         try self.channel.pipeline.syncOperations.addHandler(self.reads)
         try RequestPipeline.add(self.connection, to: self.channel, headerLimit: 1024)
         try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()

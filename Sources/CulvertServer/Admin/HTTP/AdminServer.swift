@@ -45,7 +45,7 @@ package struct AdminServer: Sendable {
                         api: api, requests: requests, isLocalSocket: isLocalSocket, entry: entry)
                     let connection = ClientConnection(
                         owner: front, memory: edge.memory, slices: state.slices, timers: state.timers,
-                        loop: channel.eventLoop)
+                        dates: state.dates, loop: channel.eventLoop)
                     try RequestPipeline.add(connection, to: channel, headerLimit: Self.headerLimit)
                 }
             }
