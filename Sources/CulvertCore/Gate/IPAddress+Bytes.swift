@@ -18,6 +18,10 @@ extension IPAddress: CustomStringConvertible {
     /// An IPv4 address in its four parts, however it was written.
     package var description: String { self.isIPv4 ? self.text(AF_INET) : self.textAsIPv6 }
 
+    /// `text` in the one form that each address has in logs, fields, limits and filters: IPv4 in its four parts also
+    /// where it came mapped, IPv6 in the form of RFC 5952. A text that is not an address stays as it is.
+    package static func canonical(_ text: String) -> String { IPAddress(text)?.description ?? text }
+
     /// An IPv4 address in its mapped form.
     var textAsIPv6: String { self.text(AF_INET6) }
 

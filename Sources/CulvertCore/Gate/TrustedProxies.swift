@@ -87,6 +87,7 @@ package struct TrustedProxies: Equatable, Sendable {
     ///   - forwardedFor: every `X-Forwarded-For` line.
     ///   - forwarded: every `Forwarded` line (RFC 7239).
     package func path(peer: String, forwardedFor: [String], forwarded: [String]) -> Path {
+        let peer = IPAddress.canonical(peer)
         if forwarded.isEmpty { return self.path(peer: peer, lines: forwardedFor, isForwarded: false) }
         let path = self.path(peer: peer, lines: forwarded, isForwarded: true)
         if forwardedFor.isEmpty { return path }
@@ -131,10 +132,11 @@ package struct TrustedProxies: Equatable, Sendable {
         return self.blocks.contains { $0.contains(address) }
     }
 
-    /// The address without port and brackets; nil when the text is not an address. A port consists of digits.
+    /// The address in its canonical form, without port and brackets; nil when the text is not an address. A port
+    /// consists of digits.
     static func bareAddress(_ text: Substring) -> String? {
         let text = text.trimmed
-        if IPAddress(text) != nil { return String(text) }
+        if let address = IPAddress(text) { return address.description }
         let bare: Substring
         let port: Substring
         if text.utf8.first == UInt8(ascii: "[") {
@@ -146,8 +148,8 @@ package struct TrustedProxies: Equatable, Sendable {
             guard let (before, after) = text.split(at: UInt8(ascii: ":")) else { return nil }
             (bare, port) = (before, after)
         }
-        guard port.decimal(as: UInt16.self) != nil, IPAddress(bare) != nil else { return nil }
-        return String(bare)
+        guard port.decimal(as: UInt16.self) != nil else { return nil }
+        return IPAddress(bare)?.description
     }
 }
 

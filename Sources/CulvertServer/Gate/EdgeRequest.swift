@@ -240,10 +240,6 @@ final class EdgeRequest {
     var peer: (address: String, port: UInt16) {
         if let proxied = self.front.proxied { return (proxied.address.description, proxied.port) }
         let remote = self.exchange.channel?.remoteAddress
-        let address = remote?.ipAddress
-        // A listener of both families gives an IPv4 client's address in its mapped form.
-        return (
-            address.flatMap { IPAddress($0) }?.description ?? address ?? "unknown", UInt16(clamping: remote?.port ?? 0)
-        )
+        return (remote?.canonicalAddress ?? "unknown", UInt16(clamping: remote?.port ?? 0))
     }
 }

@@ -17,7 +17,7 @@ enum ClientPipeline {
         _ channel: any Channel, mode: ListenerMode, edge: EdgeContext, state: LoopState
     ) throws {
         let peer = channel.remoteAddress
-        guard let place = edge.admissions.accept(peer: peer?.ipAddress, rules: state.rules) else {
+        guard let place = edge.admissions.accept(peer: peer?.canonicalAddress, rules: state.rules) else {
             edge.notices.warn("connections closed: as many handshakes are under way as the limits allow")
             throw TooManyHandshakes()
         }

@@ -38,7 +38,7 @@ final class ProxyHeaderReader: ChannelInboundHandler, RemovableChannelHandler {
 
     /// The peer's address is known by now, which it is not when the handler is added.
     func channelActive(context: ChannelHandlerContext) {
-        if let peer = context.channel.remoteAddress?.ipAddress, self.state.rules.trustedProxies.trusts(peer) {
+        if let peer = context.channel.remoteAddress?.canonicalAddress, self.state.rules.trustedProxies.trusts(peer) {
             context.fireChannelActive()
         } else {
             // Not for every log: anybody can cause it.
@@ -72,7 +72,7 @@ final class ProxyHeaderReader: ChannelInboundHandler, RemovableChannelHandler {
         self.edge.logger.log(
             level: level, "connection closed before its PROXY header",
             metadata: [
-                "peer": "\(context.channel.remoteAddress?.ipAddress ?? "unknown")", "reason": "\(reason)",
+                "peer": "\(context.channel.remoteAddress?.canonicalAddress ?? "unknown")", "reason": "\(reason)",
             ])
         context.close(promise: nil)
     }

@@ -44,7 +44,17 @@ struct TrustedProxiesTests {
         Row(testDescription: "IPv6 with a port", forwardedFor: ["[2001:db9::1]:80"], client: "2001:db9::1"),
         Row(
             testDescription: "mapped IPv4", peer: "::ffff:10.0.0.1", forwardedFor: ["198.51.100.1"],
-            client: "198.51.100.1", hops: ["::ffff:10.0.0.1"]),
+            client: "198.51.100.1", hops: ["10.0.0.1"]),
+        Row(
+            testDescription: "mapped IPv4 in X-Forwarded-For", forwardedFor: ["::ffff:198.51.100.1, ::FFFF:10.2.2.2"],
+            client: "198.51.100.1", hops: ["10.2.2.2", "10.0.0.1"]),
+        Row(
+            testDescription: "mapped IPv4 with a port", forwardedFor: ["[::ffff:c633:6401]:80"], client: "198.51.100.1"),
+        Row(
+            testDescription: "mapped IPv4 in Forwarded", forwarded: [#"for="[::ffff:198.51.100.1]""#],
+            client: "198.51.100.1"),
+        Row(
+            testDescription: "IPv6 in another spelling", forwardedFor: ["2001:DB9:0:0::1"], client: "2001:db9::1"),
         Row(
             testDescription: "Forwarded", forwarded: [#"for=1.1.1.1, For="[2001:db9::1]:80";proto=https;by="a,b""#],
             client: "2001:db9::1"),

@@ -61,8 +61,8 @@ extension AdminAPI {
         }
         return SessionFilter(
             token: parameters["token"], subject: parameters["subject"], route: parameters["route"],
-            transport: transport, address: parameters["address"], upstream: parameters["upstream"],
-            server: parameters["server"])
+            transport: transport, address: parameters["address"].map(IPAddress.canonical),
+            upstream: parameters["upstream"], server: parameters["server"])
     }
 
     private static func frame(

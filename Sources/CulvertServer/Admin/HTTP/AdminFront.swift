@@ -64,7 +64,7 @@ final class AdminFront: ConnectionOwner {
             return
         }
         self.entry.setTrusted(true)
-        let address = self.isLocalSocket ? "unix" : channel.remoteAddress?.ipAddress ?? "unknown"
+        let address = self.isLocalSocket ? "unix" : channel.remoteAddress?.canonicalAddress ?? "unknown"
         exchange.collectBody(limit: Self.bodyLimit) { body in
             let request = AdminRequest(head: asked, body: body, address: address)
             self.answer(request, exchange, on: channel.eventLoop)
