@@ -91,7 +91,8 @@ def test_a_quota_of_an_address_cannot_be_got_round(upstream, make_edge):
     "X.Forwarded.For", "X-Forwarded_Proto", "X|Forwarded|Host", "For.warded", "Sec_WebSocket_Key", "Sec.WebSocket.Protocol",
     "Content_Length", "Transfer_Encoding", "Sec_WebSocket_Extensions", "X-Real-IP", "X_Real_IP", "x.real.ip",
     "True-Client-IP", "Client_IP", "X-Client-IP", "X-Cluster-Client-IP", "CF-Connecting-IP", "Fastly-Client-IP",
-    "X-Original-URL", "X_Rewrite_URL", "X-Original-Host", "X-Forwarded-Port", "X-Forwarded-Prefix",
+    "X-Original-URL", "X_Rewrite_URL", "X-Original-Host", "X-Forwarded-Port", "X_Forwarded_Port", "X-Forwarded_Host",
+    "Sec-WebSocket_Version", "Sec_WebSocket_Accept", "X-Forwarded-Prefix",
     "X-Forwarded-Email", "X-Forwarded-Client-Cert"])
 def test_a_field_that_a_gateway_would_fold_does_not_pass(edge, upstream, name):
     forged = name == "For.warded"

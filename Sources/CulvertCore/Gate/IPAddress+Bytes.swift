@@ -20,7 +20,11 @@ extension IPAddress: CustomStringConvertible {
 
     /// `text` in the one form that each address has in logs, fields, limits and filters: IPv4 in its four parts also
     /// where it came mapped, IPv6 in the form of RFC 5952. A text that is not an address stays as it is.
-    package static func canonical(_ text: String) -> String { IPAddress(text)?.description ?? text }
+    package static func canonical(_ text: String) -> String {
+        // Without a colon there is one way to write an address that inet_pton(3) takes.
+        guard text.contains(byte: UInt8(ascii: ":")) else { return text }
+        return IPAddress(text)?.description ?? text
+    }
 
     /// An IPv4 address in its mapped form.
     var textAsIPv6: String { self.text(AF_INET6) }

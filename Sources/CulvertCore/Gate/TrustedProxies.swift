@@ -106,29 +106,20 @@ package struct TrustedProxies: Equatable, Sendable {
     private func path(peer: String, lines: [String], isForwarded: Bool) -> Path {
         var path = Path(client: peer, hops: [])
         guard !self.blocks.isEmpty, self.trusts(peer) else { return path }
-        var hopsLeft = Self.hopLimit
-        for line in lines.reversed() {
-            // Nil once the line's first element has been read.
-            var rest: Range<Int>? = 0..<line.utf8.count
-            while let unread = rest {
-                guard hopsLeft > 0 else { return path }
-                hopsLeft -= 1
-                let comma = line.withBytes { ForwardedElement.lastComma(in: $0, unread, mayQuote: isForwarded) }
-                let element = line.slice((comma.map { $0 + 1 } ?? unread.lowerBound)..<unread.upperBound)
-                rest = comma.map { unread.lowerBound..<$0 }
-                guard let claim = isForwarded ? ForwardedElement.client(element) : Self.bareAddress(element) else {
-                    return path
-                }
-                path.hops.insert(path.client, at: 0)
-                path.client = claim
-                if !self.trusts(claim) { return path }
-            }
+        for element in MembersFromTheRight(lines, mayQuote: isForwarded).prefix(Self.hopLimit) {
+            guard let claim = isForwarded ? ForwardedElement.client(element) : Self.bareAddress(element) else { break }
+            path.hops.insert(path.client, at: 0)
+            path.client = claim
+            if !self.trusts(claim) { break }
         }
         return path
     }
 
+    /// Nobody is trusted.
+    package var isEmpty: Bool { self.blocks.isEmpty }
+
     package func trusts(_ text: String) -> Bool {
-        guard let address = IPAddress(text) else { return false }
+        guard !self.blocks.isEmpty, let address = IPAddress(text) else { return false }
         return self.blocks.contains { $0.contains(address) }
     }
 
@@ -150,63 +141,5 @@ package struct TrustedProxies: Equatable, Sendable {
         }
         guard port.decimal(as: UInt16.self) != nil else { return nil }
         return IPAddress(bare)?.description
-    }
-}
-
-/// An element of `Forwarded` (RFC 7239 section 4): `for=192.0.2.1;proto=https`.
-private enum ForwardedElement {
-    /// The comma in front of the last element of `range`.
-    ///
-    /// Looked for from the right, where the proxies' own elements stand: a quotation mark that the client has left
-    /// open, or escaped, swallows nothing of what they appended.
-    static func lastComma(in bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>, mayQuote: Bool) -> Int? {
-        var isQuoted = false
-        for index in range.reversed() {
-            if mayQuote, bytes[index] == UInt8(ascii: "\"") {
-                // Within a quoted string a quotation mark behind an odd number of backslashes is a part of it.
-                let slashes = isQuoted ? bytes[range.lowerBound..<index].reversed().prefix { $0 == 0x5C }.count : 0
-                if slashes % 2 == 0 { isQuoted.toggle() }
-            } else if bytes[index] == UInt8(ascii: ","), !isQuoted {
-                return index
-            }
-        }
-        return nil
-    }
-
-    /// Gives the value of `for`. It is nil when there is none, for `unknown` and made-up names (RFC 7239 section 6),
-    /// and for an element that is malformed.
-    static func client(_ element: Substring) -> String? {
-        guard let pairs = self.pairs(element) else { return nil }
-        let nodes = pairs.filter { $0.name.equalsIgnoringCase("for") }
-        guard nodes.count == 1, let node = nodes.first else { return nil }
-        return TrustedProxies.bareAddress(node.value)
-    }
-
-    /// Nil when the element is not as RFC 7239 has it: a value is a token or a quoted string, whole. Blanks are passed
-    /// over, and the colons and brackets of addresses that some proxies leave unquoted.
-    private static func pairs(_ element: Substring) -> [(name: Substring, value: Substring)]? {
-        var pairs: [(Substring, Substring)] = []
-        var rest = element.trimmed
-        while !rest.isEmpty {
-            guard let (name, behind) = rest.split(at: UInt8(ascii: "=")) else { return nil }
-            let value = behind.trimmed
-            if value.utf8.first == UInt8(ascii: "\"") {
-                // No node, protocol or name has a quoted pair in it.
-                guard let (inside, after) = value.dropping(1).split(at: UInt8(ascii: "\"")),
-                    !inside.contains(byte: UInt8(ascii: "\\"))
-                else { return nil }
-                pairs.append((name.trimmed, inside))
-                rest = after.trimmed
-                guard rest.isEmpty || rest.utf8.first == UInt8(ascii: ";") else { return nil }
-                rest = rest.dropping(1)
-            } else {
-                let (text, after) = value.split(at: UInt8(ascii: ";")) ?? (value, "")
-                guard !text.contains(byte: UInt8(ascii: "\"")) else { return nil }
-                pairs.append((name.trimmed, text.trimmed))
-                rest = after
-            }
-            rest = rest.trimmed
-        }
-        return pairs
     }
 }

@@ -224,22 +224,4 @@ final class EdgeRequest {
         let (id, ticket) = (pending.id, pending.ticket)
         self.edge.onLoop(of: id) { $0.session(id)?.laneLost(ticket: ticket) }
     }
-
-    func clientFacts(_ head: HTTPRequestHead) -> ClientFacts {
-        let peer = self.peer
-        let proxies = self.front.isUnnamed ? TrustedProxies() : self.state.rules.trustedProxies
-        let path = proxies.path(
-            peer: peer.address, forwardedFor: head.headers["x-forwarded-for"], forwarded: head.headers["forwarded"])
-        return ClientFacts(
-            address: path.client, port: path.hops.isEmpty ? peer.port : 0, proxies: path.hops,
-            isSecure: self.front.isSecure,
-            edge: self.exchange.channel?.localAddress)
-    }
-
-    /// Whose connection this is, before anything in a request is believed.
-    var peer: (address: String, port: UInt16) {
-        if let proxied = self.front.proxied { return (proxied.address.description, proxied.port) }
-        let remote = self.exchange.channel?.remoteAddress
-        return (remote?.canonicalAddress ?? "unknown", UInt16(clamping: remote?.port ?? 0))
-    }
 }

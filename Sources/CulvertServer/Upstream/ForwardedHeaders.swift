@@ -10,7 +10,11 @@ struct ClientFacts: Sendable {
     var port: UInt16 = 0
     /// Trusted ones that it came through, the nearest to the edge last.
     var proxies: [String] = []
+    /// The client's scheme is `https`: its own connection is encrypted, as far as the edge or a trusted proxy knows.
     var isSecure: Bool
+    /// The host that the client asked a trusted proxy for, and the port; nil where no proxy says so.
+    var askedHost: String?
+    var askedPort: UInt16?
     /// The edge's end of the client's connection.
     var edge: SocketAddress?
 }
@@ -89,7 +93,7 @@ enum ForwardedHeaders {
             headers.add(name: "Authorization", value: authorization)
         }
         if let token = admission.token { headers.add(name: identityHeader, value: token.subject) }
-        self.addForwarded(to: &headers, host: host, facts: facts)
+        self.addForwarded(to: &headers, host: facts.askedHost ?? host, facts: facts)
         let uri = basePath + (admission.forwardQuery.map { "?" + $0 } ?? "")
         return HTTPRequestHead(version: .http1_1, method: .GET, uri: uri, headers: headers)
     }
@@ -104,6 +108,7 @@ enum ForwardedHeaders {
         let proto = facts.isSecure ? "https" : "http"
         headers.add(name: "X-Forwarded-For", value: ([facts.address] + facts.proxies).joined(separator: ", "))
         headers.add(name: "X-Forwarded-Proto", value: proto)
+        if let port = facts.askedPort { headers.add(name: "X-Forwarded-Port", value: "\(port)") }
         // RFC 7239 section 6: an IPv6 address is bracketed, hence quoted.
         func node(_ address: String) -> String {
             address.contains(byte: UInt8(ascii: ":")) ? "\"[\(address)]\"" : address
