@@ -48,8 +48,10 @@ package struct Gate: Sendable {
                 Rejection(400, "too_many_protocols", "At most \(Self.protocolLimit) subprotocols may be offered."))
         }
         if let rejection = self.checkTransport(request, route) { return .reject(rejection) }
+        let hasSessionsOrigin = request.hasSessionsOrigin(on: route)
         do throws(Rejection) {
-            try Self.checkOrigins(request.origins, route)
+            // The session judges the others, by the route's origins and the token's.
+            if !hasSessionsOrigin { try Self.checkOrigins(request.origins, route) }
         } catch {
             return .reject(error)
         }
@@ -78,8 +80,9 @@ package struct Gate: Sendable {
             if let load { try self.checkLoad(load) }
             return .admit(
                 Admission(
-                    route: route, credential: credential, allowedOrigin: origin, forwardQuery: carriers.query,
-                    forwardCookies: carriers.cookies, forwardProtocols: carriers.protocols,
+                    route: route, credential: credential, allowedOrigin: origin, hasSessionsOrigin: hasSessionsOrigin,
+                    forwardQuery: carriers.query, forwardCookies: carriers.cookies,
+                    forwardProtocols: carriers.protocols,
                     answersAuthProtocol: carriers.offersAuthProtocol, forwardAuthorization: carriers.authorization))
         } catch {
             var rejection = error
@@ -141,15 +144,16 @@ package struct Gate: Sendable {
         }
     }
 
+    /// - Parameter origins: nil for a request whose origin the session knows, and judges.
     private static func checkScope(
-        of token: Token, _ path: RequestPath, _ route: Route, origins: [String]
+        of token: Token, _ path: RequestPath, _ route: Route, origins: [String]?
     ) throws(Rejection) {
         guard token.routes.contains(where: { PathPrefix.covers($0, path) }) else {
             throw Rejection(
                 403, "insufficient_scope", "The token does not open this path.",
                 headers: [("WWW-Authenticate", #"Bearer realm="culvert", error="insufficient_scope""#)])
         }
-        if let allowed = token.origins,
+        if let allowed = token.origins, let origins,
             !OriginPolicy(allow: allowed, missing: route.origins.missing).allows(origins: origins)
         {
             throw Rejection(403, "origin_not_allowed", "This origin may not use this token.")
@@ -206,7 +210,9 @@ package struct Gate: Sendable {
             if !isOpening { rejection.subject = credential?.token.subject }
             throw rejection
         }
-        if let token = credential?.token { try Self.checkScope(of: token, path, route, origins: request.origins) }
+        guard let token = credential?.token else { return }
+        let origins = request.hasSessionsOrigin(on: route) ? nil : request.origins
+        try Self.checkScope(of: token, path, route, origins: origins)
     }
 
     /// No error attribute when there were no credentials (RFC 6750 3.1), but the realm.

@@ -7,6 +7,8 @@ package struct GateRequest: Sendable {
     package var host: String?
     /// Every `Origin` line.
     package var origins: [String] = []
+    /// The request has no `Origin` and names a session, whose origin may count for it: see ``SessionOrigin``.
+    package var mayHaveSessionsOrigin = false
     /// Every `Authorization` line.
     package var authorization: [String] = []
     /// Every `Cookie` line.
@@ -24,6 +26,9 @@ package struct GateRequest: Sendable {
     package var preflightMethod: String?
     /// Why the JWT that it carries does not count, once that was looked into.
     package var jwtRefusal: JWTRefusal?
+
+    /// Whether the session's origin counts in place of one that `route` insists on.
+    func hasSessionsOrigin(on route: Route) -> Bool { self.mayHaveSessionsOrigin && route.origins.missing == .reject }
 
     package init(method: String, path: String, query: String? = nil, host: String? = nil) {
         self.method = method
@@ -48,6 +53,8 @@ package struct Admission: Sendable {
     package var credential: Credential?
     /// The request's own origin, for the CORS headers of the answer.
     package var allowedOrigin: String?
+    /// The route insists on an origin, and the request has none of its own: the session judges it by the session's.
+    package var hasSessionsOrigin = false
     package var forwardQuery: String?
     package var forwardCookies: [String]
     package var forwardProtocols: [String]

@@ -92,6 +92,11 @@ final class EdgeRequest {
         request.wantsUpgrade = wantsUpgrade && target?.takesUpgrade ?? true
         request.isPoll = target != nil
         if case .token? = target { request.isRefresh = true }
+        request.mayHaveSessionsOrigin =
+            target?.sessionID != nil
+            && SessionOrigin.mayCount(
+                origins: request.origins, site: head.headers["sec-fetch-site"],
+                isPlainGet: head.method == .GET && !request.wantsUpgrade)
         request.preflightMethod = head.headers.first(name: "access-control-request-method")
         if case .close? = target, let type = head.headers.first(name: "content-type"),
             FieldValue.hasEssence(type, "application/x-www-form-urlencoded"), self.exchange.hasBody

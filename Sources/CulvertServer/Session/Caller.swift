@@ -11,6 +11,8 @@ struct Caller: Sendable {
     let credential: Credential?
     private(set) var host: String?
     private(set) var origins: [String]
+    /// The request has no origin of its own, and its route insists on one: that of the session counts.
+    let hasSessionsOrigin: Bool
     /// Nil for a request that the route's transports do not matter to.
     let transport: Transport?
     /// The session lived by the same token, and was shown a newer one since. Such a caller stays when its token expires
@@ -19,11 +21,23 @@ struct Caller: Sendable {
     /// Bytes of text that the caller keeps for itself, beyond what any caller has; set by ``kept(beside:)``.
     private(set) var heldBytes = 0
 
-    init(credential: Credential?, host: String?, origins: [String], transport: Transport?) {
+    init(
+        credential: Credential?, host: String?, origins: [String], hasSessionsOrigin: Bool = false,
+        transport: Transport?
+    ) {
         self.credential = credential
         self.host = host
         self.origins = origins
+        self.hasSessionsOrigin = hasSessionsOrigin
         self.transport = transport
+    }
+
+    /// The caller with the origin that counts for it, once the session is found that it names.
+    func withOrigin(of facts: SessionFacts) -> Caller {
+        guard self.hasSessionsOrigin else { return self }
+        var caller = self
+        caller.origins = facts.origins
+        return caller
     }
 
     /// The caller as a session keeps it: with the session's own strings where they are equal, which is the usual case.
@@ -92,7 +106,8 @@ extension LoopState {
             if case .tokens = review { return .token(.narrowed) }
             var rejection = error
             // A script of an origin that may not connect here learns nothing.
-            rejection.allowedOrigin = error.code == "origin_not_allowed" ? nil : caller.origins.first
+            let isReadable = error.code != "origin_not_allowed" && !caller.hasSessionsOrigin
+            rejection.allowedOrigin = isReadable ? caller.origins.first : nil
             return .gate(rejection)
         }
     }

@@ -47,7 +47,7 @@ extension PollRequest {
             kind: kind, ticket: ticket,
             caller: Caller(
                 credential: admission.credential, host: request.host, origins: request.origins,
-                transport: kind.transport),
+                hasSessionsOrigin: admission.hasSessionsOrigin, transport: kind.transport),
             rules: request.state.rules, basePath: basePath, route: admission.route.name,
             isAnonymous: !admission.route.authenticationRequired)
     }

@@ -336,13 +336,16 @@ extension LoopState {
     /// good is served: it may have been under way when the newer one came. One whose token has died since another
     /// loop's gate let it pass is told so, as the gate would tell it now.
     func handle(_ request: PollRequest, id: SessionID, respond: @escaping (PollAnswer) -> Void) {
+        let session = self.session(id)
+        var request = request
+        if let session { request.caller = request.caller.withOrigin(of: session.facts) }
         if let fault = self.faultOnTheWay(of: request) {
             respond(PollAnswer(fault))
             return
         }
         let credential = request.caller.credential
         let subject = credential?.token.subject
-        if let session = self.session(id),
+        if let session,
             self.isFor(request, session.facts.route, host: session.facts.host, basePath: session.basePath)
         {
             guard session.subject == subject else {
@@ -350,6 +353,14 @@ extension LoopState {
                 // come without a subject from then on, and are told of the end alone.
                 let isTold = request.isAnonymous && session.isPolled && !session.isOpen
                 respond(.problem(isTold ? .gone(session.endFrame) : .unknownSession))
+                return
+            }
+            // The gate has left this to the session.
+            if request.caller.hasSessionsOrigin,
+                let fault = self.fault(
+                    of: request.caller, path: request.basePath, routeName: nil, .rules(haveJWTRulesChanged: false))
+            {
+                respond(PollAnswer(fault))
                 return
             }
             if case .refresh = request.kind {
