@@ -19,7 +19,7 @@ def opened(http, path="/strict"):
     answer = http.post(path + "/_poll", headers=FROM_PAGE)
     assert answer.status_code == 201
     at = answer.headers["location"]
-    assert http.post(at, headers=FROM_PAGE, json={"ack": 0, "first": 1, "messages": ["x"]}).status_code == 200
+    assert http.post(at, headers=FROM_PAGE, json={"first": 1, "messages": [{"text": "x"}]}).status_code == 200
     return at
 
 
@@ -27,14 +27,14 @@ def opened(http, path="/strict"):
 def test_it_polls_without_an_origin(http, headers):
     at = opened(http)
     answer = http.get(at, headers=headers)
-    assert answer.status_code == 200 and answer.json()["messages"] == ["x"]
+    assert answer.status_code == 200 and answer.json()["messages"] == [{"text": "x"}]
     # Nobody of another origin is told that it may read this.
     assert "access-control-allow-origin" not in answer.headers
 
 
 def test_every_request_that_says_so_has_the_origin_of_its_session(http):
     at = opened(http)
-    assert http.post(at, headers=SAME, json={"ack": 0, "first": 2, "messages": ["y"]}).status_code == 200
+    assert http.post(at, headers=SAME, json={"first": 2, "messages": [{"text": "y"}]}).status_code == 200
     assert http.put(at + "/token", headers=SAME).status_code in (200, 409)
     assert http.delete(at, headers=SAME).status_code == 204
 
@@ -48,7 +48,7 @@ def test_a_page_of_another_origin_does_not(http, site):
 
 def test_without_an_origin_nothing_but_a_poll_is_taken_on_trust(http):
     at = opened(http)
-    assert http.post(at, json={"ack": 0, "first": 2, "messages": ["y"]}).status_code == 403
+    assert http.post(at, json={"first": 2, "messages": [{"text": "y"}]}).status_code == 403
     assert http.delete(at).status_code == 403
     # No session is opened by it, whatever it says.
     for headers in ({}, SAME):
