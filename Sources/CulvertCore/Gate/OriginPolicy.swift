@@ -1,4 +1,4 @@
-/// Whether requests without an `Origin`, which no browser sends cross-origin, pass.
+/// Whether requests without an `Origin` pass. No browser opens a session with such a request.
 package enum MissingOrigin: String, Sendable, CaseIterable {
     case allow
     case reject
@@ -78,8 +78,14 @@ package enum Origin: Equatable, Sendable {
         return scheme.equalsIgnoringCase("http") || scheme.equalsIgnoringCase("ws") ? 80 : 0
     }
 
+    /// Whether the scheme's hosts are names that a browser or an application makes up, such as those of extensions,
+    /// rather than names on the network. Every host of `https` would be every page, for which there is `*`.
+    static func hasHostsOfItsOwn(_ scheme: Substring) -> Bool {
+        self.defaultPort(scheme) == 0 && !scheme.equalsIgnoringCase("file")
+    }
+
     /// - Parameter isWildcard: the host is what ends a name.
-    fileprivate func serialization(isWildcard: Bool) -> (front: String, back: String) {
+    func serialization(isWildcard: Bool) -> (front: String, back: String) {
         guard case .tuple(let scheme, let host, let port) = self else { return ("null", "") }
         let end = host.asciiLowercased + (port == Self.defaultPort(scheme) ? "" : ":\(port)")
         return isWildcard ? (scheme.asciiLowercased + "://", "." + end) : (scheme.asciiLowercased + "://" + end, "")
@@ -90,7 +96,7 @@ package enum Origin: Equatable, Sendable {
     }
 
     /// Whole labels with points between them.
-    fileprivate static func areLabels(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
+    static func areLabels(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
         var isLabelEmpty = true
         for byte in bytes {
             if byte == UInt8(ascii: ".") {
@@ -112,73 +118,8 @@ package enum Origin: Equatable, Sendable {
     }
 
     /// The host is an address, or there is none: no label can stand in front of it.
-    fileprivate var hasNoLabels: Bool {
+    var hasNoLabels: Bool {
         if case .tuple(_, let host, _) = self { host.isEmpty || host.utf8.first == UInt8(ascii: "[") } else { false }
-    }
-}
-
-/// One entry of `origins.allow`: an exact origin, `null`, or a wildcard for one or more whole labels on the left.
-package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
-    /// One reference to count, where the gate looks at pattern after pattern.
-    private let form: Form
-
-    private final class Form: Sendable {
-        let text: String
-        let origin: Origin
-        let isWildcard: Bool
-        /// As a browser writes it (RFC 6454 6.2): for a wildcard what stands in front of the labels and what behind.
-        let front: String
-        let back: String
-
-        init(text: String, origin: Origin, isWildcard: Bool) {
-            self.text = text
-            self.origin = origin
-            self.isWildcard = isWildcard
-            (self.front, self.back) = origin.serialization(isWildcard: isWildcard)
-        }
-    }
-
-    /// Nil when it is no origin: a path, a bare host, a `*` elsewhere than as the first label.
-    package init?(_ text: String) {
-        let mark = text.split(at: UInt8(ascii: ":"))
-        let isWildcard = mark?.after.begins(with: "//*.") ?? false
-        let bare = isWildcard ? mark.map { String($0.before) + "://" + String($0.after.dropping(4)) } ?? text : text
-        guard let origin = Origin(bare), !(isWildcard && origin.hasNoLabels) else { return nil }
-        self.form = Form(text: text, origin: origin, isWildcard: isWildcard)
-    }
-
-    package var description: String { self.form.text }
-
-    /// However they were written.
-    package static func == (one: OriginPattern, other: OriginPattern) -> Bool {
-        one.form.origin == other.form.origin && one.form.isWildcard == other.form.isWildcard
-    }
-
-    /// Whether `text` is what browsers send for such an origin. What does not match may be one that is written
-    /// otherwise.
-    func matches(serialized text: String) -> Bool {
-        text.withBytes { text in
-            self.form.front.withBytes { front in
-                guard self.form.isWildcard else { return text.count == front.count && text.begins(with: front) }
-                return self.form.back.withBytes { back in
-                    let labels = text.count - front.count - back.count
-                    guard labels > 0, text.begins(with: front) else { return false }
-                    let end = UnsafeBufferPointer(rebasing: text[(front.count + labels)...])
-                    return end.begins(with: back) && Origin.areLabels(text[front.count..<front.count + labels])
-                }
-            }
-        }
-    }
-
-    package func matches(_ other: Origin) -> Bool {
-        guard self.form.isWildcard, case .tuple(let scheme, let host, let port) = self.form.origin,
-            case .tuple(let otherScheme, let otherHost, let otherPort) = other
-        else { return self.form.origin == other }
-        // One more label at least, which is never empty in an origin.
-        let more = otherHost.utf8.count - host.utf8.count
-        return more > 1 && port == otherPort && scheme.equalsIgnoringCase(otherScheme)
-            && otherHost.utf8.dropFirst(more - 1).first == UInt8(ascii: ".")
-            && Substring(otherHost.utf8.suffix(host.utf8.count)).equalsIgnoringCase(host)
     }
 }
 

@@ -27,6 +27,26 @@ import Testing
         ("https://*.a.example", "https://evil:443@b.a.example", false),
         ("https://*.a.example", "https://evil#.a.example", false),
         ("https://*.a.example", "https://*.a.example", false),
+        // every port
+        ("http://localhost:*", "http://localhost:3000", true), ("http://localhost:*", "http://localhost", true),
+        ("http://localhost:*", "HTTP://LocalHost:80", true), ("http://localhost:*", "https://localhost:3000", false),
+        ("http://localhost:*", "http://localhost.evil:3000", false), ("http://localhost:*", "http://localhost:", false),
+        ("http://localhost:*", "http://localhost:*", false), ("http://localhost:*", "http://localhost:0", false),
+        ("http://localhost:*", "http://localhost:3000.evil", false), ("http://localhost:*", "null", false),
+        ("http://[::1]:*", "http://[::1]:3000", true), ("http://[::1]:*", "http://[::2]:3000", false),
+        ("https://*.a.example:*", "https://b.a.example:8443", true),
+        ("https://*.a.example:*", "https://b.a.example", true),
+        ("https://*.a.example:*", "https://a.example:8443", false), ("app://bundle:*", "app://bundle", true),
+        // every host of a scheme of its own
+        ("moz-extension://*", "moz-extension://0f6e3b2c-11a1-4c5e-9a53-1c6e8f5b0c11", true),
+        ("MOZ-extension://*", "moz-extension://a", true), ("moz-extension://*", "chrome-extension://a", false),
+        ("moz-extension://*", "moz-extension://", false), ("moz-extension://*", "moz-extension://a/b", false),
+        ("moz-extension://*", "moz-extension://a:80", false), ("moz-extension://*", "https://a", false),
+        ("moz-extension://*", "null", false), ("app://*", "app://bundle.x", true),
+        // every origin, as long as it is one
+        ("*", "https://a.example", true), ("*", "http://localhost:3000", true), ("*", "null", true),
+        ("*", "file://", true), ("*", "moz-extension://a", true), ("*", "*", false), ("*", "", false),
+        ("*", "https://a.example/", false), ("*", "https://a.example, https://b.example", false),
         // null is an origin of its own
         ("null", "null", true), ("null", "NULL", true), ("https://a.example", "null", false),
         ("https://*.a.example", "null", false), ("null", "https://a.example", false), ("null", "https://null", false),
@@ -52,9 +72,12 @@ import Testing
     }
 
     @Test(arguments: [
-        "*", "*.a.example", "file://*.", "file://*", "https://*", "https://*.", "https://*:443", "https://a.*.example",
+        "**", "*:*", "*:80", ":*", "//*", "null:*", "*.a.example", "file://*.", "file://:*", "file://*", "https://*",
+        "https://*.", "https://*:443", "https://a.*.example",
         "https://*a.example",
-        "https://*.*.example", "*://a.example", "https://a.example:*",
+        "https://*.*.example", "*://a.example", "*://*", "http://*", "HTTPS://*", "wss://*", "http://*:*",
+        "https://a.example:80:*", "https://a.example:**", "https://a.example:*/", "https://a.example:8*",
+        "moz-extension://*:*", "moz-extension://*:80", "moz-extension://*/", "moz-extension://a*",
     ])
     func aStarStandsForWholeLabelsOnTheLeftOnly(_ pattern: String) {
         #expect(OriginPattern(pattern) == nil)
