@@ -59,14 +59,11 @@ package struct Gate: Sendable {
         if request.preflightMethod != nil, request.method == "OPTIONS", let origin {
             return .preflight(Preflight(allowedOrigin: origin))
         }
-        var carriers = TokenCarriers(request, names: self.carriers)
-        // Where Culvert asks for no token, a Bearer token is the upstream's business, unless it is one of ours.
-        if !route.authenticationRequired {
-            let isOurs = request.authorization.contains { line in
-                TokenCarriers.bearer(line).map { keyring.isOurs($0, now: now) } ?? false
-            }
-            if !isOurs { carriers.authorization = request.authorization.first }
-        }
+        let names = route.carriers ?? self.carriers
+        let carriers = TokenCarriers(
+            request, names: names, others: route.carriers == nil ? nil : self.carriers,
+            isAsked: route.authenticationRequired
+        ) { keyring.isOwn($0, isMarked: $1, now: now) }
         do throws(Rejection) {
             var credential: Credential?
             if route.authenticationRequired {
@@ -83,7 +80,8 @@ package struct Gate: Sendable {
                     route: route, credential: credential, allowedOrigin: origin, hasSessionsOrigin: hasSessionsOrigin,
                     forwardQuery: carriers.query, forwardCookies: carriers.cookies,
                     forwardProtocols: carriers.protocols,
-                    answersAuthProtocol: carriers.offersAuthProtocol, forwardAuthorization: carriers.authorization))
+                    answersAuthProtocol: carriers.offersAuthProtocol, forwardAuthorization: carriers.authorization,
+                    readsSubprotocols: route.authenticationRequired && names.subprotocol))
         } catch {
             var rejection = error
             // A script of an allowed origin may read why it was refused.

@@ -60,8 +60,10 @@ package struct Admission: Sendable {
     package var forwardProtocols: [String]
     /// The client offered `culvert.auth`: it is the answer when the upstream chooses nothing.
     package var answersAuthProtocol: Bool
-    /// Credentials of another scheme than Bearer.
+    /// The application's own credentials: of another scheme than Bearer, or a Bearer token that Culvert does not read.
     package var forwardAuthorization: String?
+    /// Subprotocols carry tokens on the route.
+    package var readsSubprotocols = true
 
     package var token: Token? { self.credential?.token }
 }

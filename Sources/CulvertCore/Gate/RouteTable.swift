@@ -19,11 +19,15 @@ package struct Route: Equatable, Sendable {
     package var validateText: Bool
     /// Of all its sessions together: `limits.route`, and what the route says of its own.
     package var limits: AdmissionLimits
+    /// Where tokens travel on this route; nil for where they do on every other.
+    package var carriers: CarrierNames?
 
     package init(
         path: String, host: String?, upstream: String, origins: OriginPolicy, authenticationRequired: Bool,
-        transports: Set<Transport>, validateText: Bool, limits: AdmissionLimits = AdmissionLimits()
+        transports: Set<Transport>, validateText: Bool, limits: AdmissionLimits = AdmissionLimits(),
+        carriers: CarrierNames? = nil
     ) {
+        self.carriers = carriers
         self.limits = limits
         self.path = path
         self.host = host

@@ -1,24 +1,7 @@
-/// Names under which tokens travel, from `authentication:`.
-package struct CarrierNames: Equatable, Sendable {
-    package var queryParameter: String
-    package var cookie: String
-
-    package init(queryParameter: String, cookie: String) {
-        self.queryParameter = queryParameter
-        self.cookie = cookie
-    }
-
-    /// Offered beside the application's own subprotocols by browsers, which can set no header on a WebSocket.
-    package static let authProtocol = "culvert.auth"
-    package static let bearerPrefix = "bearer."
-
-    /// Rather than the application's.
-    package static func isOurs(subprotocol name: String) -> Bool {
-        name.equals(self.authProtocol) || name.begins(with: self.bearerPrefix)
-    }
-}
-
 /// A request's tokens taken out of it, and what is left to go upstream. What has none is left as it is, not copied.
+///
+/// Where Culvert reads a token, whatever stands there is one. Where it reads none, because the route asks for no token or
+/// the carrier is off there, nothing but Culvert's own tokens is taken out: the rest is the application's.
 struct TokenCarriers {
     /// The first that was found; nil when there is none.
     private(set) var token: Substring?
@@ -28,26 +11,40 @@ struct TokenCarriers {
     private(set) var cookies: [String]
     private(set) var protocols: [String]
     private(set) var offersAuthProtocol = false
-    var authorization: String?
+    private(set) var authorization: String?
+    /// Values that were compared with Culvert's own tokens, each of which costs a digest.
+    private var comparisons = 0
 
-    init(_ request: GateRequest, names: CarrierNames) {
+    /// More than any application sends. Of values beyond it none goes upstream.
+    private static let comparisonLimit = 16
+
+    /// - Parameters:
+    ///   - names: the carriers of the route.
+    ///   - others: the carriers of other routes, where they differ: a browser sends their cookie here, too.
+    ///   - isAsked: the route asks for a token.
+    ///   - isOwn: tells Culvert's own tokens.
+    init(
+        _ request: GateRequest, names: CarrierNames, others: CarrierNames? = nil, isAsked: Bool,
+        isOwn: CarrierNames.Recognition
+    ) {
         self.query = request.query
         self.cookies = request.cookies
         self.protocols = request.protocols
-        for value in request.authorization {
-            if let token = Self.bearer(value) { self.add(token) } else { self.authorization = value }
+        self.takeAuthorization(request.authorization, reads: isAsked && names.authorization, isOwn)
+        if let name = names.queryParameter { self.takeQuery(name: name, reads: isAsked, isOwn) }
+        if let name = names.cookie { self.takeCookies(name: name, reads: isAsked, isOwn) }
+        if let others {
+            if let name = others.queryParameter { self.takeQuery(name: name, reads: false, isOwn) }
+            if let name = others.cookie { self.takeCookies(name: name, reads: false, isOwn) }
         }
-        self.takeQuery(name: names.queryParameter)
-        // Most requests have none there, and cost one search.
-        if request.cookies.contains(where: { $0.contains(bytesOf: names.cookie) }) {
-            self.takeCookies(name: names.cookie)
+        if request.protocols.contains(where: CarrierNames.mayBeOurs) {
+            self.takeProtocols(reads: isAsked && names.subprotocol, isOwn)
         }
-        if request.protocols.contains(where: CarrierNames.isOurs) { self.takeProtocols() }
         if let form = request.form { self.takeForm(form) }
     }
 
     /// The token in an `Authorization` line; nil for one of another scheme than Bearer.
-    static func bearer(_ value: String) -> Substring? {
+    private static func bearer(_ value: String) -> Substring? {
         let parts = value.splitAtBlank
         // Schemes are case-insensitive (RFC 9110 11.1).
         guard (parts?.before ?? value[...]).equalsIgnoringCase("bearer") else { return nil }
@@ -62,20 +59,57 @@ struct TokenCarriers {
         if !first.equals(token) { self.hasConflict = true }
     }
 
+    /// - Returns: whether the value goes no further.
+    private mutating func take(
+        _ value: Substring, reads: Bool, isMarked: Bool = false, _ isOwn: CarrierNames.Recognition
+    ) -> Bool {
+        if reads {
+            self.add(value)
+            return true
+        }
+        guard self.comparisons < Self.comparisonLimit else { return true }
+        self.comparisons += 1
+        return isOwn(value, isMarked)
+    }
+
+    private static func decoded(_ value: Substring) -> Substring? {
+        guard value.contains(byte: UInt8(ascii: "%")) else { return value }
+        return PercentEncoding.decode(value).map { Substring($0) }
+    }
+
+    // MARK: - Authorization
+
+    /// A line of another scheme is the upstream's, and so is a Bearer token that is not read and not Culvert's own. Of
+    /// several lines none is passed on as long as one of them has a token of Culvert's.
+    private mutating func takeAuthorization(_ lines: [String], reads: Bool, _ isOwn: CarrierNames.Recognition) {
+        var isTaken = reads
+        for line in lines {
+            guard let token = Self.bearer(line) else {
+                self.authorization = line
+                continue
+            }
+            if self.take(token, reads: reads, isOwn) { isTaken = true }
+        }
+        if !isTaken { self.authorization = lines.first }
+    }
+
     // MARK: - query
 
     /// The other parameters stay byte for byte. An encoded name is the same name to what reads it behind the edge, and
     /// must not carry the token there.
-    private mutating func takeQuery(name: String) {
+    private mutating func takeQuery(name: String, reads: Bool, _ isOwn: CarrierNames.Recognition) {
         // Most queries have none, and cost one search without a list of their parts.
         guard let query = self.query, Query.rawValue(of: name, in: query) != nil else { return }
-        var values: [Range<Int>] = []
+        var isTaken = false
         var kept: [Range<Int>] = []
         query.withBytes { bytes in
             name.withBytes { name in
                 for pair in Query.pairs(bytes) {
-                    if PercentEncoding.equals(bytes, pair.name, name) {
-                        values.append(pair.value)
+                    // A plus stands for itself, as in a token of RFC 6750 2.1.
+                    if PercentEncoding.equals(bytes, pair.name, name),
+                        self.take(Self.decoded(query.slice(pair.value)) ?? "", reads: reads, isOwn)
+                    {
+                        isTaken = true
                     } else if let last = kept.last, last.upperBound + 1 == pair.text.lowerBound {
                         // Neighbours stay together.
                         kept[kept.count - 1] = last.lowerBound..<pair.text.upperBound
@@ -85,13 +119,7 @@ struct TokenCarriers {
                 }
             }
         }
-        guard !values.isEmpty else { return }
-        for range in values {
-            // A plus stands for itself, as in a token of RFC 6750 2.1.
-            let value = query.slice(range)
-            let isEncoded = value.contains(byte: UInt8(ascii: "%"))
-            self.add(isEncoded ? Substring(PercentEncoding.decode(value) ?? "") : value)
-        }
+        guard isTaken else { return }
         self.query = kept.isEmpty ? nil : kept.map { query.slice($0) }.joined(separator: "&")
     }
 
@@ -107,30 +135,37 @@ struct TokenCarriers {
 
     // MARK: - cookies
 
-    /// A line without a token stays byte for byte.
-    private mutating func takeCookies(name: String) {
+    /// A line without a token stays byte for byte. A value may be percent-encoded, as scripts and frameworks write it.
+    private mutating func takeCookies(name: String, reads: Bool, _ isOwn: CarrierNames.Recognition) {
+        // Most requests have none there, and cost one search.
+        guard self.cookies.contains(where: { $0.contains(bytesOf: name) }) else { return }
         var lines: [String] = []
         for line in self.cookies {
-            var values: [Range<Int>] = []
+            var isTaken = false
             var kept: [Range<Int>] = []
             line.withBytes { bytes in
                 name.withBytes { name in
                     for pair in Pairs(bytes, separator: UInt8(ascii: ";")) {
                         let own = bytes.trimmed(pair.name)
-                        if own.count == name.count, UnsafeBufferPointer(rebasing: bytes[own]).begins(with: name) {
-                            values.append(bytes.unquoted(bytes.trimmed(pair.value)))
-                        } else {
-                            let text = bytes.trimmed(pair.text)
-                            if !text.isEmpty { kept.append(text) }
+                        let isNamed =
+                            own.count == name.count
+                            && UnsafeBufferPointer(rebasing: bytes[own]).begins(with: name)
+                        if isNamed {
+                            let value = line.slice(bytes.unquoted(bytes.trimmed(pair.value)))
+                            if self.take(Self.decoded(value) ?? value, reads: reads, isOwn) {
+                                isTaken = true
+                                continue
+                            }
                         }
+                        let text = bytes.trimmed(pair.text)
+                        if !text.isEmpty { kept.append(text) }
                     }
                 }
             }
-            guard !values.isEmpty else {
+            guard isTaken else {
                 lines.append(line)
                 continue
             }
-            for range in values { self.add(line.slice(range)) }
             if !kept.isEmpty { lines.append(kept.map { line.slice($0) }.joined(separator: "; ")) }
         }
         self.cookies = lines
@@ -138,15 +173,19 @@ struct TokenCarriers {
 
     // MARK: - subprotocols
 
-    private mutating func takeProtocols() {
-        for name in self.protocols {
-            if name.equals(CarrierNames.authProtocol) {
-                self.offersAuthProtocol = true
-            } else if name.begins(with: CarrierNames.bearerPrefix) {
-                self.add(name.dropping(CarrierNames.bearerPrefix.utf8.count))
+    /// `culvert.auth` is Culvert's wherever it is offered.
+    private mutating func takeProtocols(reads: Bool, _ isOwn: CarrierNames.Recognition) {
+        self.offersAuthProtocol = self.protocols.contains(bytesEqualTo: CarrierNames.authProtocol)
+        var kept: [String] = []
+        for name in self.protocols where !name.equals(CarrierNames.authProtocol) {
+            if let token = CarrierNames.token(inSubprotocol: name),
+                self.take(token, reads: reads, isMarked: self.offersAuthProtocol, isOwn)
+            {
+                continue
             }
+            kept.append(name)
         }
-        self.protocols.removeAll(where: CarrierNames.isOurs)
+        self.protocols = kept
     }
 }
 

@@ -153,6 +153,12 @@ package struct TokenKeyring: Sendable {
         return fault != .revoked && fault != .rotated
     }
 
+    /// Whether `secret` is to go no further where no token is read. A JWT goes on unread, like any text of the
+    /// application's, unless the client marks it as meant for Culvert.
+    package mutating func isOwn(_ secret: some StringProtocol, isMarked: Bool, now: Int64) -> Bool {
+        self.isOurs(secret, now: now) || isMarked && self.mayBeJWT(secret)
+    }
+
     /// Whether `secret` may be a JWT that is worth verifying.
     package func mayBeJWT(_ secret: some StringProtocol) -> Bool {
         guard self.jwtKeys != nil else { return false }

@@ -8,7 +8,13 @@ package enum PollOpening {
 
     /// The subprotocols, without those that carry tokens: as in the header, their names are not the application's. A
     /// name that is not a token of HTTP is left out, because it could not stand in one field with others.
-    package static func protocols(of body: ByteBuffer) throws(PollProblem) -> [String] {
+    ///
+    /// - Parameters:
+    ///   - readsTokens: subprotocols carry tokens on the route, so that each of this form is one.
+    ///   - isOwn: tells Culvert's own tokens where they do not.
+    package static func protocols(
+        of body: ByteBuffer, readsTokens: Bool = true, isOwn: CarrierNames.Recognition = { _, _ in true }
+    ) throws(PollProblem) -> [String] {
         guard body.readableBytes > 0 else { return [] }
         let members: [String: JSONValue]
         do throws(JSONFault) {
@@ -20,13 +26,18 @@ package enum PollOpening {
         case nil, .null?: return []
         case .array(let values)?:
             guard values.count <= Gate.protocolLimit else { throw Self.tooMany }
-            return try values.map { (value) throws(PollProblem) in
+            let names = try values.map { (value) throws(PollProblem) -> String in
                 guard case .string(let name) = value else { throw Self.malformed }
                 return name
             }
-            .filter { name in
-                !CarrierNames.isOurs(subprotocol: name) && !name.isEmpty
-                    && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ",") }
+            let isMarked = names.contains(bytesEqualTo: CarrierNames.authProtocol)
+            return names.filter { name in
+                guard !name.isEmpty,
+                    name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ",") }),
+                    !name.equals(CarrierNames.authProtocol)
+                else { return false }
+                guard let token = CarrierNames.token(inSubprotocol: name) else { return true }
+                return !readsTokens && !isOwn(token, isMarked)
             }
         default: throw Self.malformed
         }

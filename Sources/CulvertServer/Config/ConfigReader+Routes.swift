@@ -3,13 +3,15 @@ import Foundation
 import NIOCore
 
 extension ConfigReader {
-    func routes(_ node: ConfigNode, upstreams: [String: ConfigNode], limits: AdmissionLimits) -> [Route]? {
+    func routes(
+        _ node: ConfigNode, upstreams: [String: ConfigNode], limits: AdmissionLimits, carriers: CarrierNames
+    ) -> [Route]? {
         guard let entries = node.list() else { return nil }
         if entries.isEmpty { node.fail("expected at least one route") }
         // By what they decode to: of two spellings of one path the second would never match.
         var seen: Set<RouteKey> = []
         return entries.compactMap { entry in
-            guard let route = self.route(entry, upstreams: upstreams, limits: limits),
+            guard let route = self.route(entry, upstreams: upstreams, limits: limits, carriers: carriers),
                 let prefix = try? PathPrefix(route.path)
             else { return nil }
             if !seen.insert(RouteKey(host: route.host.map(HostName.init), prefix: prefix)).inserted {
@@ -29,8 +31,13 @@ extension ConfigReader {
         case none
     }
 
-    private func route(_ node: ConfigNode, upstreams: [String: ConfigNode], limits: AdmissionLimits) -> Route? {
-        let known = ["path", "host", "upstream", "origins", "authentication", "transports", "validate_text", "limits"]
+    private func route(
+        _ node: ConfigNode, upstreams: [String: ConfigNode], limits: AdmissionLimits, carriers: CarrierNames
+    ) -> Route? {
+        let known = [
+            "path", "host", "upstream", "origins", "authentication", "carriers", "transports", "validate_text",
+            "limits",
+        ]
         guard let keys = node.section(known, required: ["path", "upstream"]) else { return nil }
         let path = keys["path"].flatMap(self.path)
         let upstream = keys["upstream"]?.string()
@@ -47,13 +54,15 @@ extension ConfigReader {
         let host = keys["host"].flatMap(self.host)
         let authentication = keys["authentication"]?.choice(Authentication.self) ?? .required
         let origins = self.origins(keys["origins"])
+        let ownCarriers = self.routeCarriers(keys["carriers"], over: carriers)
+        if authentication == .required { self.checkCarriers(ownCarriers ?? carriers, origins, node, keys: keys) }
         let validateText = keys["validate_text"]?.bool() ?? false
         let limits = self.admission(keys["limits"], over: limits)
         guard let path, let upstream else { return nil }
         return Route(
             path: path, host: host, upstream: upstream, origins: origins,
             authenticationRequired: authentication == .required, transports: transports, validateText: validateText,
-            limits: limits)
+            limits: limits, carriers: ownCarriers)
     }
 
     /// A name or an address without a port, as in a `Host` field.

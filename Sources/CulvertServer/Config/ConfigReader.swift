@@ -22,7 +22,9 @@ struct ConfigReader {
         let authentication = self.authentication(top["authentication"])
         let session = self.session(top["session"])
         let routes = top["routes"].flatMap {
-            self.routes($0, upstreams: top["upstreams"]?.members() ?? [:], limits: limits.route)
+            self.routes(
+                $0, upstreams: top["upstreams"]?.members() ?? [:], limits: limits.route,
+                carriers: authentication.carriers)
         }
         let state = self.state(top["state"], isNeeded: admin != nil)
         let log = self.log(top["log"])
@@ -120,14 +122,12 @@ struct ConfigReader {
         var config = AuthenticationConfig(
             tokens: [], queryParameter: "access_token", cookie: "culvert_token", identityHeader: "X-Forwarded-User")
         guard
-            let keys = node?.section([
-                "tokens", "query_parameter", "cookie", "identity_header", "close_code", "expiry_grace", "jwt",
-            ])
+            let keys = node?.section(
+                ["tokens"] + Self.carrierKeys + ["identity_header", "close_code", "expiry_grace", "jwt"])
         else {
             return config
         }
-        config.queryParameter = keys["query_parameter"].flatMap(self.name) ?? config.queryParameter
-        config.cookie = keys["cookie"].flatMap(self.name) ?? config.cookie
+        config.carriers = self.carriers(keys, over: config.carriers)
         config.identityHeader = keys["identity_header"].flatMap(self.identityHeader) ?? config.identityHeader
         if let code = keys["close_code"]?.integer(4000...4999) {
             config.closeCode = CloseCode(rawValue: UInt16(clamping: code))
@@ -182,7 +182,7 @@ struct ConfigReader {
     }
 
     /// A token in the sense of RFC 9110 5.6.2.
-    private func name(_ node: ConfigNode) -> String? {
+    func name(_ node: ConfigNode) -> String? {
         guard let text = node.string() else { return nil }
         let marks = "!#$%&'*+-.^_`|~".utf8
         let isName =

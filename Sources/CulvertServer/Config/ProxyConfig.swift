@@ -96,8 +96,7 @@ package struct CertificatePair: Sendable, Equatable {
 
 package struct AuthenticationConfig: Sendable, Equatable {
     package var tokens: [ConfigToken]
-    package var queryParameter: String
-    package var cookie: String
+    package var carriers: CarrierNames
     package var identityHeader: String
     /// What a client is told when its token has died.
     package var closeCode: CloseCode
@@ -107,17 +106,21 @@ package struct AuthenticationConfig: Sendable, Equatable {
     package var jwt: JWTConfig?
 
     package init(
-        tokens: [ConfigToken], queryParameter: String, cookie: String, identityHeader: String,
+        tokens: [ConfigToken], queryParameter: String?, cookie: String?, identityHeader: String,
         closeCode: CloseCode = CloseCode(rawValue: 4401), expiryGrace: TimeAmount = .zero, jwt: JWTConfig? = nil
     ) {
         self.jwt = jwt
         self.closeCode = closeCode
         self.expiryGrace = expiryGrace
         self.tokens = tokens
-        self.queryParameter = queryParameter
-        self.cookie = cookie
+        self.carriers = CarrierNames(queryParameter: queryParameter, cookie: cookie)
         self.identityHeader = identityHeader
     }
+}
+
+extension AuthenticationConfig {
+    package var queryParameter: String? { self.carriers.queryParameter }
+    package var cookie: String? { self.carriers.cookie }
 }
 
 /// A token listed in the file, known by the SHA-256 of its secret.

@@ -22,6 +22,9 @@ extension ProxyConfig {
             out += "      allow: [\(route.origins.allow.map { quote($0.description) }.joined(separator: ", "))]\n"
             out += "      missing: \(route.origins.missing.rawValue)\n"
             out += "    authentication: \(route.authenticationRequired ? "required" : "none")\n"
+            if let carriers = route.carriers {
+                out += "    carriers: { \(self.yaml(carriers).joined(separator: ", ")) }\n"
+            }
             let transports = Transport.allCases.filter(route.transports.contains).map(\.rawValue)
             out += "    transports: [\(transports.joined(separator: ", "))]\n"
             out += "    validate_text: \(route.validateText)\n"
@@ -83,6 +86,14 @@ extension ProxyConfig {
         if let parked = http.parked { out += "    parked: \(parked)\n" }
         if let memory = self.limits.memory { out += "  memory: \(ConfigUnits.text(size: memory))\n" }
         return out + self.limits.session.yaml
+    }
+
+    private func yaml(_ carriers: CarrierNames) -> [String] {
+        [
+            "authorization: \(carriers.authorization)",
+            "query_parameter: \(quote(carriers.queryParameter ?? "none"))",
+            "cookie: \(quote(carriers.cookie ?? "none"))", "subprotocol: \(carriers.subprotocol)",
+        ]
     }
 
     private func yaml(_ limits: AdmissionLimits) -> String {
@@ -158,8 +169,7 @@ extension ProxyConfig {
             }
             out += " }\n"
         }
-        out += "  query_parameter: \(quote(self.authentication.queryParameter))\n"
-        out += "  cookie: \(quote(self.authentication.cookie))\n"
+        for member in self.yaml(self.authentication.carriers) { out += "  \(member)\n" }
         out += "  identity_header: \(quote(self.authentication.identityHeader))\n"
         out += "  close_code: \(self.authentication.closeCode.rawValue)\n"
         out += "  expiry_grace: \(ConfigUnits.text(self.authentication.expiryGrace))\n"

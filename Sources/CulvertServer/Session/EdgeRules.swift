@@ -21,10 +21,7 @@ final class EdgeRules: Sendable {
     init(config: ProxyConfig, verifyJWT: JWTVerification?, previous: EdgeRules?, logger: Logger) throws {
         self.config = config
         self.trustedProxies = TrustedProxies(config.trustedProxies)
-        self.gate = Gate(
-            routes: RouteTable(config.routes),
-            carriers: CarrierNames(
-                queryParameter: config.authentication.queryParameter, cookie: config.authentication.cookie))
+        self.gate = Gate(routes: RouteTable(config.routes), carriers: config.authentication.carriers)
         self.settings = SessionSettings(
             hold: config.session.hold, resume: config.session.resume, ping: config.session.ping,
             buffer: config.session.buffer, maxBatch: config.session.buffer)

@@ -79,7 +79,10 @@ extension EdgeRequest {
     private func addProtocols(
         _ body: ByteBuffer, to admission: inout Admission, head: HTTPRequestHead
     ) throws(PollProblem) {
-        let asked = try PollOpening.protocols(of: body)
+        let now = Clock.unixSeconds()
+        let asked = try PollOpening.protocols(of: body, readsTokens: admission.readsSubprotocols) {
+            self.state.keyring.isOwn($0, isMarked: $1, now: now)
+        }
         guard !asked.isEmpty else { return }
         admission.forwardProtocols += asked
         // What goes upstream as a field is bounded as if the client had sent it as one.

@@ -13,15 +13,23 @@ import Testing
     @Test(
         arguments: [
             // The other parameters stay byte for byte.
-            (nil, nil), ("", ""), ("a=1", "a=1"), ("access_token=t", nil), ("a=1&access_token=t", "a=1"),
-            ("access_token=t&a=1", "a=1"), ("a=1&access_token=t&b=2", "a=1&b=2"), ("a=1&&b=2", "a=1&&b=2"),
-            ("a=%2F%2f+x&access_token=t", "a=%2F%2f+x"), ("a=%zz&access_token=t", "a=%zz"),
-            ("access_token=t&a=1&access_token=t", "a=1"), ("access_token", nil), ("access_token=", nil),
-            ("access_token=t=u", nil), ("a=access_token=t", "a=access_token=t"), ("xaccess_token=t", "xaccess_token=t"),
+            (nil, nil), ("", ""), ("a=1", "a=1"), ("access_token=good-token", nil),
+            ("a=1&access_token=good-token", "a=1"),
+            ("access_token=good-token&a=1", "a=1"), ("a=1&access_token=good-token&b=2", "a=1&b=2"),
+            ("a=1&&b=2", "a=1&&b=2"),
+            ("a=%2F%2f+x&access_token=good-token", "a=%2F%2f+x"), ("a=%zz&access_token=good-token", "a=%zz"),
+            ("access_token=good-token&a=1&access_token=good-token", "a=1"), ("access_token", "access_token"),
+            ("access_token=", "access_token="),
+            ("access_token=t=u&a=1", "access_token=t=u&a=1"), ("a=access_token=t", "a=access_token=t"),
+            ("xaccess_token=t", "xaccess_token=t"),
             ("access_token2=t", "access_token2=t"), ("Access_Token=t", "Access_Token=t"),
             ("=access_token", "=access_token"),
+            // The application's own stays, and goes alone.
+            ("access_token=t", "access_token=t"), ("access_token=t&access_token=good-token", "access_token=t"),
+            ("access_token=good%2Dtoken&access_token=%74", "access_token=%74"),
             // An encoded name is the same name behind us.
-            ("access%5Ftoken=t", nil), ("%61ccess_token=t&a", "a"), ("a=1;b=2&access_token=t", "a=1;b=2"),
+            ("access%5Ftoken=good-token", nil), ("%61ccess_token=good-token&a", "a"),
+            ("a=1;b=2&access_token=good-token", "a=1;b=2"),
         ] as [(String?, String?)])
     func theQueryLosesItsTokenOnly(_ query: String?, _ expected: String?) throws {
         let admission = try self.admit { $0.query = query }
@@ -29,13 +37,18 @@ import Testing
     }
 
     @Test(arguments: [
-        ([], []), (["a=1"], ["a=1"]), (["culvert_token=t"], []), (["a=1; culvert_token=t"], ["a=1"]),
-        (["culvert_token=t; a=1"], ["a=1"]), (["a=1; culvert_token=t; b=2"], ["a=1; b=2"]),
-        (["culvert_token=\"t\"; a=\"x y\""], ["a=\"x y\""]), (["a=1;culvert_token=t;b=2"], ["a=1; b=2"]),
-        (["a=1", "culvert_token=t", "b=2"], ["a=1", "b=2"]), (["culvert_token = t; a=1"], ["a=1"]),
+        ([], []), (["a=1"], ["a=1"]), (["culvert_token=good-token"], []), (["a=1; culvert_token=good-token"], ["a=1"]),
+        (["culvert_token=good-token; a=1"], ["a=1"]), (["a=1; culvert_token=good-token; b=2"], ["a=1; b=2"]),
+        (["culvert_token=\"good-token\"; a=\"x y\""], ["a=\"x y\""]),
+        (["a=1;culvert_token=good-token;b=2"], ["a=1; b=2"]),
+        (["a=1", "culvert_token=good-token", "b=2"], ["a=1", "b=2"]), (["culvert_token = good-token; a=1"], ["a=1"]),
         (["xculvert_token=t"], ["xculvert_token=t"]), (["culvert_token2=t"], ["culvert_token2=t"]),
         (["a=culvert_token=t"], ["a=culvert_token=t"]), (["Culvert_Token=t"], ["Culvert_Token=t"]),
-        (["culvert_token=t; culvert_token=t"], []), (["culvert_token"], []), (["a=b=c; culvert_token=t"], ["a=b=c"]),
+        (["culvert_token=good-token; culvert_token=good-token"], []), (["culvert_token"], ["culvert_token"]),
+        (["a=b=c; culvert_token=good-token"], ["a=b=c"]),
+        (["a=1;culvert_token=t"], ["a=1;culvert_token=t"]), (["culvert_token=good%2Dtoken"], []),
+        (["culvert_token=t; culvert_token=good-token"], ["culvert_token=t"]),
+        (["culvert_token=%zz"], ["culvert_token=%zz"]),
     ])
     func theCookiesLoseTheTokenOnly(_ cookies: [String], _ expected: [String]) throws {
         let admission = try self.admit { $0.cookies = cookies }
@@ -44,9 +57,12 @@ import Testing
 
     @Test(arguments: [
         ([], [], false), (["b", "a"], ["b", "a"], false), (["culvert.auth"], [], true),
-        (["b", "culvert.auth", "bearer.t", "a"], ["b", "a"], true), (["bearer.t", "a"], ["a"], false),
-        (["bearer."], [], false), (["bearer", "culvert.authx"], ["bearer", "culvert.authx"], false),
+        (["b", "culvert.auth", "bearer.good-token", "a"], ["b", "a"], true),
+        (["bearer.good-token", "a"], ["a"], false),
+        (["bearer."], ["bearer."], false), (["bearer", "culvert.authx"], ["bearer", "culvert.authx"], false),
         (["a", "b", "a"], ["a", "b", "a"], false),
+        (["bearer.t", "a"], ["bearer.t", "a"], false), (["culvert.auth", "bearer.t"], ["bearer.t"], true),
+        (["bearer.t", "bearer.good-token"], ["bearer.t"], false),
     ])
     func theProtocolsKeepTheirOrder(_ offered: [String], _ forwarded: [String], _ answers: Bool) throws {
         let admission = try self.admit { $0.protocols = offered }
@@ -90,9 +106,89 @@ import Testing
             $0.protocols = ["culvert.auth", "bearer." + GateFixture.good, "a"]
         }
         #expect(admission.token == nil)
-        #expect(admission.forwardQuery == nil)
+        // What is no token of Culvert's is the application's; one that has expired is Culvert's still.
+        #expect(admission.forwardQuery == "access_token=" + GateFixture.unknown)
         #expect(admission.forwardCookies == [])
         #expect(admission.forwardProtocols == ["a"])
+    }
+
+    @Test func ofMoreValuesThanAreComparedNoneGoesUpstream() throws {
+        let many = (0..<40).map { "access_token=\($0)" }.joined(separator: "&")
+        let admission = try self.admit { $0.query = many + "&a=1&access_token=" + GateFixture.good }
+        let expected = (0..<16).map { "access_token=\($0)" }.joined(separator: "&") + "&a=1"
+        #expect(admission.forwardQuery == expected)
+    }
+}
+
+/// A route says where its tokens travel.
+@Suite struct GateCarrierTests {
+    private func decide(
+        _ own: CarrierNames, isAsked: Bool = true, _ change: (inout GateRequest) -> Void
+    ) -> Gate.Decision {
+        var route = GateFixture.route("/", authenticationRequired: isAsked)
+        route.carriers = own
+        let gate = KeyedGate(
+            routes: RouteTable([route]), keyring: GateFixture.keyring, carriers: GateFixture.carriers)
+        var request = GateFixture.request(.webSocket, "/")
+        change(&request)
+        return gate.decide(request, now: GateFixture.now, load: GateFixture.idle)
+    }
+
+    private static let off = CarrierNames(authorization: false, queryParameter: nil, cookie: nil, subprotocol: false)
+
+    private static func only(_ carrier: Carrier) -> CarrierNames {
+        CarrierNames(
+            authorization: carrier == .authorization, queryParameter: carrier == .query ? "access_token" : nil,
+            cookie: carrier == .cookie ? "culvert_token" : nil, subprotocol: carrier == .subprotocol)
+    }
+
+    private static let carriers = Carrier.allCases.filter { $0 != .form }
+
+    @Test(arguments: carriers, carriers)
+    func aTokenIsReadWhereItTravelsAndNowhereElse(_ read: Carrier, _ used: Carrier) {
+        let decision = self.decide(Self.only(read)) { used.put(GateFixture.good, into: &$0) }
+        if read == used {
+            #expect(decision.admission?.token?.id == "good")
+        } else {
+            #expect(decision.rejection?.code == "token_missing")
+        }
+    }
+
+    @Test(arguments: carriers)
+    func whatTravelsInACarrierThatIsOffIsTheApplications(_ read: Carrier) throws {
+        let admission = try #require(
+            self.decide(Self.only(read)) { request in
+                for carrier in Self.carriers {
+                    carrier.put(carrier == read ? GateFixture.good : "of-the-application", into: &request)
+                }
+            }.admission)
+        #expect(admission.token?.id == "good")
+        #expect(admission.forwardAuthorization == (read == .authorization ? nil : "Bearer of-the-application"))
+        #expect(admission.forwardQuery == (read == .query ? nil : "access_token=of-the-application"))
+        #expect(admission.forwardCookies == (read == .cookie ? [] : ["culvert_token=of-the-application"]))
+        #expect(admission.forwardProtocols == (read == .subprotocol ? [] : ["bearer.of-the-application"]))
+    }
+
+    @Test(arguments: [true, false])
+    func aTokenOfCulvertsGoesUpstreamInNoCarrier(_ isAsked: Bool) throws {
+        let own = isAsked ? Self.only(.authorization) : Self.off
+        let admission = try #require(
+            self.decide(own, isAsked: isAsked) { request in
+                for carrier in Self.carriers { carrier.put(GateFixture.good, into: &request) }
+            }.admission)
+        #expect(admission.forwardAuthorization == nil && admission.forwardQuery == nil)
+        #expect(admission.forwardCookies.isEmpty && admission.forwardProtocols.isEmpty)
+    }
+
+    @Test func aRouteHasNamesOfItsOwn() throws {
+        let own = CarrierNames(queryParameter: "key", cookie: "sid")
+        let admission = try #require(
+            self.decide(own) {
+                $0.query = "key=good%2Dtoken&access_token=x"
+                $0.cookies = ["sid=good-token; culvert_token=x"]
+            }.admission)
+        #expect(admission.token?.id == "good")
+        #expect(admission.forwardQuery == "access_token=x" && admission.forwardCookies == ["culvert_token=x"])
     }
 }
 
@@ -141,7 +237,9 @@ import Testing
         (["a=1; culvert_token=a-._~+/b==; b=2"], "odd"), (["a=1;culvert_token=a-._~+/b=="], "odd"),
         (["a=1", "culvert_token=a-._~+/b=="], "odd"), ([";; culvert_token=a-._~+/b==;"], "odd"),
         (["culvert_token=a-._~+/b==", "culvert_token=x"], "conflicting_tokens"),
-        (["culvert_token=a-._~%2B/b=="], "invalid_token"), (["culvert_token="], "invalid_token"),
+        (["culvert_token=a-._~%2B/b=="], "odd"), (["culvert_token=\"a-._~%2B%2Fb%3D%3D\""], "odd"),
+        (["culvert_token=a-._~%2B%2Fb%3D"], "invalid_token"), (["culvert_token=%zz"], "invalid_token"),
+        (["culvert_token=a-._~%2B%2Fb%3D%3D; culvert_token=a-._~+/b=="], "odd"), (["culvert_token="], "invalid_token"),
         (["token=a-._~+/b=="], "token_missing"), ([""], "token_missing"), ([";=;"], "token_missing"),
     ])
     func theCookie(_ cookies: [String], _ expected: String) {
