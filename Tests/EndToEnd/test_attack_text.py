@@ -70,15 +70,15 @@ def test_a_dead_token_tells_its_session_why(edge):
 
 @pytest.mark.parametrize("mark", MARKS, ids=lambda mark: f"U+{ord(mark):04X}")
 def test_a_mark_beside_a_token_leaves_none_of_it_to_the_upstream(edge, upstream, mark):
-    secret, m, quoted = b"somebodys-secret", mark.encode(), urllib.parse.quote(mark).encode()
+    secret, m, quoted = TOKEN.encode(), mark.encode(), urllib.parse.quote(mark).encode()
     for path, fields in [
         (b"/open?access_token=" + secret, b""), (b"/open?a=%CC%81&access%5Ftoken=" + secret, b""),
-        (b"/open?a=1&" + b"access_token=" + quoted + secret, b""), (b"/open?a" + quoted + b"&access_token=" + secret + quoted + b"&b", b""),
-        (b"/open", b"Cookie: a=1" + m + b"; culvert_token=" + m + secret + b";" + m + b"b=2\r\n"),
-        (b"/open", b"Cookie: culvert_token=" + secret + m + b"\r\n"), (b"/open", b'Cookie: culvert_token="' + m + secret + b'"\r\n'),
-        (b"/open", b"Sec-WebSocket-Protocol: a" + m + b", bearer." + m + secret + b"\r\n"),
-        (b"/open", b"Sec-WebSocket-Protocol: bearer." + secret + m + b", a\r\n"),
-        (b"/open", b"Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol:" + b"bearer." + m + secret + b"," + m + b"b\r\n"),
+        (b"/open?" + quoted + b"=1&" + b"access_token=" + secret, b""), (b"/open?a" + quoted + b"&access_token=" + secret + b"&" + quoted, b""),
+        (b"/open", b"Cookie: a=1" + m + b"; culvert_token=" + secret + b";" + m + b"b=2\r\n"),
+        (b"/open", b"Cookie: " + m + b"; culvert_token=" + secret + b"\r\n"), (b"/open", b'Cookie: culvert_token="' + secret + b'";' + m + b"\r\n"),
+        (b"/open", b"Sec-WebSocket-Protocol: a" + m + b", bearer." + secret + b"\r\n"),
+        (b"/open", b"Sec-WebSocket-Protocol: bearer." + secret + b"," + m + b", a\r\n"),
+        (b"/open", b"Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol:" + b"bearer." + secret + b"," + m + b"b\r\n"),
     ]:
         answer = upgrade(edge.plain_port, path, fields)
         print(f"{path} {fields}: {answer.status} {upstream.heads[-1] if answer.status == 101 else ''}")

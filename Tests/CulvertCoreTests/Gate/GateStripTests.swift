@@ -144,7 +144,7 @@ import Testing
 
     private static let carriers = Carrier.allCases.filter { $0 != .form }
 
-    @Test(arguments: carriers, carriers)
+    @Test(arguments: Self.carriers, Self.carriers)
     func aTokenIsReadWhereItTravelsAndNowhereElse(_ read: Carrier, _ used: Carrier) {
         let decision = self.decide(Self.only(read)) { used.put(GateFixture.good, into: &$0) }
         if read == used {
@@ -154,7 +154,7 @@ import Testing
         }
     }
 
-    @Test(arguments: carriers)
+    @Test(arguments: Self.carriers)
     func whatTravelsInACarrierThatIsOffIsTheApplications(_ read: Carrier) throws {
         let admission = try #require(
             self.decide(Self.only(read)) { request in
