@@ -1,5 +1,5 @@
-/// Where tokens travel in a request: `authentication:`, and `carriers:` of a route. A carrier that is off belongs to the
-/// application.
+/// The carriers of tokens in a request, from `authentication:` or from `carriers:` of a route. A carrier that is off
+/// belongs to the application.
 package struct CarrierNames: Equatable, Sendable {
     /// `Authorization: Bearer`
     package var authorization: Bool
@@ -19,7 +19,7 @@ package struct CarrierNames: Equatable, Sendable {
         self.subprotocol = subprotocol
     }
 
-    /// Every carrier is off.
+    /// Whether every carrier is off.
     package var isEmpty: Bool {
         !self.authorization && self.queryParameter == nil && self.cookie == nil && !self.subprotocol
     }

@@ -23,8 +23,8 @@ package struct ForwardingFields: Equatable, Sendable {
     }
 }
 
-/// What trusted proxies tell of the request that they took from the client. Each member is nil where they tell nothing,
-/// or nothing that can be believed.
+/// The scheme, host and port of the client's request, as trusted proxies tell them. A member is nil when they do not tell
+/// it, or when it cannot be believed.
 package struct ForwardedClaims: Equatable, Sendable {
     /// The client's scheme was `https` or `wss`, rather than `http` or `ws`.
     package var isSecure: Bool?
@@ -40,12 +40,12 @@ package struct ForwardedClaims: Equatable, Sendable {
 }
 
 extension TrustedProxies {
-    /// What the request's fields tell of the client's own request, where a trusted proxy wrote them.
+    /// Reads the fields of a request that came through a trusted proxy.
     ///
-    /// The member that counts is that of the proxy which took the request from the client: it stands as far from the
-    /// right as there are proxies, and what stands to the left of it is the client's own claim. Most proxies replace
-    /// these fields, so a shorter list counts with its first member. Where `Forwarded` and an `X-Forwarded-…` field
-    /// differ, neither counts, because a proxy that writes one may pass the other on as the client sent it.
+    /// The proxy that took the request from the client wrote the member that counts. Each proxy behind it has added one,
+    /// so the member's place from the right is the number of proxies; members to the left of it are the client's own
+    /// claims. Most proxies replace these fields, so a shorter list counts with its first member. If `Forwarded` and an
+    /// `X-Forwarded-…` field differ, neither counts: a proxy that writes one may pass the other on as the client sent it.
     ///
     /// - Parameters:
     ///   - peer: address of the connection.

@@ -49,9 +49,9 @@ enum ForwardedElement {
 struct MembersFromTheRight: Sequence, IteratorProtocol {
     private let lines: [String]
     private let mayQuote: Bool
-    /// Of the line that is being read.
+    /// The index of the line that is read now.
     private var index: Int
-    /// What is left of that line; nil once its first member has been read.
+    /// The bytes of that line that are not read yet; nil once its first member has been read.
     private var unread: Range<Int>?
 
     /// - Parameters:

@@ -1,10 +1,10 @@
-/// One entry of `origins.allow`.
+/// An entry of `origins.allow`:
 ///
-/// - `https://a.example`, `file://`, `null`: this origin.
-/// - `https://*.a.example`: one or more whole labels on the left.
-/// - `http://localhost:*`: every port, the default one too; also behind a name with a star.
-/// - `moz-extension://*`: every host of a scheme whose hosts are no names on the network.
-/// - `*`: every origin, `null` too.
+/// - `https://a.example`, `file://` and `null` match this origin.
+/// - `https://*.a.example` matches names with one or more whole labels on the left.
+/// - `http://localhost:*` matches every port, the default port too. A name with a star may stand in front of it.
+/// - `moz-extension://*` matches every host of a scheme whose hosts are not names on the network.
+/// - `*` matches every origin, `null` too.
 package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
     /// One reference to count, where the gate looks at pattern after pattern.
     private let form: Form
@@ -17,12 +17,12 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
 
     private final class Form: Sendable {
         let text: String
-        /// Nil for every origin.
+        /// The origin to compare with; nil when the entry matches every origin.
         let origin: Origin?
         let hosts: Hosts
         let isAnyPort: Bool
-        /// As a browser writes it (RFC 6454 6.2): for a wildcard what stands in front of the labels and what behind. Nil
-        /// where an origin is to be taken apart first.
+        /// The text that a browser writes (RFC 6454 6.2): for a wildcard the texts in front of the labels and behind them.
+        /// It is nil when a request's origin has to be taken apart before it can be compared.
         let serialization: (front: String, back: String)?
 
         init(text: String, origin: Origin?, hosts: Hosts, isAnyPort: Bool) {
@@ -35,7 +35,7 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Nil when it is no origin: a path, a bare host, a `*` in another place.
+    /// Fails for a text with a path, for a bare host, and for a `*` in another place.
     package init?(_ text: String) {
         if text.equals("*") {
             self.form = Form(text: text, origin: nil, hosts: .all, isAnyPort: true)
@@ -55,7 +55,7 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
             }
         }
         guard let origin = Origin(bare), !(hosts == .below && origin.hasNoLabels) else { return nil }
-        // In front of a star for every port stands no port, and something that can have one.
+        // The origin can have a port, and has none beside the star.
         if isAnyPort, Origin(bare + ":1") == nil { return nil }
         self.form = Form(text: text, origin: origin, hosts: hosts, isAnyPort: isAnyPort)
     }
@@ -65,14 +65,13 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
     /// Stands for every origin there is.
     package var isEveryOrigin: Bool { self.form.origin == nil }
 
-    /// However they were written.
+    /// The spelling does not matter.
     package static func == (one: OriginPattern, other: OriginPattern) -> Bool {
         one.form.origin == other.form.origin && one.form.hosts == other.form.hosts
             && one.form.isAnyPort == other.form.isAnyPort
     }
 
-    /// Whether `text` is what browsers send for such an origin. What does not match may be one that is written
-    /// otherwise.
+    /// Whether `text` is the text that browsers send for such an origin. Another spelling of it does not match here.
     func matches(serialized text: String) -> Bool {
         guard let serialization = self.form.serialization else { return false }
         return text.withBytes { text in
@@ -98,7 +97,7 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
         case .one: return host.equalsIgnoringCase(otherHost)
         case .all: return true
         case .below:
-            // One more label at least, which is never empty in an origin.
+            // The other name has at least one label more. No label of an origin is empty.
             let more = otherHost.utf8.count - host.utf8.count
             return more > 1 && otherHost.utf8.dropFirst(more - 1).first == UInt8(ascii: ".")
                 && Substring(otherHost.utf8.suffix(host.utf8.count)).equalsIgnoringCase(host)

@@ -19,7 +19,7 @@ package struct Route: Equatable, Sendable {
     package var validateText: Bool
     /// Of all its sessions together: `limits.route`, and what the route says of its own.
     package var limits: AdmissionLimits
-    /// Where tokens travel on this route; nil for where they do on every other.
+    /// The carriers of tokens on this route; nil when the route has those of `authentication`.
     package var carriers: CarrierNames?
 
     package init(

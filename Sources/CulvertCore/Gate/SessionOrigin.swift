@@ -9,7 +9,8 @@ package enum SessionOrigin {
     /// - Parameters:
     ///   - origins: every `Origin` line of a request that names a session.
     ///   - site: every `Sec-Fetch-Site` line.
-    ///   - isPlainGet: its method is GET, and it is no WebSocket handshake, with which every browser sends an `Origin`.
+    ///   - isPlainGet: the method is GET, and the request is not a WebSocket handshake. Browsers send an `Origin` with
+    ///     every handshake.
     package static func mayCount(origins: [String], site: [String], isPlainGet: Bool) -> Bool {
         guard origins.isEmpty else { return false }
         guard let word = site.first else { return isPlainGet }

@@ -1,7 +1,8 @@
 /// A request's tokens taken out of it, and what is left to go upstream. What has none is left as it is, not copied.
 ///
-/// Where Culvert reads a token, whatever stands there is one. Where it reads none, because the route asks for no token or
-/// the carrier is off there, nothing but Culvert's own tokens is taken out: the rest is the application's.
+/// A carrier that Culvert reads holds tokens only, and all of its values are taken out. A carrier that Culvert does not
+/// read, because the route asks for no token or the carrier is off, belongs to the application: there the values that are
+/// tokens of Culvert's are taken out, and no other values.
 struct TokenCarriers {
     /// The first that was found; nil when there is none.
     private(set) var token: Substring?
@@ -15,7 +16,7 @@ struct TokenCarriers {
     /// Values that were compared with Culvert's own tokens, each of which costs a digest.
     private var comparisons = 0
 
-    /// More than any application sends. Of values beyond it none goes upstream.
+    /// The limit is more than applications send. Values beyond it are taken out without a comparison.
     private static let comparisonLimit = 16
 
     /// - Parameters:
@@ -79,8 +80,8 @@ struct TokenCarriers {
 
     // MARK: - Authorization
 
-    /// A line of another scheme is the upstream's, and so is a Bearer token that is not read and not Culvert's own. Of
-    /// several lines none is passed on as long as one of them has a token of Culvert's.
+    /// Passes lines of other schemes on, and Bearer tokens that Culvert does not read. If a line has a token of Culvert's,
+    /// no Bearer token is passed on.
     private mutating func takeAuthorization(_ lines: [String], reads: Bool, _ isOwn: CarrierNames.Recognition) {
         var isTaken = reads
         for line in lines {

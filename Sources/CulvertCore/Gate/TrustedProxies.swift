@@ -115,7 +115,7 @@ package struct TrustedProxies: Equatable, Sendable {
         return path
     }
 
-    /// Nobody is trusted.
+    /// Whether there is no trusted proxy.
     package var isEmpty: Bool { self.blocks.isEmpty }
 
     package func trusts(_ text: String) -> Bool {

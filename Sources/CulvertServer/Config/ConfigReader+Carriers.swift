@@ -1,6 +1,6 @@
 import CulvertCore
 
-/// Where tokens travel: keys of `authentication`, and of `carriers` of a route.
+/// Reads the carriers of tokens: keys of `authentication`, and of `carriers` of a route.
 extension ConfigReader {
     static let carrierKeys = ["authorization", "query_parameter", "cookie", "subprotocol"]
 
@@ -19,7 +19,7 @@ extension ConfigReader {
         return name == "none" ? nil : name
     }
 
-    /// What a route says of its own; nil where it says nothing.
+    /// The carriers of a route that has the key `carriers`; nil for another route.
     func routeCarriers(_ node: ConfigNode?, over base: CarrierNames) -> CarrierNames? {
         guard let node, let keys = node.section(Self.carrierKeys) else { return nil }
         return self.carriers(keys, over: base)

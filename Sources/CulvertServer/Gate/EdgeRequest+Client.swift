@@ -2,7 +2,7 @@ import CulvertCore
 import NIOCore
 import NIOHTTP1
 
-/// Whose request this is.
+/// Finds the client of a request.
 extension EdgeRequest {
     /// The connection's own facts, and what trusted proxies in front tell of the client's request.
     func clientFacts(_ head: HTTPRequestHead) -> ClientFacts {
@@ -28,7 +28,7 @@ extension EdgeRequest {
         return facts
     }
 
-    /// Whose connection this is, before anything in a request is believed.
+    /// The connection's peer, or the client in its PROXY header. No field of a request counts here.
     private var peer: (address: String, port: UInt16) {
         if let proxied = self.front.proxied { return (proxied.address.description, proxied.port) }
         let remote = self.exchange.channel?.remoteAddress

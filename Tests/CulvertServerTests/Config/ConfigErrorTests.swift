@@ -203,7 +203,7 @@ struct ConfigErrorTests {
             ),
             (
                 "upstream: echo", "upstream: echo\n    auth: none",
-                "6:5: routes[0].auth: unknown key, expected one of path, host, upstream, origins, authentication, transports, validate_text, limits (did you mean \"authentication\"?)"
+                "6:5: routes[0].auth: unknown key, expected one of path, host, upstream, origins, authentication, carriers, transports, validate_text, limits (did you mean \"authentication\"?)"
             ),
         ])
     func unknownKeys(old: String, new: String, error: String) {
