@@ -16,8 +16,9 @@ ORIGIN = "https://app.example.com"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Origin": ORIGIN}
 # The client is no trusted proxy, and 127.0.0.1 is one.
 ADDRESS = "127.0.0.9"
-# The client claims an address that is not its own, in both fields.
-CLAIM = {"X-Forwarded-For": "203.0.113.66", "Forwarded": "for=203.0.113.66"}
+# The client claims an address that is not its own, in both fields, and a scheme, host and port.
+CLAIM = {"X-Forwarded-For": "203.0.113.66", "Forwarded": "for=203.0.113.66;host=evil.example;proto=http",
+         "X-Forwarded-Proto": "http", "X-Forwarded-Host": "evil.example", "X-Forwarded-Port": "666"}
 # More than nginx and HAProxy buffer, and more than nginx takes unless told to.
 LARGE = "x" * 900_000
 
@@ -102,7 +103,9 @@ def test_behind_a_proxy_by_http_both_transports_work_and_the_client_keeps_its_ad
     assert clients(edge) == [ADDRESS] * 2 and "203.0.113.66" not in edge.text
     for headers in upstream_saw(backend):
         assert headers["host"] == f"localhost:{place.front}"
-        assert "203.0.113.66" not in str(headers)
+        assert "203.0.113.66" not in str(headers) and "evil.example" not in str(headers)
+        assert headers["x-forwarded-proto"] == "https" and headers["x-forwarded-host"] == f"localhost:{place.front}"
+        assert headers["x-forwarded-port"] == str(place.front)
 
 
 @pytest.mark.parametrize("proxy", BY_TCP)
