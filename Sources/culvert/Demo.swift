@@ -86,7 +86,7 @@ struct Demo: AsyncParsableCommand {
                     connectTimeout: .seconds(5), ca: nil)
             ],
             session: SessionConfig(hold: .seconds(25), resume: .seconds(60), ping: .seconds(25), buffer: 1 << 20),
-            limits: LimitsConfig(connections: 1000, message: 1 << 20, handshake: .seconds(10), header: 16 << 10),
+            limits: LimitsConfig(connections: 1000, handshake: .seconds(10), header: 16 << 10),
             admin: nil, state: nil, log: LogConfig(format: .text, level: .info))
         config.client = ClientPaths("/culvert.js")
         return config

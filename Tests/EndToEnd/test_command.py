@@ -22,7 +22,7 @@ def test_check_prints_what_is_in_effect_without_secrets(edge):
     checked = culvert("check", "--config", edge.config)
     assert checked.returncode == 0 and is_warning_of_the_expired_token(checked.stderr)
     for line in (f'  - address: "127.0.0.1:{edge.tls_port}"', '      minimum_version: "1.2"', "    connect_timeout: 10s",
-                 "  hold: 25s", "  message: 1MiB", "  cookie: \"culvert_token\"", "  format: json"):
+                 "  hold: 25s", "  message: none", "  cookie: \"culvert_token\"", "  format: json"):
         assert line in checked.stdout.splitlines()
     assert checked.stdout.count('sha256: "(redacted)"') == 4
     assert not re.search("[0-9a-fA-F]{32}", checked.stdout)

@@ -21,14 +21,17 @@ package struct Route: Equatable, Sendable {
     package var limits: AdmissionLimits
     /// The carriers of tokens on this route; nil when the route has those of `authentication`.
     package var carriers: CarrierNames?
+    /// Of each of its sessions: `limits.message`, and what the route says of its own.
+    package var message: MessageLimits
 
     package init(
         path: String, host: String?, upstream: String, origins: OriginPolicy, authenticationRequired: Bool,
         transports: Set<Transport>, validateText: Bool, limits: AdmissionLimits = AdmissionLimits(),
-        carriers: CarrierNames? = nil
+        carriers: CarrierNames? = nil, message: MessageLimits = MessageLimits()
     ) {
         self.carriers = carriers
         self.limits = limits
+        self.message = message
         self.path = path
         self.host = host
         self.upstream = upstream

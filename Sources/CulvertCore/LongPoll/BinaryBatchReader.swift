@@ -50,7 +50,7 @@ package struct BinaryBatchReader: Sendable {
         let read = self.body.withUnsafeReadableBytes { self.scanner.readFrame($0) }
         switch read {
         case .incomplete: throw Self.cutOff
-        case .violation(.messageTooBig, _): throw BatchBudget.messageTooLong
+        case .violation(.messageTooBig, _): throw self.budget.messageTooLong
         case .violation(_, let why): throw Self.malformed(why)
         case .header(let header): try self.take(header)
         }

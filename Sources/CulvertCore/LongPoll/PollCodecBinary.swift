@@ -37,7 +37,6 @@ extension PollCodec {
 
 /// The budget of the messages of one batch (docs/protocol.md, `max_message` and `max_batch`).
 struct BatchBudget {
-    static let messageTooLong = PollProblem(413, "A message is longer than max_message.")
     static let batchTooLarge = PollProblem(
         413, "The batch is larger than max_batch, where each message counts with 16 bytes more than its payload.")
 
@@ -51,9 +50,15 @@ struct BatchBudget {
         self.batchLimit = batchLimit
     }
 
+    /// Names both names of the limit: the client knows the one, the operator sets the other.
+    var messageTooLong: PollProblem {
+        let limit = SizeText.text(self.messageLimit)
+        return PollProblem(413, "A message is longer than max_message (limits.message.from_client, \(limit)).")
+    }
+
     /// Takes a message of `length` bytes. A message that is alone in its batch may be larger than `max_batch`.
     mutating func take(_ length: Int) throws(PollProblem) {
-        if length > self.messageLimit { throw Self.messageTooLong }
+        if length > self.messageLimit { throw self.messageTooLong }
         self.count += 1
         self.bytes += length + SendWindow.overhead
         if self.count > 1, self.bytes > self.batchLimit { throw Self.batchTooLarge }

@@ -37,6 +37,8 @@ package struct CloseNegotiation: Equatable, Sendable {
         case lost(Endpoint)
         /// The peer broke the protocol: it is told why, the other side that we go away.
         case violation(by: Endpoint, CloseFrame)
+        /// The peer exceeded a limit of ours: both sides are told which one.
+        case excess(by: Endpoint, CloseFrame)
         /// The server stops: both sides are told the same.
         case shutdown(CloseFrame)
         /// The operator or a dead token ends the session. Why is the client's business; the upstream is told that it
@@ -123,6 +125,16 @@ package struct CloseNegotiation: Equatable, Sendable {
             self.note(Ending(frame: frame, closer: .culvert))
             self.send(frame, toUpstream: &actions)
             self.send(CloseFrame(code: .internalError, reason: "upstream broke the protocol"), toClient: &actions)
+        case .excess(.client, let frame):
+            self.client.received = true
+            self.note(Ending(frame: frame, closer: .culvert))
+            self.send(frame, toClient: &actions)
+            self.send(CloseFrame(code: .goingAway, reason: frame.reason), toUpstream: &actions)
+        case .excess(.server, let frame):
+            self.upstream.received = true
+            self.note(Ending(frame: frame, closer: .culvert))
+            self.send(frame, toUpstream: &actions)
+            self.send(CloseFrame(code: .internalError, reason: frame.reason), toClient: &actions)
         case .shutdown(let frame):
             self.note(Ending(frame: frame, closer: .culvert))
             self.send(frame, toClient: &actions)

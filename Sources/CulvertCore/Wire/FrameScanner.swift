@@ -34,9 +34,9 @@ package struct FrameScanner: Sendable {
 
     private let masked: Bool
     private let controlStops: ControlStops
-    private let messageLimit: Int
+    package let messageLimit: Int
     private let allowedRSV: UInt8
-    private let fragmentLimit: Int
+    package let fragmentLimit: Int
     private let validateText: Bool
 
     /// Payload bytes still to come of the current data frame.
@@ -77,6 +77,9 @@ package struct FrameScanner: Sendable {
         self.allowedRSV = allowedRSV
         self.validateText = validateText
     }
+
+    /// The peer whose bytes are scanned.
+    package var sender: Endpoint { self.masked ? .client : .server }
 
     /// Whether a frame of our own may be put in here.
     package var isAtFrameBoundary: Bool { self.remaining == 0 }

@@ -3,14 +3,14 @@ import NIOCore
 
 extension ConfigReader {
     func limits(_ node: ConfigNode?) -> LimitsConfig {
-        var config = LimitsConfig(connections: 20000, message: 1 << 20, handshake: .seconds(10), header: 16 << 10)
+        var config = LimitsConfig(connections: 20000, handshake: .seconds(10), header: 16 << 10)
         let known = [
             "connections", "message", "handshake", "header", "process", "address", "token", "route", "http",
             "session", "memory",
         ]
         guard let keys = node?.section(known) else { return config }
         let connections = keys["connections"]?.integer(1...10_000_000) ?? config.connections
-        let message = keys["message"]?.size(1...ConfigUnits.largestMessage) ?? config.message
+        let message = keys["message"]?.messageLimits(over: config.message) ?? config.message
         let handshake = keys["handshake"]?.time() ?? config.handshake
         let header = keys["header"]?.size(512...1 << 20) ?? config.header
         config = LimitsConfig(connections: connections, message: message, handshake: handshake, header: header)

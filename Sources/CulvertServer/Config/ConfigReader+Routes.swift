@@ -1,10 +1,11 @@
 import CulvertCore
 import Foundation
 import NIOCore
+import Yams
 
 extension ConfigReader {
     func routes(
-        _ node: ConfigNode, upstreams: [String: ConfigNode], limits: AdmissionLimits, carriers: CarrierNames
+        _ node: ConfigNode, upstreams: [String: ConfigNode], limits: LimitsConfig, carriers: CarrierNames
     ) -> [Route]? {
         guard let entries = node.list() else { return nil }
         if entries.isEmpty { node.fail("expected at least one route") }
@@ -32,7 +33,7 @@ extension ConfigReader {
     }
 
     private func route(
-        _ node: ConfigNode, upstreams: [String: ConfigNode], limits: AdmissionLimits, carriers: CarrierNames
+        _ node: ConfigNode, upstreams: [String: ConfigNode], limits: LimitsConfig, carriers: CarrierNames
     ) -> Route? {
         let known = [
             "path", "host", "upstream", "origins", "authentication", "carriers", "transports", "validate_text",
@@ -57,12 +58,22 @@ extension ConfigReader {
         let ownCarriers = self.routeCarriers(keys["carriers"], over: carriers)
         if authentication == .required { self.checkCarriers(ownCarriers ?? carriers, origins, node, keys: keys) }
         let validateText = keys["validate_text"]?.bool() ?? false
-        let limits = self.admission(keys["limits"], over: limits)
+        let own = self.routeLimits(keys["limits"], over: limits)
         guard let path, let upstream else { return nil }
         return Route(
             path: path, host: host, upstream: upstream, origins: origins,
             authenticationRequired: authentication == .required, transports: transports, validateText: validateText,
-            limits: limits, carriers: ownCarriers)
+            limits: own.opening, carriers: ownCarriers, message: own.message)
+    }
+
+    private func routeLimits(
+        _ node: ConfigNode?, over limits: LimitsConfig
+    ) -> (opening: AdmissionLimits, message: MessageLimits) {
+        let opening = self.admission(
+            node, ["sessions", "rate", "burst", "handshakes", "message"], over: limits.route)
+        // Only a mapping: what else stands there has been reported already.
+        let message = node?.node.mapping == nil ? nil : node?.members()?["message"]
+        return (opening, message?.messageLimits(over: limits.message) ?? limits.message)
     }
 
     /// A name or an address without a port, as in a `Host` field.

@@ -23,7 +23,7 @@ struct ConfigReader {
         let session = self.session(top["session"])
         let routes = top["routes"].flatMap {
             self.routes(
-                $0, upstreams: top["upstreams"]?.members() ?? [:], limits: limits.route,
+                $0, upstreams: top["upstreams"]?.members() ?? [:], limits: limits,
                 carriers: authentication.carriers)
         }
         let state = self.state(top["state"], isNeeded: admin != nil)

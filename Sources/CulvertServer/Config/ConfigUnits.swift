@@ -1,3 +1,4 @@
+import CulvertCore
 import NIOCore
 
 /// Quantities with units.
@@ -40,13 +41,7 @@ enum ConfigUnits {
         return milliseconds % 1000 == 0 ? "\(milliseconds / 1000)s" : "\(milliseconds)ms"
     }
 
-    static func text(size: Int) -> String {
-        for (unit, factor) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
-        where size % factor == 0 && size > 0 {
-            return "\(size / factor)\(unit)"
-        }
-        return "\(size)B"
-    }
+    static func text(size: Int) -> String { SizeText.text(size) }
 }
 
 extension ConfigNode {

@@ -259,8 +259,8 @@ package struct SessionConfig: Sendable, Equatable {
 package struct LimitsConfig: Sendable, Equatable {
     /// Sessions of the process, open or being opened.
     package var connections: Int
-    /// Bytes of one message.
-    package var message: Int
+    /// Of sessions of routes that do not say otherwise.
+    package var message: MessageLimits
     /// For everything that must happen before a session exists, and for a close handshake.
     package var handshake: TimeAmount
     /// Bytes of a request's header section.
@@ -279,8 +279,8 @@ package struct LimitsConfig: Sendable, Equatable {
     package var memory: Int?
 
     package init(
-        connections: Int, message: Int, handshake: TimeAmount, header: Int, session: SessionLimits = SessionLimits(),
-        memory: Int? = nil
+        connections: Int, message: MessageLimits = MessageLimits(), handshake: TimeAmount, header: Int,
+        session: SessionLimits = SessionLimits(), memory: Int? = nil
     ) {
         // However few sessions there may be, clients of HTTP open several connections to see.
         self.process = AdmissionLimits(handshakes: max(connections, 100))

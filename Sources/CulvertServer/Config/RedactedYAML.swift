@@ -28,7 +28,7 @@ extension ProxyConfig {
             let transports = Transport.allCases.filter(route.transports.contains).map(\.rawValue)
             out += "    transports: [\(transports.joined(separator: ", "))]\n"
             out += "    validate_text: \(route.validateText)\n"
-            if !route.limits.isEmpty { out += "    limits: \(self.yaml(route.limits))\n" }
+            out += self.yaml(limitsOf: route)
         }
         out += self.redactedAuthentication()
         out += "upstreams:\n"
@@ -71,7 +71,7 @@ extension ProxyConfig {
 
     private func redactedLimits() -> String {
         var out = "limits:\n  connections: \(self.limits.connections)\n"
-        out += "  message: \(ConfigUnits.text(size: self.limits.message))\n"
+        out += "  message: \(self.limits.message.yaml)\n"
         out += "  handshake: \(ConfigUnits.text(self.limits.handshake))\n"
         out += "  header: \(ConfigUnits.text(size: self.limits.header))\n"
         let scopes = [
@@ -96,11 +96,21 @@ extension ProxyConfig {
         ]
     }
 
+    private func yaml(limitsOf route: Route) -> String {
+        var members = self.members(route.limits)
+        if route.message != self.limits.message { members.append("message: \(route.message.yaml)") }
+        return members.isEmpty ? "" : "    limits: { \(members.joined(separator: ", ")) }\n"
+    }
+
     private func yaml(_ limits: AdmissionLimits) -> String {
+        "{ " + self.members(limits).joined(separator: ", ") + " }"
+    }
+
+    private func members(_ limits: AdmissionLimits) -> [String] {
         var members = limits.sessions.map { ["sessions: \($0)"] } ?? []
         if let rate = limits.rate { members += ["rate: \(rate.rate)", "burst: \(rate.burst)"] }
         if let handshakes = limits.handshakes { members.append("handshakes: \(handshakes)") }
-        return "{ " + members.joined(separator: ", ") + " }"
+        return members
     }
 
     private func options(_ upstream: UpstreamConfig) -> String {

@@ -52,6 +52,8 @@ final class EdgeRules: Sendable {
 
     var closeTimeout: TimeAmount { self.config.limits.handshake }
 
-    /// Most bytes of a request's body: a whole window or one message, and what JSON and base64 make of it.
-    var bodyLimit: Int { max(self.settings.maxBatch, self.config.limits.message) * 4 / 3 + 4096 }
+    /// Most bytes of the body of a batch: a whole window or one message, and what JSON and base64 make of it.
+    func bodyLimit(_ limits: MessageLimits) -> Int {
+        max(self.settings.maxBatch, limits.kept(from: .client)) * 4 / 3 + 4096
+    }
 }

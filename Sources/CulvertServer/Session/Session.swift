@@ -247,7 +247,7 @@ final class Session: LegDelegate {
         leg.turnDeaf()
         self.violator = leg
         self.giveUpFrame(of: leg)
-        self.apply(self.machine.close(.violation(by: leg.sender, CloseFrame(code: code, reason: why))))
+        self.apply(self.machine.close(.breach(of: leg.scanner, code: code, why: why)))
     }
 
     /// `leg` brings no more. What waits for the end of its frame waits in vain.
@@ -449,13 +449,14 @@ final class Session: LegDelegate {
         self.arm()
     }
 
+    /// A leg whose ping waits for the end of a frame on its way there has not been asked yet.
     private func keepAlive() {
         if let clientLeg = self.clientLeg {
-            if clientLeg.isPaused { self.machine.clientKeepalive.hear() }
+            if clientLeg.isPaused || clientLeg.wantsBoundary { self.machine.clientKeepalive.hear() }
             self.act(on: self.machine.clientKeepalive.tick(), leg: clientLeg)
             clientLeg.look()
         }
-        if self.upstreamLeg.isPaused { self.machine.upstreamKeepalive.hear() }
+        if self.upstreamLeg.isPaused || self.upstreamLeg.wantsBoundary { self.machine.upstreamKeepalive.hear() }
         self.act(on: self.machine.upstreamKeepalive.tick(), leg: self.upstreamLeg)
         self.upstreamLeg.look()
     }

@@ -9,6 +9,9 @@ struct BatchRequest {
     var id: String
     var head: HTTPRequestHead
     var admission: Admission
+
+    /// Most bytes of one message.
+    var messageLimit: Int { self.admission.route.message.kept(from: .client) }
 }
 
 /// A body that waits for its turn, or is read in slices. Counts what it takes.
@@ -42,7 +45,7 @@ extension EdgeRequest {
     }
 
     private func collect(_ request: BatchRequest) {
-        self.exchange.collectBody(limit: self.state.rules.bodyLimit) { body in
+        self.exchange.collectBody(limit: self.state.rules.bodyLimit(request.admission.route.message)) { body in
             let slices = self.state.slices
             let bytes = body.readableBytes
             if bytes <= Self.tinyBatch || (bytes <= Self.smallBatch && !slices.isBusy) {
@@ -59,7 +62,7 @@ extension EdgeRequest {
         let rules = self.state.rules
         do throws(PollProblem) {
             let batch = try request.codec.decode(
-                body, messageLimit: rules.config.limits.message, batchLimit: rules.settings.maxBatch)
+                body, messageLimit: request.messageLimit, batchLimit: rules.settings.maxBatch)
             self.state.slices.notePassed(batch.messages.count)
             self.dispatch(.send(batch), of: request)
         } catch {
@@ -78,7 +81,7 @@ extension EdgeRequest {
         do throws(PollProblem) {
             let outline = try BatchOutline.of(body, batchLimit: rules.settings.maxBatch)
             let reader = try BinaryBatchReader(
-                body, messageLimit: rules.config.limits.message, batchLimit: rules.settings.maxBatch)
+                body, messageLimit: request.messageLimit, batchLimit: rules.settings.maxBatch)
             guard let outline else {
                 self.readOn(reader, waiting, of: request)
                 return

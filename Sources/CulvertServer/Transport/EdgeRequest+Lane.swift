@@ -36,7 +36,7 @@ extension EdgeRequest {
             let state = self.state
             let lane = SocketLane(
                 edge: self.edge, state: state, session: session.id, address: session.facts.clientAddress,
-                isSecure: self.front.isSecure)
+                limits: session.facts.route.message, isSecure: self.front.isSecure)
             guard
                 let ready = self.switchProtocols(
                     to: lane, Self.answer(key: key, headers: ForwardedHeaders.response(upstream)))
@@ -63,7 +63,7 @@ extension EdgeRequest {
         let state = self.state
         let lane = SocketLane(
             edge: self.edge, state: state, session: id ?? SessionID(node: self.edge.node, shard: 0, random: (0, 0)),
-            address: self.clientFacts(head).address, isSecure: self.front.isSecure)
+            address: self.clientFacts(head).address, limits: admission.route.message, isSecure: self.front.isSecure)
         lane.place = self.front.handOverPlace()
         guard let ready = self.switchProtocols(to: lane, Self.answer(key: key)) else { return }
         let request = PollRequest(kind: .join(lane.link), ticket: 0, admission: admission, basePath: base, of: self)

@@ -146,13 +146,14 @@ extension EdgeRequest {
         if let fault { throw UpstreamFailure(isTimeout: false, reason: fault) }
         // Nobody would learn what the session is called.
         if self.isGone { throw UpstreamFailure(isTimeout: false, reason: "client gone") }
-        let limit = self.state.rules.config.limits.message
+        let limit = admission.route.message.kept(from: .server)
+        let fragments = self.state.rules.config.limits.session.fragments
         let leg = WebSocketLeg(
             sender: .server,
-            scanner: FrameScanner(sender: .server, messageLimit: limit, allowedRSV: 0, validateText: true),
+            scanner: FrameScanner(
+                sender: .server, messageLimit: limit, allowedRSV: 0, validateText: true, fragmentLimit: fragments),
             assembler: MessageAssembler(
-                sender: .server, messageLimit: limit,
-                fragmentLimit: self.state.rules.config.limits.session.fragments, keepsPings: true),
+                sender: .server, messageLimit: limit, fragmentLimit: fragments, keepsPings: true),
             isSecure: connection.lease.server.config.isSecure)
         try UpstreamConnector.install(leg, on: connection.channel)
         return Session(
@@ -180,7 +181,8 @@ extension EdgeRequest {
         let chosen = headers.first(name: "sec-websocket-protocol").map(Problem.quote) ?? "null"
         let expires = session.expires.map { ",\"expires\":\($0)" } ?? ""
         return "{\"session\":\"\(session.id)\",\"protocol\":\(chosen),\"hold\":\(Self.seconds(settings.hold))"
-            + ",\"resume\":\(Self.seconds(settings.resume)),\"max_message\":\(self.state.rules.config.limits.message)"
+            + ",\"resume\":\(Self.seconds(settings.resume))"
+            + ",\"max_message\":\(session.facts.route.message.kept(from: .client))"
             + ",\"max_batch\":\(settings.maxBatch)\(expires)}"
     }
 

@@ -75,7 +75,7 @@ extension EdgeRequest {
             WebSocketLeg(
                 sender: sender,
                 scanner: FrameScanner(
-                    sender: sender, messageLimit: self.state.rules.config.limits.message, allowedRSV: reserved,
+                    sender: sender, messageLimit: admission.route.message.passing(from: sender), allowedRSV: reserved,
                     validateText: admission.route.validateText,
                     fragmentLimit: self.state.rules.config.limits.session.fragments,
                     controlStops: .closeAndOwnPongs),

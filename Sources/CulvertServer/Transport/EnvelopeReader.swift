@@ -58,6 +58,9 @@ struct EnvelopeReader {
                     let frame = try? CloseFrame.parse(payload: payload.readableBytesView)
                     return .end(frame ?? CloseFrame(code: nil), isAnswer: true)
                 case .control: break
+                case .violation(.messageTooBig, _):
+                    let reason = "an envelope is longer than max_message and max_batch allow"
+                    return .end(CloseFrame(code: .messageTooBig, reason: reason), isAnswer: false)
                 case .violation(let code, let why): return .end(CloseFrame(code: code, reason: why), isAnswer: false)
                 }
             } catch {

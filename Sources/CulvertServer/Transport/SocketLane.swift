@@ -105,8 +105,13 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     /// Most that is read for the answer to our Close.
     private static let mostDropped = 4 << 20
 
-    /// - Parameter address: of the client, under which the lane counts.
-    init(edge: EdgeContext, state: LoopState, session id: SessionID, address: String, isSecure: Bool) {
+    /// - Parameters:
+    ///   - address: of the client, under which the lane counts.
+    ///   - limits: of the messages of the session's route.
+    init(
+        edge: EdgeContext, state: LoopState, session id: SessionID, address: String, limits: MessageLimits,
+        isSecure: Bool
+    ) {
         self.edge = edge
         self.hold = MemoryHold(edge.memory, isRequest: true)
         self.envelopeHold = MemoryHold(edge.memory)
@@ -115,10 +120,10 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         self.id = id
         let rules = state.rules
         self.envelopes = EnvelopeReader(
-            messageLimit: rules.config.limits.message, batchLimit: rules.settings.maxBatch)
+            messageLimit: limits.kept(from: .client), batchLimit: rules.settings.maxBatch)
         self.assembler = MessageAssembler(
-            sender: .client, messageLimit: rules.bodyLimit, fragmentLimit: rules.config.limits.session.fragments,
-            keepsPings: true)
+            sender: .client, messageLimit: rules.bodyLimit(limits),
+            fragmentLimit: rules.config.limits.session.fragments, keepsPings: true)
         super.init(isSecure: isSecure)
     }
 

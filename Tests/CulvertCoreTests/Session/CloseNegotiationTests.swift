@@ -7,6 +7,7 @@ struct CloseNegotiationTests {
     static let clientClose = CloseFrame(code: .normal, reason: "client")
     static let upstreamClose = CloseFrame(code: CloseCode(rawValue: 4001), reason: "upstream")
     static let violation = CloseFrame(code: .protocolError, reason: "bad")
+    static let excess = CloseFrame(code: .messageTooBig, reason: "message of the client exceeds x")
     static let shutdown = CloseFrame(code: .goingAway, reason: "stop")
 
     struct Step: Sendable {
@@ -84,6 +85,19 @@ struct CloseNegotiationTests {
                 Step(event: .close(from: .client, clientClose), cut: "c", ended: true),
             ], code: 1002, closer: .culvert),
         Scenario(
+            name: "the client exceeds a limit",
+            steps: [
+                Step(event: .excess(by: .client, excess), toClient: 1009, toUpstream: 1001, cut: "c"),
+                Step(event: .close(from: .server, upstreamClose), cut: "cu", ended: true),
+            ], code: 1009, closer: .culvert),
+        Scenario(
+            name: "the upstream exceeds a limit",
+            steps: [
+                Step(event: .excess(by: .server, excess), toClient: 1011, toUpstream: 1009, cut: "u"),
+                Step(event: .lost(.server)),
+                Step(event: .close(from: .client, clientClose), cut: "c", ended: true),
+            ], code: 1009, closer: .culvert),
+        Scenario(
             name: "a shutdown tells both",
             steps: [
                 Step(event: .shutdown(shutdown), toClient: 1001, toUpstream: 1001),
@@ -130,7 +144,8 @@ struct CloseNegotiationTests {
 
     static let alphabet: [Event] = [
         .close(from: .client, clientClose), .close(from: .server, upstreamClose), .lost(.client), .lost(.server),
-        .violation(by: .client, violation), .violation(by: .server, violation), .shutdown(shutdown),
+        .violation(by: .client, violation), .violation(by: .server, violation), .excess(by: .client, excess),
+        .excess(by: .server, excess), .shutdown(shutdown),
         .abandoned(shutdown), .deadline,
     ]
 

@@ -145,6 +145,14 @@ struct ConfigErrorTests {
             ("25s", "0s", "12:9: session.hold: expected 1ms to 31536000s"),
             ("1MiB", "1048576", "14:12: limits.message: expected a size with its unit, such as 512B, 16KiB or 1MiB"),
             ("1MiB", "513MiB", "14:12: limits.message: expected 1B to 512MiB"),
+            (
+                "1MiB", "{ from_client: 0B }", "14:27: limits.message.from_client: expected 1B to 512MiB"
+            ),
+            (
+                "1MiB", "{ to_client: 1MiB }",
+                "14:14: limits.message.to_client: unknown key, expected one of from_client, from_upstream"
+            ),
+            ("1MiB", "[1MiB]", "14:12: limits.message: expected a mapping"),
             ("hold: 25s", "hold: 25s\n  buffer: 1GiB", "13:11: session.buffer: expected 1KiB to 512MiB"),
             (
                 "message: 1MiB", "connections: many",

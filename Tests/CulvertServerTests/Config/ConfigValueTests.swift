@@ -24,7 +24,10 @@ struct ConfigValueTests {
             config.session
                 == SessionConfig(hold: .seconds(25), resume: .seconds(60), ping: .seconds(25), buffer: 1 << 20))
         #expect(
-            config.limits == LimitsConfig(connections: 20000, message: 1 << 20, handshake: .seconds(10), header: 16384))
+            config.limits
+                == LimitsConfig(
+                    connections: 20000, message: MessageLimits(fromClient: 1 << 20, fromUpstream: 1 << 20),
+                    handshake: .seconds(10), header: 16384))
         #expect(
             config.admin == AdminConfig(host: "127.0.0.1", port: 9901, tokenFile: "/etc/culvert/culvert.admin-token"))
         #expect(config.state == "/etc/culvert/culvert.db")
@@ -74,7 +77,8 @@ struct ConfigValueTests {
             ("10MB", 10_000_000), ("0.5GB", 500_000_000),
         ])
     func sizes(text: String, size: Int) throws {
-        #expect(try ConfigFixture.load(ConfigFixture.good.replacing("1MiB", with: text)).limits.message == size)
+        let limits = try ConfigFixture.load(ConfigFixture.good.replacing("1MiB", with: text)).limits
+        #expect(limits.message == MessageLimits(fromClient: size, fromUpstream: size))
     }
 
     @Test(
