@@ -20,6 +20,8 @@ final class EdgeRequest {
     private(set) var jwtRules: JWTClaimRules?
     /// The rules by which the gate let the request in; nil before that.
     private(set) var admittedBy: EdgeRules?
+    /// It asks for a session, rather than being meant for an open one or for a file.
+    private(set) var isOpening = true
     /// Where an opening waits for a server with room.
     let line = PlaceInLine()
 
@@ -76,10 +78,12 @@ final class EdgeRequest {
             (head.version.major, head.version.minor) >= (1, 1)
             && Handshake.isUpgrade(connection: head.headers["connection"], upgrade: head.headers["upgrade"])
         if let answer = self.file(path, head) {
+            self.isOpening = false
             self.respond(answer)
             return
         }
         let target = PollTarget.parse(path: path)
+        self.isOpening = Arrival(path: path, target: target).opens
         var request = GateRequest(
             method: head.method.rawValue, path: target?.base ?? path, query: address.query,
             host: head.headers.first(name: "host"))
@@ -209,6 +213,7 @@ final class EdgeRequest {
 
     /// - Parameter isLast: the connection takes no other request.
     func respond(_ answer: HTTPAnswer, isLast: Bool = false) {
+        self.noteRefusal(answer)
         // A session that is open has its requests here, as long as it lasts.
         let isMoving = self.edge.isStopping || (self.edge.isHandedOver && self.pendingPoll == nil)
         self.pendingPoll = nil

@@ -9,6 +9,8 @@ struct HTTPAnswer: Sendable {
     var body = ByteBuffer()
     /// In place of `body`: a body that is made in pieces, as the client takes them.
     var batch: BatchEncoder?
+    /// The `code` of a refusal, for the log; nil for any other answer.
+    var reason: String?
     /// Released when the answer is written, or its connection gone.
     var hold: AnswerHold?
 
@@ -39,7 +41,9 @@ struct HTTPAnswer: Sendable {
             status: Int(status.code), code: code, title: status.reasonPhrase, detail: detail, extra: extra)
         var headers = headers
         headers.add(name: "Content-Type", value: Problem.mediaType)
-        return HTTPAnswer(status: status, headers: headers, body: ByteBuffer(string: body))
+        var answer = HTTPAnswer(status: status, headers: headers, body: ByteBuffer(string: body))
+        answer.reason = code
+        return answer
     }
 
     /// - Parameter closeCode: what a session ends with whose token has died.

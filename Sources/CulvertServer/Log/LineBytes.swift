@@ -89,13 +89,11 @@ struct LineBytes {
         }
     }
 
-    /// Control characters (C0, DEL, C1), line and paragraph separators, and the marks that reorder bidirectional text.
     private static func needsEscape(_ scalar: UInt32, _ style: Style) -> Bool {
         switch scalar {
         case 0x22: style != .text
         case 0x5C: true
-        case 0..<0x20, 0x7F...0x9F, 0x061C, 0x200E...0x200F, 0x2028...0x202E, 0x2066...0x2069: true
-        default: false
+        default: ShownText.isHidden(scalar)
         }
     }
 

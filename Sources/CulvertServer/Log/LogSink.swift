@@ -11,8 +11,8 @@ import Synchronization
     import Darwin
 #endif
 
-/// Shared by all loggers of the process: the form of a line, the clock, the writer, and the bound on warnings that come
-/// again and again.
+/// Shared by all loggers of the process: the form of a line, the clock, the writer, and the bound on notices and
+/// warnings that come again and again.
 package final class LogSink: Sendable {
     package let format: LogConfig.Format
     private let now: @Sendable () -> Int64
@@ -47,8 +47,9 @@ package final class LogSink: Sendable {
     func log(_ event: LogEvent, label: String, metadata: Logger.Metadata) {
         let time = self.now()
         let message = event.message.description
-        if event.level >= .warning {
-            switch self.throttle.withLock({ $0.admit(message, at: time) }) {
+        if event.level >= .notice {
+            let kind = RefusalLog.kind(of: message, metadata)
+            switch self.throttle.withLock({ $0.admit(kind, at: time) }) {
             case .write: break
             case .leaveOut(let isFirst):
                 if isFirst { self.reportLater() }

@@ -51,7 +51,11 @@ extension EdgeContext {
     ) -> SessionFacts {
         SessionFacts(
             id: state.newID(node: self.node), route: admission.route, clientAddress: address, basePath: path,
-            host: head.headers.first(name: "host"), origins: head.headers["origin"], jwtRules: jwtRules)
+            host: head.headers.first(name: "host"), origins: head.headers["origin"],
+            userAgent: head.headers.first(name: "user-agent").map {
+                ShownText.clean($0, limit: ShownText.longestAgent)
+            },
+            jwtRules: jwtRules)
     }
 
     /// Runs `body` with the sessions of the loop that `id` names, now if that is the current one. False: there is no

@@ -19,6 +19,7 @@ final class EdgeContext: Sendable {
     let logger: Logger
     let log: SessionLog
     let notices: Notices
+    let refusals: RefusalLog
     /// Tells this process from its peers in session identifiers.
     let node: UInt16
     let admissions = Admissions()
@@ -49,6 +50,7 @@ final class EdgeContext: Sendable {
         self.logger = logger
         self.log = SessionLog(logger: logger)
         self.notices = Notices(logger: logger)
+        self.refusals = RefusalLog(logger: logger)
         self.accepts = AcceptWatch(logger: logger)
         self.node = .random(in: .min ... .max)
     }

@@ -6,9 +6,10 @@ package struct EdgeLimits: Sendable {
 
     /// In force.
     package var config: LimitsConfig { self.edge.rules.config.limits }
-    /// Those of routes that have any.
-    package var routes: [(name: String, limits: AdmissionLimits)] {
-        self.edge.rules.config.routes.filter { !$0.limits.isEmpty }.map { ($0.name, $0.limits) }
+    /// Those of routes that have any of their own.
+    package var routes: [Route] {
+        let config = self.edge.rules.config
+        return config.routes.filter { !$0.limits.isEmpty || $0.message != config.limits.message }
     }
 
     /// Open, or being opened.
@@ -24,6 +25,9 @@ package struct EdgeLimits: Sendable {
     package func denied(_ scope: AdmissionScope, _ limit: AdmissionLimit) -> Int {
         self.edge.admissions.denied(scope, limit)
     }
+
+    /// How often requests have been refused for each reason since the process began.
+    package var refusals: [(reason: String, count: Int)] { self.edge.refusals.counted }
 
     package var deniedPolls: Int { self.edge.admissions.deniedPolls }
 }

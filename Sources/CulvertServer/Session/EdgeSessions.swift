@@ -114,10 +114,11 @@ extension Session {
         return SessionInfo(
             id: self.id.description, token: self.credential?.token.id,
             tokenExpires: self.credential?.token.expires, subject: self.subject, route: self.facts.route.name,
-            transport: self.transport, address: self.facts.clientAddress,
+            transport: self.transport, address: self.facts.clientAddress, path: self.facts.pathShown,
+            origin: self.facts.originShown, userAgent: self.facts.userAgent,
             upstream: self.facts.route.upstream, server: self.lease.server.config.url, openedAt: self.openedAtUnix,
-            messagesIn: counts.messagesIn,
-            messagesOut: counts.messagesOut, bytesIn: counts.bytesIn, bytesOut: counts.bytesOut)
+            messagesIn: counts.messagesIn, messagesOut: counts.messagesOut,
+            bytesIn: counts.bytesIn, bytesOut: counts.bytesOut)
     }
 
     /// - Returns: false if it was closing already.

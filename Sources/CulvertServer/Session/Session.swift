@@ -10,13 +10,9 @@ struct SessionFacts {
     /// Of the request that opened it: what a reload looks at again.
     var host: String?
     var origins: [String]
+    /// As it is shown.
+    var userAgent: String?
     var jwtRules: JWTClaimRules?
-
-    /// Bytes of text beyond what any session has. A path may be as long as a header section.
-    var heldBytes: Int {
-        let origins = self.origins.reduce(0) { $0 + $1.utf8.count }
-        return max(0, self.basePath.utf8.count + (self.host?.utf8.count ?? 0) + origins - 1024)
-    }
 }
 
 /// A poll that waits for messages.

@@ -47,7 +47,10 @@ struct SessionLog: Sendable {
             "route": "\(session.facts.route.name)",
             "transport": "\(session.transport.rawValue)",
             "client": "\(session.facts.clientAddress)",
+            "path": "\(session.facts.pathShown)",
+            "server": "\(session.lease.server.config.url)",
         ]
+        metadata.add(origin: session.facts.origins.first, userAgent: session.facts.userAgent)
         metadata["subject"] = session.subject.map { "\($0)" } ?? "-"
         if let token = session.credential?.token.id { metadata["token"] = "\(token)" }
         return metadata

@@ -152,6 +152,8 @@ extension HTTPAnswer {
             for value in offered.isEmpty ? ["websocket"] : offered { headers.add(name: "Upgrade", value: value) }
         }
         if headers["cache-control"].isEmpty { headers.add(name: "Cache-Control", value: "no-store, no-transform") }
-        return HTTPAnswer(status: head.status, headers: headers, body: body)
+        var answer = HTTPAnswer(status: head.status, headers: headers, body: body)
+        answer.reason = "upstream_refused"
+        return answer
     }
 }

@@ -40,7 +40,8 @@ struct Sessions: AsyncParsableCommand {
                     columns: [
                         ("ID", "id"), ("TOKEN", "token"), ("SUBJECT", "subject"), ("ROUTE", "route"),
                         ("TRANSPORT", "transport"), ("ADDRESS", "address"), ("SINCE", "opened_at"),
-                        ("IN", "messages_in"), ("OUT", "messages_out"),
+                        ("IN", "messages_in"), ("OUT", "messages_out"), ("PATH", "path"), ("SERVER", "server"),
+                        ("ORIGIN", "origin"), ("USER AGENT", "user_agent"),
                     ])
             }
         }

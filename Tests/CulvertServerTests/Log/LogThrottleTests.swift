@@ -37,6 +37,31 @@ struct LogThrottleTests {
         #expect(throttle.admit("database failed", at: 0) == .write)
     }
 
+    @Test("A flood of refusals for one reason takes nothing from another reason")
+    func reasons() {
+        let lines = NIOLockedValueBox<[String]>([])
+        let sink = LogSink(format: .json, now: { 1 }) { line in
+            lines.withLockedValue { $0.append(String(decoding: line, as: UTF8.self)) }
+        }
+        let logger = Logger(label: "edge") { label in LineLogHandler(label: label, level: .info, sink: sink) }
+        let log = RefusalLog(logger: logger)
+        func refuse(_ reason: String) {
+            log.count(reason)
+            log.log(
+                RefusalLog.Refusal(
+                    status: 404, reason: reason, isOpening: true, method: "GET", path: "/x", client: "192.0.2.1"))
+        }
+        for _ in 0..<LogThrottle.linesPerWindow + 7 { refuse("no_route") }
+        refuse("bad_path")
+        sink.finish()
+        let written = lines.withLockedValue(\.self)
+        #expect(written.count { $0.contains(#""reason":"no_route""#) } == LogThrottle.linesPerWindow)
+        #expect(written.count { $0.contains(#""reason":"bad_path""#) } == 1)
+        #expect(written.last?.contains(#""left_out":7,"of":"opening refused: no_route""#) == true)
+        #expect(log.counted.map(\.reason) == ["bad_path", "no_route"])
+        #expect(log.counted.map(\.count) == [1, LogThrottle.linesPerWindow + 7])
+    }
+
     @Test("A clock that is set back begins a new window")
     func clock() {
         var throttle = LogThrottle()

@@ -29,10 +29,12 @@ extension AdminAPI {
             $0.add("address", raw: Self.text(config.address))
             $0.add("token", raw: Self.text(config.token))
             $0.add("route", raw: Self.text(config.route))
+            $0.add("message", raw: Self.text(config.message))
             let routes = self.limits.routes.map { route in
                 JSONWriter.object {
                     $0.add("name", route.name)
                     $0.add("limits", raw: Self.text(route.limits))
+                    $0.add("message", raw: Self.text(route.message))
                 }
             }
             $0.add("routes", raw: "[" + routes.joined(separator: ",") + "]")
@@ -60,6 +62,15 @@ extension AdminAPI {
                     })
             }
             $0.add("http", raw: JSONWriter.object { $0.add("parked", self.limits.deniedPolls) })
+            let reasons = self.limits.refusals
+            $0.add("reasons", raw: JSONWriter.object { for (reason, count) in reasons { $0.add(reason, count) } })
+        }
+    }
+
+    private static func text(_ limits: MessageLimits) -> String {
+        JSONWriter.object {
+            $0.add("from_client", limits.fromClient)
+            $0.add("from_upstream", limits.fromUpstream)
         }
     }
 

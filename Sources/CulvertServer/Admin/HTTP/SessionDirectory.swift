@@ -39,6 +39,10 @@ package struct SessionInfo: Sendable, Equatable {
     package var route: String
     package var transport: Transport
     package var address: String
+    /// That the session was opened with, without the query; cut when it is long, as are the two that follow.
+    package var path: String
+    package var origin: String?
+    package var userAgent: String?
     package var upstream: String
     /// URL of the upstream's server.
     package var server: String
@@ -51,11 +55,13 @@ package struct SessionInfo: Sendable, Equatable {
 
     package init(
         id: String, token: String?, tokenExpires: Int64? = nil, subject: String?, route: String, transport: Transport,
-        address: String,
-        upstream: String, server: String, openedAt: Int64, messagesIn: UInt64 = 0, messagesOut: UInt64 = 0,
-        bytesIn: UInt64 = 0,
+        address: String, path: String, origin: String? = nil, userAgent: String? = nil, upstream: String,
+        server: String, openedAt: Int64, messagesIn: UInt64 = 0, messagesOut: UInt64 = 0, bytesIn: UInt64 = 0,
         bytesOut: UInt64 = 0
     ) {
+        self.path = path
+        self.origin = origin
+        self.userAgent = userAgent
         self.id = id
         self.token = token
         self.tokenExpires = tokenExpires

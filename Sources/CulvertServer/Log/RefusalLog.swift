@@ -1,0 +1,73 @@
+import CulvertCore
+import Logging
+import Synchronization
+
+/// Logs and counts the requests that are refused before a session has them: a line for each, and a count for each reason
+/// since the process began.
+///
+/// Anybody can cause such lines, so they have the level `notice`, and ``LogSink`` bounds them for each reason.
+final class RefusalLog: Sendable {
+    static let opening = "opening refused"
+    static let request = "request refused"
+
+    /// A refused request, its text as the peer sent it.
+    struct Refusal {
+        var status: Int
+        /// The `code` of the problem that it was answered with.
+        var reason: String
+        /// It asked for a session. Otherwise it was meant for a session that is open.
+        var isOpening: Bool
+        var method: String
+        /// Nil where no route has the path.
+        var route: String?
+        /// Without the query and without a session's identifier. Nil for a target that is no path.
+        var path: String?
+        var origin: String?
+        var client: String
+        var userAgent: String?
+    }
+
+    /// By reasons, of which there are as many as the source names.
+    private let counts = Mutex<[String: Int]>([:])
+    private let logger: Logger
+
+    init(logger: Logger) { self.logger = logger }
+
+    /// How often each reason has occurred, in the order of their names.
+    var counted: [(reason: String, count: Int)] {
+        self.counts.withLock(\.self).sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+
+    func count(_ reason: String) { self.counts.withLock { $0[reason, default: 0] += 1 } }
+
+    func log(_ refusal: @autoclosure () -> Refusal) {
+        guard self.logger.logLevel <= .notice else { return }
+        let refusal = refusal()
+        var metadata: Logger.Metadata = [
+            "status": .stringConvertible(refusal.status), "reason": "\(refusal.reason)",
+            "method": "\(ShownText.clean(refusal.method, limit: 32))", "client": "\(refusal.client)",
+        ]
+        if let route = refusal.route { metadata["route"] = "\(route)" }
+        if let path = refusal.path { metadata["path"] = "\(path)" }
+        metadata.add(origin: refusal.origin, userAgent: refusal.userAgent)
+        self.logger.notice(
+            refusal.isOpening ? "\(Self.opening)" : "\(Self.request)", metadata: metadata)
+    }
+
+    /// The texts by which a flood is counted: the message, and of a refusal its reason as well, so that a flood for one
+    /// reason does not hide the lines of another.
+    static func kind(of message: String, _ metadata: Logger.Metadata) -> String {
+        guard message == self.opening || message == self.request, case .string(let reason)? = metadata["reason"] else {
+            return message
+        }
+        return "\(message): \(reason)"
+    }
+}
+
+extension Logger.Metadata {
+    /// What a client says of itself, bounded and without characters that drive a terminal.
+    mutating func add(origin: String?, userAgent: String?) {
+        if let origin { self["origin"] = "\(ShownText.clean(origin, limit: ShownText.longestOrigin))" }
+        if let userAgent { self["user_agent"] = "\(ShownText.clean(userAgent, limit: ShownText.longestAgent))" }
+    }
+}

@@ -1,0 +1,17 @@
+import CulvertCore
+import Testing
+
+@Suite("Text of peers that is shown")
+struct ShownTextTests {
+    @Test(
+        "It is cleaned and cut",
+        arguments: [
+            ("plain text", 20, "plain text"), ("", 0, ""), ("abc", 3, "abc"), ("abcd", 3, "abc…"),
+            ("\u{1B}[31mred\u{7F}", 20, "?[31mred?"), ("a\r\nb\tc", 20, "a??b?c"),
+            ("a\u{202E}b\u{2028}c\u{85}d", 20, "a?b?c?d"), ("größe", 20, "größe"), ("größe", 3, "gr…"),
+            ("größe", 4, "grö…"), ("👍👍", 7, "👍…"),
+        ])
+    func clean(text: String, limit: Int, expected: String) {
+        #expect(Array(ShownText.clean(text, limit: limit).utf8) == Array(expected.utf8))
+    }
+}

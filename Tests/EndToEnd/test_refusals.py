@@ -1,0 +1,157 @@
+"""What an operator sees of openings that are refused, and of who a session is."""
+
+import httpx
+import pytest
+
+from kit.admin import Admin
+from kit.edge import NARROW_TOKEN, ORIGIN, TOKEN, free_port, wait_for
+from kit.knock import TRANSPORTS, knock
+from kit.poll import client, open_session
+from kit.process import whole_log
+
+REFUSED, REQUEST = "opening refused", "request refused"
+AGENT = "Example/1.0 (a browser)"
+EVIL = "https://evil.example"
+
+
+def reasons(edge):
+    with Admin(edge) as admin:
+        return admin.get("/v1/limits").json()["denials"]["reasons"]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("how,status,reason,route", [
+    ({}, 401, "token_missing", "/"),
+    ({"token": "wrong-secret-wrong-secret"}, 401, "invalid_token", "/"),
+    ({"token": "wrong-secret-wrong-secret", "carrier": "query"}, 401, "invalid_token", "/"),
+    ({"token": TOKEN, "origin": EVIL}, 403, "origin_not_allowed", "/"),
+    ({"token": NARROW_TOKEN}, 403, "insufficient_scope", "/"),
+    ({"path": "/strict/a"}, 403, "origin_not_allowed", "/strict"),
+    ({"path": "/a;b/%2e%2e/c"}, 400, "bad_path", None),
+    ({"path": "/open/refuse"}, 503, "upstream_refused", "/open"),
+    ({"path": "/open/status/403"}, 403, "upstream_refused", "/open"),
+], ids=["no token", "wrong token", "token in the query", "origin", "scope", "no origin", "path", "backend", "backend 403"])
+def test_a_refused_opening_has_a_line_and_is_counted(edge, transport, how, status, reason, route):
+    before = reasons(edge).get(reason, 0)
+    path = how.get("path", "/room/" + transport)
+    seen = len(edge.events(REFUSED))
+    answer = knock(edge, transport, headers=[("User-Agent", AGENT)], **{"path": path, **how})
+    assert answer.status == status
+    event = edge.expect_events(REFUSED, count=seen + 1)[-1]
+    assert (event["status"], event["reason"], event.get("route")) == (status, reason, route)
+    assert event["path"] == path + ("/_poll" if transport == "long-poll" else "")
+    assert (event["client"], event.get("origin"), event["level"]) == ("127.0.0.1", how.get("origin"), "notice")
+    assert event["user_agent"].endswith(AGENT) or transport == "websocket"
+    assert event["method"] == ("POST" if transport == "long-poll" else "GET")
+    assert reasons(edge)[reason] == before + 1
+    assert "wrong-secret" not in edge.text
+
+
+@pytest.mark.parametrize("path,status,reason", [
+    ("/", 426, "upgrade_required"), ("/native-only/_poll/probe", 404, None), ("/a/_poll/probe", 426, "upgrade_required"),
+])
+def test_a_plain_request_for_a_session_has_a_line(edge, path, status, reason):
+    seen = len(edge.events(REFUSED))
+    with client(edge) as http:
+        assert http.get(path).status_code == status
+    event = edge.expect_events(REFUSED, count=seen + 1)[-1]
+    assert event["status"] == status and reason in (None, event["reason"])
+
+
+def test_an_opening_past_a_limit_has_a_line(backend, make_edge):
+    edge = make_edge(backend.port, limits="address: { sessions: 1 }")
+    with client(edge) as http:
+        open_session(http)
+        assert http.post("/_poll").status_code == 429
+    [event] = edge.expect_events(REFUSED)
+    assert (event["status"], event["reason"], event["route"]) == (429, "too_many_sessions", "/")
+    assert reasons(edge) == {"too_many_sessions": 1}
+
+
+def test_an_upstream_that_cannot_be_reached_has_its_own_line_and_is_counted(make_edge):
+    edge = make_edge(free_port())
+    with client(edge) as http:
+        assert http.post("/_poll").status_code == 502
+    edge.expect_events("upstream failed")
+    assert reasons(edge) == {"upstream_unreachable": 1}
+    whole_log(edge)
+    assert edge.events(REFUSED) == []
+
+
+def test_a_request_that_is_kept_out_of_its_session_has_a_line_without_the_sessions_identifier(backend, make_edge):
+    edge = make_edge(backend.port)
+    with client(edge) as http:
+        at = open_session(http, "/room", headers={"Origin": ORIGIN})
+        assert http.get(at, headers={"Origin": EVIL}).status_code == 403
+        assert http.get("/room/_poll/" + "A" * 28).status_code == 404  # Of the session protocol: no line.
+    session = at.rsplit("/", 1)[1]
+    [event] = edge.expect_events(REQUEST)
+    assert (event["status"], event["reason"], event["route"]) == (403, "origin_not_allowed", "/")
+    assert (event["path"], event["origin"]) == ("/room/_poll", EVIL)
+    assert reasons(edge) == {"origin_not_allowed": 1}
+    assert session not in whole_log(edge)
+    assert edge.events(REFUSED) == []
+
+
+def test_a_flood_for_one_reason_is_bounded_and_counted_and_hides_no_other_reason(backend, make_edge):
+    edge = make_edge(backend.port)
+    with client(edge, token=False) as http:
+        for _ in range(300):
+            assert http.post("/_poll").status_code == 401
+        assert http.post("/_poll", headers={"Origin": EVIL, **edge.auth}).status_code == 403
+    edge.expect_events(REFUSED, reason="origin_not_allowed")
+    assert reasons(edge) == {"origin_not_allowed": 1, "token_missing": 300}
+    whole_log(edge)
+    lines = len(edge.events(REFUSED, reason="token_missing"))
+    left_out = edge.events("log lines left out: too many of one message", of=f"{REFUSED}: token_missing")
+    assert lines < 300 and lines + sum(event["left_out"] for event in left_out) == 300
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_session_is_told_by_its_path_origin_server_and_user_agent(backend, make_edge, transport):
+    edge = make_edge(backend.port)
+    facts = {"path": "/room/7", "origin": ORIGIN, "user_agent": AGENT, "server": f"ws://127.0.0.1:{backend.port}"}
+    headers = {**edge.auth, "Origin": ORIGIN, "User-Agent": AGENT}
+    listed = []
+    if transport == "long-poll":
+        with client(edge, token=False, headers=None) as http:
+            at = http.post("/room/7/_poll?secret=x", headers=headers).headers["location"]
+            listed = Admin(edge).sessions()
+            http.delete(at, headers=headers)
+    else:
+        from websockets.sync.client import connect
+        with connect(edge.wss + "/room/7?secret=x", ssl=edge.ssl, origin=ORIGIN, user_agent_header=AGENT,
+                     additional_headers=edge.auth):
+            listed = Admin(edge).sessions()
+    assert [facts.items() <= session.items() for session in listed] == [True]
+    [opened], [ended] = edge.expect_events("session opened"), edge.expect_events("session ended")
+    assert facts.items() <= opened.items() and facts.items() <= ended.items()
+    assert "secret=x" not in edge.text
+
+
+def test_what_a_client_says_of_itself_is_cut(backend, make_edge):
+    edge = make_edge(backend.port)
+    headers = {"User-Agent": "u" * 4000, **edge.auth}
+    with client(edge) as http:
+        at = open_session(http, "/" + "p" * 4000, headers=headers)
+        [session] = Admin(edge).sessions()
+        assert session["user_agent"] == "u" * 256 + "…" and session["path"] == "/" + "p" * 511 + "…"
+        assert open_session(http, "/open") != at
+    sessions = {session["path"]: session for session in Admin(edge).sessions()}
+    assert sessions["/open"]["origin"] is None
+    [opened, _] = edge.expect_events("session opened", count=2)
+    assert opened["user_agent"] == "u" * 256 + "…" and opened["path"] == "/" + "p" * 511 + "…"
+
+
+def test_what_sessions_keep_of_their_clients_counts_as_memory(backend, make_edge):
+    edge = make_edge(backend.port)
+    path = "/" + "p" * 2000
+
+    def used():
+        return httpx.get(f"http://127.0.0.1:{edge.admin_port}/v1/memory", headers=Admin(edge).headers).json()["used"]
+
+    with client(edge) as http:
+        open_session(http, path, headers={"User-Agent": "a"})
+        short = wait_for(used, what="the session to count")
+        open_session(http, path, headers={"User-Agent": "u" * 200})
+        wait_for(lambda: used() == 2 * short + 199, what="the user agent to count")
