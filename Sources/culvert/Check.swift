@@ -6,7 +6,7 @@ struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Validate a configuration and print what is in effect, secrets redacted.")
 
-    @Option(name: .shortAndLong, help: "The configuration file.")
+    @Option(name: .shortAndLong, help: "The configuration file; - for standard input.", completion: .file())
     var config = "proxy.yaml"
 
     func run() throws {

@@ -9,7 +9,7 @@ struct ClientScript: ParsableCommand {
         commandName: "client",
         abstract: "Print the browser client's paths, integrity values and tags; or one of its files.")
 
-    @Option(name: .shortAndLong, help: "The configuration file.")
+    @Option(name: .shortAndLong, help: "The configuration file; - for standard input.", completion: .file())
     var config = "proxy.yaml"
 
     @Option(help: "What stands before the paths in tags, for pages of another origin: https://edge.example.")

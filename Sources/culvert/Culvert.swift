@@ -8,8 +8,8 @@ struct Culvert: AsyncParsableCommand {
         abstract: "A WebSocket edge proxy with a long-polling fallback.",
         version: Version.text,
         subcommands: [
-            Serve.self, Check.self, Demo.self, Tokens.self, Sessions.self, Upstreams.self, Audit.self, Reload.self,
-            Drain.self, Certificates.self, ClientScript.self,
+            Serve.self, Check.self, Demo.self, Tokens.self, JWT.self, Sessions.self, Upstreams.self, Audit.self,
+            Reload.self, Drain.self, Certificates.self, ClientScript.self, Manual.self,
         ],
         defaultSubcommand: Serve.self)
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CulvertServer
+import Glibc
 import Logging
 import NIOPosix
 import ServiceLifecycle
@@ -7,7 +8,7 @@ import ServiceLifecycle
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Run the proxy (the default).")
 
-    @Option(name: .shortAndLong, help: "The configuration file.")
+    @Option(name: .shortAndLong, help: "The configuration file; - for standard input.", completion: .file())
     var config = "proxy.yaml"
 
     @Flag(help: "Take the listening sockets of the process that runs, over the configuration's takeover socket.")
@@ -20,7 +21,11 @@ struct Serve: AsyncParsableCommand {
         let (logger, sink) = Logging.start(config.log)
         config.logWarnings(to: logger)
         do {
-            try await Runner(config: config, logger: logger, path: self.config, takesOver: self.takeover).run()
+            // What came on standard input cannot be read again: there is no reload, and SIGHUP must end nothing.
+            let isFile = self.config != "-"
+            if !isFile { signal(SIGHUP, SIG_IGN) }
+            let path = isFile ? self.config : nil
+            try await Runner(config: config, logger: logger, path: path, takesOver: self.takeover).run()
         } catch let error as StartFailure {
             // Not beside the log: whoever reads neither must not keep the process from its end.
             sink.print(error.description + "\n")

@@ -1,15 +1,20 @@
 """`culvert tokens`, `sessions`, `upstreams` and `audit`, as an operator types them."""
 
 import asyncio
+import datetime
 import json
 import os
 import re
+import shutil
+import subprocess
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from kit.admin import Admin
+from kit.edge import BIN, free_port, wait_for
+from kit.jwt import Key, section
 from kit.process import culvert
 
 
@@ -50,7 +55,8 @@ def test_a_token_is_minted_rotated_listed_and_revoked(run):
     assert next(t for t in items if t["id"] == "laptop")["note"] == "a \x1b[31mnote"
     reason = asyncio.run(closing(run.edge, new, lambda: run("tokens", "revoke", "laptop", "--reason", "lost")))
     assert reason == (4401, "token revoked")
-    assert "token.revoke" in run("audit").stdout.splitlines()[1]
+    [line] = [line for line in run("audit").stdout.splitlines() if "token.revoke" in line]
+    assert line.endswith("  lost")
     run("tokens", "delete", "laptop")
 
 
@@ -168,3 +174,209 @@ def test_the_version_is_that_of_the_api(run):
 def test_shells_complete_the_commands():
     for shell in ("bash", "zsh", "fish"):
         assert "rotate" in culvert("--generate-completion-script", shell).stdout
+
+
+def test_the_manual_page_has_every_command_and_option():
+    page = culvert("manual").stdout
+    assert page.startswith(".TH CULVERT 1 ") and '.SS "culvert tokens rotate \\fIid\\fR"' in page
+
+    def walk(command, name):
+        for argument in command.get("arguments", ()):
+            if argument["valueName"] not in ("help", "version"):
+                word = argument["valueName"] if argument["kind"] == "positional" else argument["preferredName"]["name"]
+                assert word.replace("-", "\\-") in page, f"{name}: {word}"
+        for child in command.get("subcommands", ()):
+            if child["commandName"] != "help":
+                assert f'{name} {child["commandName"]}' in page
+                walk(child, f'{name} {child["commandName"]}')
+
+    walk(json.loads(culvert("--experimental-dump-help").stdout)["command"], "culvert")
+    if renderer := shutil.which("groff"):
+        done = subprocess.run([renderer, "-man", "-Tutf8", "-ww"], input=page, capture_output=True, text=True)
+        assert done.returncode == 0 and not done.stderr and "tokens rotate" in done.stdout
+
+
+# --- what the audit log says -----------------------------------------------------------------------------------------
+
+def test_the_audit_log_says_why(run):
+    secret = run("tokens", "mint", "--subject", "kim", "--id", "kim").stdout.strip()
+
+    def act():
+        [row] = [line for line in run("sessions", "list", "--subject", "kim").stdout.splitlines() if "kim" in line]
+        run("sessions", "close", row.split()[0], "--code", "4000", "--reason", "see you")
+
+    asyncio.run(closing(run.edge, secret, act))
+    with Admin(run.edge) as admin:
+        assert admin.patch("/v1/tokens/kim", json={"note": "n", "expires": None}).status_code == 200
+    run("tokens", "revoke", "kim", "--reason", "laptop lost")
+    items = json.loads(run("audit", "--json").stdout)["items"]
+    details = {item["action"]: item["detail"] for item in items}
+    assert details["token.revoke"] == "laptop lost"
+    assert details["session.close"] == "code 4000, see you"
+    assert details["token.change"] == "expires note"
+
+
+# --- times -----------------------------------------------------------------------------------------------------------
+
+def moment(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+@pytest.mark.parametrize("text,seconds", [("24h", 86400), ("90s", 90), ("1.5m", 90)])
+def test_the_end_of_a_token_may_be_a_duration(run, text, seconds):
+    before = datetime.datetime.now(datetime.timezone.utc)
+    minted = json.loads(run("tokens", "mint", "--subject", "lea", "--expires", text, "--json").stdout)
+    after = datetime.datetime.now(datetime.timezone.utc)
+    span = datetime.timedelta(seconds=seconds)
+    second = datetime.timedelta(seconds=1)
+    assert before + span - second <= moment(minted["expires"]) <= after + span
+
+
+def test_a_time_that_is_neither_a_moment_nor_a_duration_is_refused(run):
+    assert run("tokens", "mint", "--subject", "a", "--expires", "1d", code=1).stderr.startswith("400: --expires: expected")
+
+
+# --- where the API is ------------------------------------------------------------------------------------------------
+
+def test_the_configuration_says_where_the_api_and_its_token_are(run, tmp_path):
+    edge = run.edge
+    done = culvert("tokens", "list", "--config", edge.config, cwd=tmp_path)
+    assert done.returncode == 0 and "alice" in done.stdout, done.stderr
+    done = culvert("tokens", "list", cwd=edge.folder)  # proxy.yaml of the current folder.
+    assert done.returncode == 0 and "alice" in done.stdout, done.stderr
+    # A mistake elsewhere in the file is none of the command's business.
+    edge.config.write_text(edge.config.read_text().replace("session: {", "session: { hold: 25,"))
+    assert culvert("tokens", "list", "-c", edge.config, cwd=tmp_path).returncode == 0
+    # Options take its place.
+    done = culvert("tokens", "list", "-c", edge.config, "--url", "http://127.0.0.1:1", cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr.startswith("http://127.0.0.1:1 cannot be reached: Connection refused")
+
+
+@pytest.mark.parametrize("address,where", [
+    ("unix:admin.sock", "unix:{folder}/admin.sock"), ("0.0.0.0:{port}", "http://127.0.0.1:{port}"),
+    ('"[::]:{port}"', "http://[::1]:{port}"), ("localhost:{port}", "http://localhost:{port}"),
+])
+def test_an_address_of_the_configuration_is_one_to_call(tmp_path, address, where):
+    port = free_port()
+    (tmp_path / "proxy.yaml").write_text(f"admin: {{ address: {address.format(port=port)}, token_file: t }}\n")
+    (tmp_path / "t").write_text("a-token-of-some-length\n")
+    done = culvert("tokens", "list", "--config", tmp_path / "proxy.yaml")
+    place = where.format(port=port, folder=tmp_path)
+    assert done.returncode == 1 and done.stderr.startswith(f"{place} cannot be reached: "), done.stderr
+    assert "error" not in done.stderr.lower() and "descriptor" not in done.stderr
+
+
+@pytest.mark.parametrize("text,why", [
+    ("admin: { address: none }", "the admin API is switched off"), ("admin: { address: 127.0.0.1:0 }", "--url"),
+    ("admin: { address: 9901 }", ":1:19: admin.address: expected an address and port"), ("- a", "expected a mapping"),
+])
+def test_a_configuration_that_does_not_say_where_is_told(tmp_path, text, why):
+    (tmp_path / "proxy.yaml").write_text(text + "\n")
+    done = culvert("tokens", "list", "--config", tmp_path / "proxy.yaml")
+    assert done.returncode == 1 and why in done.stderr and "proxy.yaml" in done.stderr
+    missing = culvert("tokens", "list", "--config", tmp_path / "none.yaml")
+    assert missing.returncode == 1 and "none.yaml:1:1: cannot be read: No such file" in missing.stderr
+
+
+def test_a_file_that_anybody_may_write_does_not_say_where_the_token_goes(run):
+    edge = run.edge
+    edge.config.chmod(0o666)
+    done = culvert("tokens", "list", cwd=edge.folder, env={**os.environ, "CULVERT_ADMIN_TOKEN": "x" * 20})
+    assert f":{edge.admin_port}" not in done.stderr and done.returncode == 1
+    edge.config.chmod(0o664)
+    done = culvert("tokens", "list", cwd=edge.folder)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_file_that_holds_no_token_is_not_shown(run, tmp_path):
+    wrong = tmp_path / "wrong"
+    wrong.write_text("first secret line\nsecond secret line\n")
+    done = culvert("tokens", "list", "--url", f"http://127.0.0.1:{run.edge.admin_port}", "--token-file", wrong)
+    assert done.returncode == 1 and f"the text in the file {wrong} is no admin token" in done.stderr
+    assert "secret" not in done.stderr
+
+
+# --- JSON Web Tokens -------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def jwt(backend, make_edge):
+    configured = Key("ES256", "configured")
+    keys = [{"id": "configured", "algorithm": "ES256", "pem": configured.pem}]
+    edge = make_edge(backend.port, authentication=section(keys=keys))
+
+    def jwt(*arguments, code=0, **options):
+        done = culvert("jwt", *arguments, "--config", edge.config, **options)
+        assert done.returncode == code, done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+    jwt.edge = edge
+    return jwt
+
+
+def test_keys_of_jwts_are_added_retired_and_deleted(jwt, tmp_path):
+    file = tmp_path / "new.pem"
+    file.write_text(Key("ES256", "new").pem)
+    rows = jwt("keys", "add", file, "--id", "new", "--algorithm", "ES256", "--note", "of 2027").splitlines()
+    assert rows[0].split()[:3] == ["ID", "ALGORITHM", "SOURCE"] and rows[1].split()[:3] == ["new", "ES256", "store"]
+    assert {line.split()[0] for line in jwt("keys", "list").splitlines()[1:]} == {"configured", "new"}
+    [row] = jwt("keys", "retire", "new", "--overlap", "1h").splitlines()[1:]
+    assert re.search(r"\d{4}-\d\d-\d\dT", row)
+    jwt("keys", "delete", "new")
+    assert "new" not in jwt("keys", "list")
+    assert jwt("keys", "add", file, "--id", "new", code=1).startswith("400: --algorithm: missing")
+    missing = jwt("keys", "add", tmp_path / "none", "--id", "x", code=1)
+    assert missing.endswith("none: cannot be read: No such file or directory\n")
+    file.write_text("no key")
+    assert jwt("keys", "add", file, "--id", "x", "--algorithm", "ES256", code=1).startswith("400: <file>: ")
+    assert jwt("keys", "delete", "configured", code=1).startswith("409: ")
+
+
+def test_a_jwk_is_added_from_standard_input(jwt):
+    text = json.dumps(Key("EdDSA", "of-a-jwk").jwk)
+    assert "of-a-jwk" in jwt("keys", "add", "-", input=text)
+
+
+def test_jwts_are_revoked_and_revocations_taken_back(jwt):
+    assert "kim" in jwt("revoke", "--subject", "kim", "--until", "24h")
+    assert "an-id" in jwt("revoke", "--jti", "an-id", "--until", "2099-01-01T00:00:00Z")
+    rows = jwt("revocations").splitlines()
+    assert rows[0].split() == ["JTI", "SUBJECT", "BEFORE", "UNTIL"] and len(rows) == 3
+    jwt("unrevoke", "--subject", "kim")
+    assert "kim" not in jwt("revocations") and "an-id" in jwt("revocations")
+    assert jwt("unrevoke", "--subject", "kim", code=1).startswith("404: ")
+    assert jwt("revoke", "--jti", "x", "--until", "2020-01-01T00:00:00Z", code=1).startswith("400: --until: ")
+    jwt("revoke", "--until", "1h", code=64)
+    jwt("revoke", "--subject", "a", "--jti", "b", "--until", "1h", code=64)
+    jwt("revoke", "--jti", "b", code=64)
+    lines = culvert("audit", "--config", jwt.edge.config).stdout
+    assert "jwt.revoke" in lines and "until 2099-01-01T00:00:00Z" in lines
+
+
+# --- a configuration from standard input -----------------------------------------------------------------------------
+
+def test_check_reads_standard_input(edge):
+    text = edge.config.read_text()
+    checked = culvert("check", "-c", "-", input=text, cwd=edge.folder)
+    assert checked.returncode == 0 and checked.stdout == culvert("check", "-c", edge.config).stdout.replace(
+        str(edge.folder) + "/", "")
+    broken = culvert("check", "--config", "-", input=text.replace("session: {", "session: { hold: 25,"))
+    assert broken.returncode == 1 and re.match(r"standard input:\d+:\d+: session\.hold: ", broken.stderr)
+    assert "standard input:1:1: the file is empty" in culvert("check", "--config", "-", input="").stderr
+
+
+def test_serve_reads_standard_input_and_is_not_ended_by_a_reload(backend, make_edge):
+    edge = make_edge(backend.port)
+    text = edge.config.read_text()
+    edge.stop()
+    edge.forget()
+    edge.process = subprocess.Popen(
+        [BIN, "serve", "--config", "-"], cwd=edge.folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL, text=True, env={**os.environ, "SWIFT_BACKTRACE": "enable=no"})
+    edge.follow(edge.process.stderr)
+    edge.process.stdin.write(text)
+    edge.process.stdin.close()
+    wait_for(lambda: edge.process.poll() is not None or edge.is_healthy(edge), what="the edge to be healthy")
+    edge.process.send_signal(1)
+    with Admin(edge) as admin:
+        assert admin.post("/v1/reload").status_code == 409
+    assert edge.process.poll() is None and edge.stop() == 0

@@ -44,8 +44,6 @@ class Shell:
 
     def start(self, block, **variables):
         text = f"set -e\n{self.functions}\n{block}\necho \"new=$new\""
-        # The address that is meant where none is named.
-        text = re.sub(r'(ctl\(\) \{ culvert "\$@")', rf"\1 --url http://127.0.0.1:{self.edge.admin_port}", text)
         for old, new in (("/usr/local/bin/", f"{self.bin}/"), ("/etc/culvert/", f"{self.folder}/"),
                          ("/var/lib/culvert/admin-token", f"{self.folder}/culvert.admin-token"),
                          ("/var/log/", f"{self.folder}/"), ("127.0.0.1:9901", f"127.0.0.1:{self.edge.admin_port}")):

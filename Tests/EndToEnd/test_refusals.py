@@ -114,7 +114,7 @@ def test_a_session_is_told_by_its_path_origin_server_and_user_agent(backend, mak
     headers = {**edge.auth, "Origin": ORIGIN, "User-Agent": AGENT}
     listed = []
     if transport == "long-poll":
-        with client(edge, token=False, headers=None) as http:
+        with client(edge, token=False) as http:
             at = http.post("/room/7/_poll?secret=x", headers=headers).headers["location"]
             listed = Admin(edge).sessions()
             http.delete(at, headers=headers)

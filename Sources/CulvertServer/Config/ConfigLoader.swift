@@ -4,28 +4,60 @@ import Yams
 /// Turns a file into a validated configuration, or into everything that is wrong with it.
 package enum ConfigLoader {
     /// - Parameters:
-    ///   - path: the file; paths in it are relative to its folder.
+    ///   - path: the file, or `-` for standard input. Paths in a file are relative to its folder, those of standard
+    ///     input to the current one.
     ///   - environment: for `${NAME}`.
     package static func load(path: String, environment: [String: String]) throws(ConfigErrors) -> ProxyConfig {
+        try self.parse(
+            self.text(of: path), file: self.name(of: path), directory: self.directory(of: path),
+            environment: environment)
+    }
+
+    /// The section `admin` alone, for a command that looks for a running process: what is wrong elsewhere in the file is
+    /// none of its business.
+    ///
+    /// - Returns: nil when the admin API is switched off.
+    package static func admin(path: String, environment: [String: String]) throws(ConfigErrors) -> AdminConfig? {
+        let reader = ConfigReader(directory: self.directory(of: path))
+        let text = try self.text(of: path)
+        return try self.read(text, file: self.name(of: path), environment: environment) { root -> AdminConfig?? in
+            root.members().map { reader.admin($0["admin"]) }
+        }
+    }
+
+    /// What errors call the file.
+    private static func name(of path: String) -> String { path == "-" ? "standard input" : path }
+
+    private static func directory(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "" }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    private static func text(of path: String) throws(ConfigErrors) -> String {
         func fault(_ message: String) -> ConfigErrors {
-            ConfigErrors(errors: [ConfigError(file: path, line: 1, column: 1, keyPath: "", message: message)])
+            let file = self.name(of: path)
+            return ConfigErrors(errors: [ConfigError(file: file, line: 1, column: 1, keyPath: "", message: message)])
         }
         // Not all of a device, or of another file without end.
-        guard let file = FileHandle(forReadingAtPath: path),
+        guard let file = path == "-" ? FileHandle.standardInput : FileHandle(forReadingAtPath: path),
             let data = try? file.read(upToCount: YAMLBounds.sizeLimit + 1) ?? Data()
-        else { throw fault("cannot be read" + FileFault.reason(path) + FileDescriptors.note) }
+        else { throw fault("cannot be read" + (path == "-" ? "" : FileFault.reason(path)) + FileDescriptors.note) }
         guard data.count <= YAMLBounds.sizeLimit else { throw fault("more than \(YAMLBounds.sizeLimit >> 20) MiB") }
         guard let text = String(data: data, encoding: .utf8) else { throw fault("cannot be read as UTF-8 text") }
-        let directory = path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) : ""
-        return try self.parse(
-            text, file: path, directory: path.hasPrefix("/") && directory.isEmpty ? "/" : directory,
-            environment: environment)
+        return text
     }
 
     /// - Parameter file: what errors call it.
     package static func parse(
         _ yaml: String, file: String, directory: String, environment: [String: String]
     ) throws(ConfigErrors) -> ProxyConfig {
+        try self.read(yaml, file: file, environment: environment) { ConfigReader(directory: directory).read($0) }
+    }
+
+    /// - Parameter body: reads the document; nil when it cannot be used, which has been reported then.
+    private static func read<Value>(
+        _ yaml: String, file: String, environment: [String: String], _ body: (ConfigNode) -> Value?
+    ) throws(ConfigErrors) -> Value {
         let errors = ConfigErrorCollector(file: file)
         do throws(YAMLBounds.Fault) {
             try YAMLBounds.check(yaml)
@@ -36,8 +68,8 @@ package enum ConfigLoader {
         do {
             if let node = try Yams.compose(yaml: yaml) {
                 let root = ConfigNode(node: node, path: "", errors: errors, environment: environment)
-                let config = ConfigReader(directory: directory).read(root)
-                if let config, errors.errors.isEmpty { return config }
+                let value = body(root)
+                if let value, errors.errors.isEmpty { return value }
             } else {
                 errors.add(line: 1, column: 1, keyPath: "", "the file is empty")
             }

@@ -1,8 +1,8 @@
 import CulvertCore
-import NIOCore
+package import NIOCore
 
 /// Quantities with units.
-enum ConfigUnits {
+package enum ConfigUnits {
     private static let times: [(String, Double)] = [("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)]
     private static let sizes: [(String, Double)] = [
         ("KiB", 1024), ("MiB", 1_048_576), ("GiB", 1_073_741_824), ("kB", 1e3), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9),
@@ -14,7 +14,7 @@ enum ConfigUnits {
     static let largestMessage = 512 << 20
 
     /// `500ms`, `25s`, `1.5m`, `1h`.
-    static func time(_ text: String) -> TimeAmount? {
+    package static func time(_ text: String) -> TimeAmount? {
         guard let value = self.quantity(text, self.times), value <= 1e18 else { return nil }
         return .nanoseconds(Int64(value))
     }

@@ -1,7 +1,7 @@
 import Foundation
 
 /// Unix seconds as people and documents write them: RFC 3339, to the second.
-enum UnixTime {
+package enum UnixTime {
     /// Nil also for a date or time that there is not, such as 12:99, which Foundation would carry over: a slip in an
     /// expiry must not become another one.
     static func parse(_ text: String) -> Int64? {
@@ -12,7 +12,7 @@ enum UnixTime {
         return seconds
     }
 
-    static func text(_ seconds: Int64) -> String {
+    package static func text(_ seconds: Int64) -> String {
         Date(timeIntervalSince1970: TimeInterval(seconds)).formatted(.iso8601)
     }
 

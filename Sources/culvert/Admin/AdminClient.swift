@@ -7,11 +7,18 @@ import NIOHTTP1
 
 /// Where the admin API is, and how its answers are shown.
 struct AdminOptions: ParsableArguments {
-    @Option(help: "The admin API: http://HOST:PORT, https://HOST:PORT or unix:PATH.")
-    var url = "http://127.0.0.1:9901"
+    @Option(
+        name: .shortAndLong,
+        help: "The configuration of the proxy, which says where its admin API and its token are.", completion: .file())
+    var config: String?
 
-    @Option(help: "The file with the admin token. CULVERT_ADMIN_TOKEN in the environment takes its place.")
-    var tokenFile = "culvert.admin-token"
+    @Option(help: "The admin API, in place of the configuration's: http://HOST:PORT, https://HOST:PORT or unix:PATH.")
+    var url: String?
+
+    @Option(
+        help: "The file with the admin token. CULVERT_ADMIN_TOKEN in the environment takes its place.",
+        completion: .file())
+    var tokenFile: String?
 
     @Flag(help: "Print what the API answers, for scripts.")
     var json = false
@@ -34,20 +41,20 @@ struct AdminClient {
     func ask(
         _ method: HTTPMethod, _ path: [String], query: [(String, String?)] = [], body: [String: Any]? = nil
     ) async throws -> Data {
-        let token = try CommandToken.find(self.options)
-        var request = HTTPClientRequest(url: try self.url(path, query))
+        let place = try AdminPlace(self.options)
+        let token = try CommandToken.find(place)
+        var request = HTTPClientRequest(url: try Self.url(place.url, path, query))
         request.method = method
         request.headers.add(name: "Authorization", value: "Bearer \(token.secret)")
         // Over a Unix socket there is no name to call it by.
-        if self.options.url.hasPrefix("unix:") { request.headers.add(name: "Host", value: "localhost") }
+        if place.url.hasPrefix("unix:") { request.headers.add(name: "Host", value: "localhost") }
         if let body {
             request.headers.add(name: "Content-Type", value: "application/json")
             request.body = .bytes(try JSONSerialization.data(withJSONObject: body))
         }
-        let (status, answer) = try await self.execute(
-            request, on: AdminPeer(url: self.options.url, token: token))
+        let (status, answer) = try await self.execute(request, at: place, AdminPeer(url: place.url, token: token))
         // The API says the same to every request without its token. The command knows which token it has sent.
-        guard status != .unauthorized else { throw CommandFailure(description: token.refusal(url: self.options.url)) }
+        guard status != .unauthorized else { throw CommandFailure(description: token.refusal(url: place.url)) }
         guard (200..<300).contains(status.code) else {
             throw CommandFailure(description: AdminProblem.text(status, Self.object(answer)))
         }
@@ -55,7 +62,7 @@ struct AdminClient {
     }
 
     private func execute(
-        _ request: HTTPClientRequest, on peer: AdminPeer
+        _ request: HTTPClientRequest, at place: AdminPlace, _ peer: AdminPeer
     ) async throws -> (HTTPResponseStatus, Data) {
         var configuration = HTTPClient.Configuration()
         // A port where nobody listens is an answer.
@@ -73,18 +80,19 @@ struct AdminClient {
         } catch let failure as CommandFailure {
             result = .failure(failure)
         } catch {
-            result = .failure(CommandFailure(description: "\(self.options.url) cannot be reached: \(error)"))
+            let reason = Unreachable.reason(error)
+            result = .failure(CommandFailure(description: "\(place.url) cannot be reached: \(reason)"))
         }
         try? await client.shutdown()
         return try result.get()
     }
 
-    private func url(_ path: [String], _ query: [(String, String?)]) throws -> String {
+    private static func url(_ base: String, _ path: [String], _ query: [(String, String?)]) throws -> String {
         // RFC 3986 2.3: nothing else may stand for itself in a segment or a value.
         let allowed = CharacterSet(
             charactersIn: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
         func encode(_ text: String) -> String { text.addingPercentEncoding(withAllowedCharacters: allowed) ?? "" }
-        var base = self.options.url
+        var base = base
         while base.hasSuffix("/") { base.removeLast() }
         if base.hasPrefix("unix:") {
             let path = URL(filePath: String(base.dropFirst(5))).path

@@ -6,12 +6,12 @@ enum AdminProblem {
     /// Options and arguments of the command whose names are not those of the request's members.
     private static let names = [
         "/routes": "--route", "/origins": "--origin", "/limits/sessions": "--sessions",
-        "/limits/messages_per_second": "--messages-per-second", "/state": "<state>",
+        "/limits/messages_per_second": "--messages-per-second", "/state": "<state>", "/pem": "<file>", "/jwk": "<file>",
     ]
     /// Members that have an option of the same name.
     private static let options: Set<String> = [
         "id", "subject", "not_before", "expires", "note", "overlap", "reason", "delay", "spread", "deadline", "code",
-        "rate",
+        "rate", "algorithm", "jti", "before", "until",
     ]
 
     /// - Parameter problem: the members of the answer; empty for an answer that is no object.

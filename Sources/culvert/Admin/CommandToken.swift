@@ -14,16 +14,27 @@ struct CommandToken {
     /// The owner of the file that holds the token.
     var owner: uid_t?
 
-    /// - Throws: ``CommandFailure`` when there is no token, or an empty one.
-    static func find(_ options: AdminOptions) throws -> CommandToken {
+    /// - Throws: ``CommandFailure`` when there is no token, or what is there is none.
+    static func find(_ place: AdminPlace) throws -> CommandToken {
+        let token = try self.search(place)
+        // Another file may have been named. Its contents must not go into a request, nor into a message.
+        guard token.secret.utf8.allSatisfy({ 0x21 <= $0 && $0 < 0x7F }) else {
+            throw CommandFailure(
+                description: "the text \(token.place) is no admin token: it has blanks, line breaks or characters that "
+                    + "are not ASCII")
+        }
+        return token
+    }
+
+    private static func search(_ place: AdminPlace) throws -> CommandToken {
         if let secret = Environment.all["CULVERT_ADMIN_TOKEN"] {
             guard !secret.isEmpty else {
                 throw CommandFailure(
                     description: "the environment variable CULVERT_ADMIN_TOKEN is empty; set it to the admin token, "
-                        + "or unset it to have the token read from the file \(options.tokenFile)")
+                        + "or unset it to have the token read from the file \(place.tokenFile)")
             }
             // A stranger can put a file into the current folder, so the file must hold the same token.
-            let file = self.load(options.tokenFile, isAwaited: false)
+            let file = self.load(place.tokenFile, isAwaited: false)
             let isSame = file.map { $0.secret.utf8.elementsEqual(secret.utf8) } ?? false
             return CommandToken(
                 secret: secret, place: "in the environment variable CULVERT_ADMIN_TOKEN",
@@ -31,14 +42,14 @@ struct CommandToken {
                     + "--token-file.",
                 owner: isSame ? file?.owner : nil)
         }
-        guard let token = self.load(options.tokenFile, isAwaited: true) else {
+        guard let token = self.load(place.tokenFile, isAwaited: true) else {
             throw CommandFailure(
-                description: "the admin token's file \(options.tokenFile) cannot be read"
-                    + "\(FileFault.reason(options.tokenFile)); give --token-file, or set CULVERT_ADMIN_TOKEN")
+                description: "the admin token's file \(place.tokenFile) cannot be read"
+                    + "\(FileFault.reason(place.tokenFile)); give --token-file, or set CULVERT_ADMIN_TOKEN")
         }
         guard !token.secret.isEmpty else {
             throw CommandFailure(
-                description: "the admin token's file \(options.tokenFile) is empty; name the file of the running "
+                description: "the admin token's file \(place.tokenFile) is empty; name the file of the running "
                     + "process with --token-file, or set CULVERT_ADMIN_TOKEN")
         }
         return token

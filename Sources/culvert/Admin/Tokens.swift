@@ -27,8 +27,8 @@ struct Tokens: AsyncParsableCommand {
         @Option(help: "A path prefix that it opens; may be repeated.") var route: [String] = ["/"]
         @Option(help: "An origin that may use it; may be repeated.") var origin: [String] = []
         @Option(help: "Its name; made up when not given.") var id: String?
-        @Option(help: "When it begins, such as 2027-01-01T00:00:00Z.") var notBefore: String?
-        @Option(help: "When it ends.") var expires: String?
+        @Option(help: "When it begins, \(Moment.help).") var notBefore: String?
+        @Option(help: "When it ends, \(Moment.help).") var expires: String?
         @Option(help: "Most sessions at a time.") var sessions: Int?
         @Option(help: "Most messages a second.") var messagesPerSecond: Int?
         @Option(help: "A note for people.") var note: String?
@@ -38,8 +38,8 @@ struct Tokens: AsyncParsableCommand {
                 var body: [String: Any] = ["subject": self.subject, "routes": self.route]
                 if !self.origin.isEmpty { body["origins"] = self.origin }
                 body["id"] = self.id
-                body["not_before"] = self.notBefore
-                body["expires"] = self.expires
+                body["not_before"] = Moment.text(self.notBefore)
+                body["expires"] = Moment.text(self.expires)
                 body["note"] = self.note
                 var limits: [String: Any] = [:]
                 limits["sessions"] = self.sessions

@@ -48,7 +48,7 @@ extension AdminAPI {
     ) async throws(AdminFailure) {
         try await self.ask { () async throws(DeskError) in
             try await self.desk.note(
-                action, target, detail: "code \(frame.code.rawValue)", by: request.caller)
+                action, target, detail: "code \(frame.code.rawValue), \(frame.reason)", by: request.caller)
         }
     }
 

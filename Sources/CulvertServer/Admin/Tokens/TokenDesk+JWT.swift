@@ -170,7 +170,9 @@ extension TokenDesk {
         // What no token can have would be refused for nothing.
         let member = if case .id = revocation.target { "/jti" } else { "/subject" }
         try TokenRules.claim(revocation.target.value, member: member)
-        let line = self.line("jwt.revoke", "\(revocation.target.kind) \(revocation.target.value)", by: caller)
+        let line = self.line(
+            "jwt.revoke", "\(revocation.target.kind) \(revocation.target.value)",
+            detail: "until \(UnixTime.text(revocation.until))", by: caller)
         var joined = revocation
         try self.write { database in
             joined = try TokenStore.put(revocation, database)

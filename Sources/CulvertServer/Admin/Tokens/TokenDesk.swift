@@ -133,7 +133,7 @@ package actor TokenDesk {
         if stored.revokedAt != nil { return stored }
         stored.revokedAt = self.now()
         stored.revokedReason = reason
-        try await self.save(stored, nil, "token.revoke", by: caller)
+        try await self.save(stored, nil, "token.revoke", detail: reason, by: caller)
         return stored
     }
 
@@ -151,7 +151,7 @@ package actor TokenDesk {
             stored.token.limits.messagesPerSecond = try TokenRules.limit(rate, "/limits/messages_per_second")
         }
         if let note = patch.note { stored.note = try TokenRules.note(note) }
-        try await self.save(stored, nil, "token.change", by: caller)
+        try await self.save(stored, nil, "token.change", detail: patch.changed, by: caller)
         return stored
     }
 

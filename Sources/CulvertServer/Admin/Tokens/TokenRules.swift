@@ -55,6 +55,16 @@ package struct TokenPatch: Sendable, Equatable {
     package var note: String?
 
     package init() {}
+
+    /// The names of what it changes, for the audit log.
+    var changed: String {
+        let parts = [
+            ("routes", self.routes != nil), ("origins", self.origins != nil), ("not_before", self.notBefore != nil),
+            ("expires", self.expires != nil), ("limits.sessions", self.sessions != nil),
+            ("limits.messages_per_second", self.messagesPerSecond != nil), ("note", self.note != nil),
+        ]
+        return parts.filter { $0.1 }.map { $0.0 }.joined(separator: " ")
+    }
 }
 
 /// What may stand in a token's fields.
