@@ -12,7 +12,7 @@ struct Manual: ParsableCommand {
         print(ManualPage(tool.command).text, terminator: "")
     }
 
-    /// What ArgumentParser tells of a command: the members of its `ToolInfoV0` that a page shows.
+    /// ArgumentParser's description of the tool: those members of its `ToolInfoV0` that a page shows.
     struct Tool: Decodable { var command: Command }
 
     struct Command: Decodable {
@@ -65,7 +65,7 @@ struct ManualPage {
 
     private mutating func add(_ command: Manual.Command, below parent: String) {
         let name = parent + " " + command.commandName
-        // The help command of ArgumentParser is no command of Culvert's.
+        // ArgumentParser adds the command help by itself.
         guard command.shouldDisplay ?? true, command.commandName != "help" else { return }
         let arguments = (command.arguments ?? []).filter { argument in
             (argument.shouldDisplay ?? true) && !["help", "version"].contains(argument.valueName ?? "")

@@ -21,7 +21,7 @@ struct Serve: AsyncParsableCommand {
         let (logger, sink) = Logging.start(config.log)
         config.logWarnings(to: logger)
         do {
-            // What came on standard input cannot be read again: there is no reload, and SIGHUP must end nothing.
+            // Standard input cannot be read again, so there is no reload. SIGHUP must not end the process either.
             let isFile = self.config != "-"
             if !isFile { signal(SIGHUP, SIG_IGN) }
             let path = isFile ? self.config : nil

@@ -21,7 +21,7 @@ package struct Route: Equatable, Sendable {
     package var limits: AdmissionLimits
     /// The carriers of tokens on this route; nil when the route has those of `authentication`.
     package var carriers: CarrierNames?
-    /// Of each of its sessions: `limits.message`, and what the route says of its own.
+    /// The limits of its sessions' messages: its own keys, else those of `limits.message`.
     package var message: MessageLimits
 
     package init(

@@ -1,8 +1,8 @@
 /// `limits.message`, or the same key of a route: most bytes of one message, by the side that sends it.
 ///
 /// The messages of a native WebSocket pass in parts. Their size costs no memory, so they have no limit unless one is
-/// set. A session of the session protocol keeps each message whole until it is acknowledged, so its messages have a
-/// bound in any case.
+/// set. A session of the session protocol keeps each message whole until its client has acknowledged it. Such messages
+/// always have a bound.
 package struct MessageLimits: Equatable, Sendable {
     /// Nil for no limit of messages that pass in parts.
     package var fromClient: Int?

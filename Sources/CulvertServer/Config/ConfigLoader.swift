@@ -13,8 +13,8 @@ package enum ConfigLoader {
             environment: environment)
     }
 
-    /// The section `admin` alone, for a command that looks for a running process: what is wrong elsewhere in the file is
-    /// none of its business.
+    /// Reads the section `admin` alone, for a command that looks for a running process. It ignores mistakes in other
+    /// sections.
     ///
     /// - Returns: nil when the admin API is switched off.
     package static func admin(path: String, environment: [String: String]) throws(ConfigErrors) -> AdminConfig? {
@@ -25,7 +25,7 @@ package enum ConfigLoader {
         }
     }
 
-    /// What errors call the file.
+    /// The name of the file in errors.
     private static func name(of path: String) -> String { path == "-" ? "standard input" : path }
 
     private static func directory(of path: String) -> String {

@@ -2,7 +2,7 @@ import CulvertCore
 import Yams
 
 extension ConfigNode {
-    /// `limits.message`: a size for both directions, or a section with a size for each. `none` is no limit.
+    /// Reads `limits.message`: a size for both directions, or a section with a size for each. `none` means no limit.
     ///
     /// - Parameter over: the limits of a direction that the section does not name.
     func messageLimits(over limits: MessageLimits) -> MessageLimits {

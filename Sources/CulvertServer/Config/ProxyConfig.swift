@@ -259,7 +259,7 @@ package struct SessionConfig: Sendable, Equatable {
 package struct LimitsConfig: Sendable, Equatable {
     /// Sessions of the process, open or being opened.
     package var connections: Int
-    /// Of sessions of routes that do not say otherwise.
+    /// The limits of messages, for sessions of routes that have none of their own.
     package var message: MessageLimits
     /// For everything that must happen before a session exists, and for a close handshake.
     package var handshake: TimeAmount

@@ -2,8 +2,8 @@ import CulvertCore
 import Logging
 import Synchronization
 
-/// Logs and counts the requests that are refused before a session has them: a line for each, and a count for each reason
-/// since the process began.
+/// Logs and counts the requests that are refused before a session has them. Each request has a line, and each reason a
+/// count since the process began.
 ///
 /// Anybody can cause such lines, so they have the level `notice`, and ``LogSink`` bounds them for each reason.
 final class RefusalLog: Sendable {
@@ -20,7 +20,7 @@ final class RefusalLog: Sendable {
         var method: String
         /// Nil where no route has the path.
         var route: String?
-        /// Without the query and without a session's identifier. Nil for a target that is no path.
+        /// The path without its query and without a session's identifier. Nil when the target has no path.
         var path: String?
         var origin: String?
         var client: String
@@ -65,7 +65,7 @@ final class RefusalLog: Sendable {
 }
 
 extension Logger.Metadata {
-    /// What a client says of itself, bounded and without characters that drive a terminal.
+    /// Adds the client's words about itself, bounded and without characters that drive a terminal.
     mutating func add(origin: String?, userAgent: String?) {
         if let origin { self["origin"] = "\(ShownText.clean(origin, limit: ShownText.longestOrigin))" }
         if let userAgent { self["user_agent"] = "\(ShownText.clean(userAgent, limit: ShownText.longestAgent))" }

@@ -6,7 +6,7 @@ package struct EdgeLimits: Sendable {
 
     /// In force.
     package var config: LimitsConfig { self.edge.rules.config.limits }
-    /// Those of routes that have any of their own.
+    /// The routes that have limits of their own.
     package var routes: [Route] {
         let config = self.edge.rules.config
         return config.routes.filter { !$0.limits.isEmpty || $0.message != config.limits.message }

@@ -10,7 +10,7 @@ struct SessionFacts {
     /// Of the request that opened it: what a reload looks at again.
     var host: String?
     var origins: [String]
-    /// As it is shown.
+    /// The `User-Agent` of the opening, cleaned and cut.
     var userAgent: String?
     var jwtRules: JWTClaimRules?
 }

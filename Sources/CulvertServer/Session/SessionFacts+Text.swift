@@ -11,6 +11,6 @@ extension SessionFacts {
 
     var pathShown: String { ShownText.clean(self.basePath, limit: ShownText.longestPath) }
 
-    /// A browser sends one.
+    /// The first `Origin`. A browser sends exactly one.
     var originShown: String? { self.origins.first.map { ShownText.clean($0, limit: ShownText.longestOrigin) } }
 }

@@ -10,7 +10,7 @@ struct BatchRequest {
     var head: HTTPRequestHead
     var admission: Admission
 
-    /// Most bytes of one message.
+    /// The most bytes that one message may have.
     var messageLimit: Int { self.admission.route.message.kept(from: .client) }
 }
 

@@ -2,7 +2,7 @@ import CulvertServer
 import Foundation
 import Glibc
 
-/// The admin API of a process and the file of its token: what the command was told, else what a configuration says, else
+/// Finds the admin API of a process and the file of its token: by the command's options, else by a configuration, else by
 /// the defaults of both.
 struct AdminPlace {
     private(set) var url = "http://127.0.0.1:9901"
@@ -16,7 +16,7 @@ struct AdminPlace {
         if let path = options.config {
             try self.take(Self.config(path), path)
         } else if options.url == nil, Self.isOwn(Self.usual), let config = try? Self.config(Self.usual) {
-            // A file that nobody has named may be meant for something else. One that does not tell counts for nothing.
+            // The operator has not named this file, and it may be meant for something else. Its mistakes are ignored.
             try? self.take(config, Self.usual)
         }
         self.url = options.url ?? self.url

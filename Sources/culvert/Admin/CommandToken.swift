@@ -14,7 +14,7 @@ struct CommandToken {
     /// The owner of the file that holds the token.
     var owner: uid_t?
 
-    /// - Throws: ``CommandFailure`` when there is no token, or what is there is none.
+    /// - Throws: ``CommandFailure`` when there is no token, or a text that cannot be a token.
     static func find(_ place: AdminPlace) throws -> CommandToken {
         let token = try self.search(place)
         // Another file may have been named. Its contents must not go into a request, nor into a message.

@@ -112,7 +112,7 @@ struct JWT: AsyncParsableCommand {
         }
     }
 
-    /// The tokens that are meant.
+    /// Names the tokens that a command is for.
     struct Target: ParsableArguments {
         @Option(help: "The token with this jti.") var jti: String?
         @Option(help: "The tokens of this subject.") var subject: String?

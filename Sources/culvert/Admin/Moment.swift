@@ -6,7 +6,7 @@ import NIOCore
 enum Moment {
     static let help = "such as 2027-01-01T00:00:00Z, or a time from now on, such as 24h"
 
-    /// The moment as the admin API takes it. Whatever is neither is left as it is, for the API to refuse.
+    /// Gives the moment as the admin API takes it. The API refuses a text that is neither.
     static func text(_ value: String?) -> String? {
         guard let value, let time = ConfigUnits.time(value) else { return value }
         let seconds = Int64(Date().timeIntervalSince1970) + time.nanoseconds / 1_000_000_000

@@ -54,7 +54,7 @@ struct LogThrottleTests {
         for _ in 0..<LogThrottle.linesPerWindow + 7 { refuse("no_route") }
         refuse("bad_path")
         sink.finish()
-        let written = lines.withLockedValue(\.self)
+        let written = lines.withLockedValue { $0 }
         #expect(written.count { $0.contains(#""reason":"no_route""#) } == LogThrottle.linesPerWindow)
         #expect(written.count { $0.contains(#""reason":"bad_path""#) } == 1)
         #expect(written.last?.contains(#""left_out":7,"of":"opening refused: no_route""#) == true)
