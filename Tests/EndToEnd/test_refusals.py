@@ -1,9 +1,8 @@
 """What an operator sees of openings that are refused, and of who a session is."""
 
-import httpx
 import pytest
 
-from kit.admin import Admin
+from kit.admin import Admin, used
 from kit.edge import NARROW_TOKEN, ORIGIN, TOKEN, free_port, wait_for
 from kit.knock import TRANSPORTS, knock
 from kit.poll import client, open_session
@@ -146,12 +145,10 @@ def test_what_a_client_says_of_itself_is_cut(backend, make_edge):
 def test_what_sessions_keep_of_their_clients_counts_as_memory(backend, make_edge):
     edge = make_edge(backend.port)
     path = "/" + "p" * 2000
-
-    def used():
-        return httpx.get(f"http://127.0.0.1:{edge.admin_port}/v1/memory", headers=Admin(edge).headers).json()["used"]
-
+    # The first KiB of a session's text does not count.
+    text = len(path) + len(f"localhost:{edge.tls_port}") - 1024
     with client(edge) as http:
         open_session(http, path, headers={"User-Agent": "a"})
-        short = wait_for(used, what="the session to count")
+        wait_for(lambda: used(edge) == text + 1, what="the session's text to count")
         open_session(http, path, headers={"User-Agent": "u" * 200})
-        wait_for(lambda: used() == 2 * short + 199, what="the user agent to count")
+        wait_for(lambda: used(edge) == 2 * text + 201, what="the user agent to count")
