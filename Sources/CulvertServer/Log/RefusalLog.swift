@@ -40,9 +40,9 @@ final class RefusalLog: Sendable {
 
     func count(_ reason: String) { self.counts.withLock { $0[reason, default: 0] += 1 } }
 
-    func log(_ refusal: @autoclosure () -> Refusal) {
+    func log(_ make: @autoclosure () -> Refusal) {
         guard self.logger.logLevel <= .notice else { return }
-        let refusal = refusal()
+        let refusal = make()
         var metadata: Logger.Metadata = [
             "status": .stringConvertible(refusal.status), "reason": "\(refusal.reason)",
             "method": "\(ShownText.clean(refusal.method, limit: 32))", "client": "\(refusal.client)",
