@@ -249,7 +249,7 @@ final class Session: LegDelegate {
     /// `leg` brings no more. What waits for the end of its frame waits in vain.
     private func giveUpFrame(of leg: WebSocketLeg) {
         guard leg.scanner.isAtFrameBoundary else {
-            if let other = self.other(than: leg), other.wantsBoundary { other.abort() }
+            if let other = self.other(than: leg), other.wantsBoundary { other.closeAmidFrame() }
             return
         }
         self.giveUpMessage(of: leg)
@@ -333,7 +333,7 @@ final class Session: LegDelegate {
     private func sendClose(_ frame: CloseFrame, to leg: WebSocketLeg, from source: WebSocketLeg?) {
         if let source, !source.scanner.isAtFrameBoundary, !self.machine.closing.mayReceive(from: source.sender) {
             // The rest of a frame will never come, and within a frame a Close would be read as its payload.
-            leg.abort()
+            leg.closeAmidFrame()
             return
         }
         var bytes = ByteBuffer()
@@ -349,7 +349,7 @@ final class Session: LegDelegate {
         // Behind a peer's Close nothing comes any more, but behind what broke the protocol anything may; and our own
         // Close may still wait for the end of a frame.
         if leg === self.violator || leg.wantsBoundary {
-            leg.closeLingering(grace: .seconds(1))
+            leg.closeLingering()
         } else {
             leg.close(within: self.timeToClose)
         }
@@ -466,7 +466,8 @@ final class Session: LegDelegate {
             let mask: UInt32? = leg.sender == .server ? .random(in: .min ... .max) : nil
             leg.inject(KeepalivePing.frame(mask: mask), behind: self.other(than: leg))
         case .lost:
-            leg.abort()
+            // A peer that has said Close need not answer a ping. The close handshake has its own deadline.
+            if self.machine.closing.mayReceive(from: leg.sender) { leg.abort() }
         }
     }
 }

@@ -60,7 +60,7 @@ final class ProbeHandler: ChannelInboundHandler {
                 let frame = try? CloseFrame.parse(payload: payload.readableBytesView)
                 self.close(context, frame ?? CloseFrame(code: nil))
             case .control: break
-            case .violation(let code, let why): self.close(context, CloseFrame(code: code, reason: why))
+            case .violation(let code, let why): self.refuse(context, CloseFrame(code: code, reason: why))
             }
         }
     }
@@ -72,7 +72,7 @@ final class ProbeHandler: ChannelInboundHandler {
         self.answerPing(context)
         let new = self.control.take(self.assembler.controls)
         if self.control.charge(new.frames, now: .now()) != nil {
-            self.close(context, CloseFrame(code: .policyViolation, reason: "too many pings and pongs"))
+            self.refuse(context, CloseFrame(code: .policyViolation, reason: "too many pings and pongs"))
         }
     }
 
@@ -95,13 +95,25 @@ final class ProbeHandler: ChannelInboundHandler {
     }
 
     private func close(_ context: ChannelHandlerContext, _ frame: CloseFrame) {
-        guard !self.isClosing else { return }
+        let channel = context.channel
+        self.say(context, frame)?.whenComplete { _ in channel.close(promise: nil) }
+    }
+
+    /// Ends our direction behind the Close, and closes with the client's: a socket closed with bytes unread is reset, and
+    /// a reset overtakes the Close (RFC 6455 7.1.1).
+    private func refuse(_ context: ChannelHandlerContext, _ frame: CloseFrame) {
+        if self.say(context, frame) != nil { context.close(mode: .output, promise: nil) }
+    }
+
+    /// - Returns: done when the Close is written; nil when there was one before.
+    private func say(_ context: ChannelHandlerContext, _ frame: CloseFrame) -> EventLoopFuture<Void>? {
+        guard !self.isClosing else { return nil }
         self.isClosing = true
         var bytes = ByteBuffer()
         FrameWriter.close(frame, mask: nil, into: &bytes)
         let channel = context.channel
         self.timers.cancel(self.deadline)
         self.deadline = self.timers.schedule(in: Self.closingTime) { channel.cut() }
-        context.writeAndFlush(self.wrapOutboundOut(bytes)).whenComplete { _ in channel.close(promise: nil) }
+        return context.writeAndFlush(self.wrapOutboundOut(bytes))
     }
 }

@@ -1,45 +1,6 @@
 import CulvertCore
 import NIOCore
-
-/// What a session tells its lane.
-enum LaneOrder: Sendable {
-    case text(String)
-    case batch(PollBatch)
-    /// What came was taken: bring more.
-    case read
-    case close(CloseFrame)
-}
-
-/// What a lane tells its session.
-enum LaneEvent: Sendable {
-    /// What a read has brought, of which either may be empty.
-    case batches([PollBatch], ControlCount)
-    case writable(Bool)
-    /// Bytes of an envelope have come that is not whole. Told now and then.
-    case parts
-    /// Bytes that wait in the lane, by and large.
-    case holds(Int)
-    case lost
-}
-
-/// A lane as its session holds it, whose loop may be another.
-struct LaneLink: Sendable {
-    let lane: NIOLoopBound<SocketLane>
-
-    func send(_ order: LaneOrder) { self.onLoop { $0.obey(order) } }
-
-    /// What became of the wish to join.
-    func answer(_ answer: PollAnswer) { self.onLoop { $0.answered(answer) } }
-
-    private func onLoop(_ body: @escaping @Sendable (SocketLane) -> Void) {
-        let lane = self.lane
-        if lane.eventLoop.inEventLoop {
-            body(lane.value)
-        } else {
-            lane.eventLoop.execute { body(lane.value) }
-        }
-    }
-}
+import NIOSSL
 
 /// A client's WebSocket that is a lane of a resumable session: takes envelopes out of messages and puts them in.
 ///
@@ -85,12 +46,16 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     private var isDeaf = false
     /// A Close was sent: nothing follows it, and nothing that still comes counts.
     private(set) var isClosing = false
+    /// The client has sent what breaks the protocol, and is told no more than our Close.
+    private var hasFailed = false
     private var deadline: LoopTimers.Timer?
     /// A lane counts among the handshakes until its first envelope, and again from its Close until it is gone.
     var place: ConnectionPlace?
     private let address: String
     /// Bytes that came behind our Close.
     private var dropped = 0
+    /// The client has ended its direction of the connection.
+    private var isInputClosed = false
     /// The budget of the client's pings and pongs, and the latest ping until it is answered.
     private var control = PeerControl()
     /// Lifts the pause of a client whose pings and pongs came too fast; nil while it may be read.
@@ -247,10 +212,12 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     // MARK: - closing
 
     /// Says why and waits for the client's answer: a socket closed with bytes unread is reset, and a reset overtakes
-    /// the Close (RFC 6455 7.1.1).
-    func close(_ frame: CloseFrame, isAnswer: Bool = false) {
+    /// the Close (RFC 6455 7.1.1). From a client that has broken the protocol no answer is due: it is told at once that
+    /// nothing more comes, and its connection waits for its own end.
+    func close(_ frame: CloseFrame, isAnswer: Bool = false, isFailure: Bool = false) {
         guard let context = self.context, !self.isClosing else { return }
         self.isClosing = true
+        self.hasFailed = isFailure
         self.lose()
         if self.place == nil {
             self.place = self.edge.admissions.linger(address: self.address, rules: self.state.rules)
@@ -270,9 +237,37 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         let written = context.writeAndFlush(self.wrapOutboundOut(bytes))
         self.state.timers.cancel(self.deadline)
         let channel = context.channel
-        if isAnswered { written.whenComplete { _ in channel.close(promise: nil) } }
+        if isAnswered || self.isInputClosed {
+            written.whenComplete { _ in channel.close(promise: nil) }
+        } else if isFailure {
+            context.close(mode: .output, promise: nil)
+        }
         self.deadline = self.state.timers.schedule(in: Self.closingTime) { channel.cut() }
         self.readIfPending(context)
+    }
+
+    /// The client has ended its direction: it sends no more, but reads what answers its Close.
+    private func inputClosed(_ context: ChannelHandlerContext) {
+        self.isInputClosed = true
+        self.takeLast()
+        guard self.isClosing else {
+            context.channel.cut()
+            return
+        }
+        let channel = context.channel
+        context.writeAndFlush(self.wrapOutboundOut(ByteBuffer())).whenComplete { _ in
+            channel.close(promise: nil)
+            // TLS waits for a close_notify, which does not come any more.
+            channel.cut()
+        }
+    }
+
+    /// What has come whole counts when nothing more comes, as it would have a moment earlier. But for very many messages,
+    /// which have not been acknowledged: their client sends them again on another lane.
+    private func takeLast() {
+        guard !self.isClosing else { return }
+        self.mayRead = self.hasJoined
+        self.takeMessages(room: LoopSlices.messages)
     }
 
     private func startDeadline(_ frame: CloseFrame, in time: TimeAmount? = nil) {
@@ -311,6 +306,8 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.state.lanes[ObjectIdentifier(self)] = self
+        // A client that ends its direction behind its Close still reads ours (RFC 6455 7.1.1).
+        try? context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -363,16 +360,20 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        // What has come whole counts, as it would have a moment earlier. But for very many messages, which have not
-        // been acknowledged: their client sends them again on another lane.
-        self.mayRead = self.hasJoined
-        self.takeMessages(room: LoopSlices.messages)
+        self.takeLast()
         self.isClosing = true
         self.lose()
         context.fireChannelInactive()
     }
 
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent { self.inputClosed(context) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // An end without close_notify: the event inputClosed follows, or channelInactive.
+        if case NIOSSLError.uncleanShutdown = error { return }
         context.close(promise: nil)
     }
 
@@ -415,7 +416,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
             self.mayRead = false
             self.takeMoreLater()
         }
-        if let end { self.close(end.frame, isAnswer: end.isAnswer) }
+        if let end { self.close(end.frame, isAnswer: end.isAnswer, isFailure: !end.isAnswer) }
     }
 
     private func dropEnvelope() {
@@ -466,6 +467,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
             context.channel.cut()
             return
         }
+        if self.hasFailed { return }
         self.assembler.append(bytes)
         if self.assembler.skim() != .nothing { context.close(promise: nil) }
     }

@@ -1,5 +1,6 @@
 import CulvertCore
 import NIOCore
+import NIOSSL
 
 /// One WebSocket connection, the client's or the upstream's: checks what comes in, holds reads back, and puts frames
 /// of Culvert's own only where a frame of the other side does not stand in the way.
@@ -35,13 +36,8 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     private var hasStarted = false
     /// The connection has ended, and its descriptor is closed.
     private(set) var isLost = false
-    /// The connection ends when the peer ends its direction of it. Not so between the peer's Close and ours, for which
-    /// the peer may wait (RFC 6455 7.1.1).
-    private var endsWithInput = true
-    /// The peer has ended its direction of the connection.
-    private var isInputClosed = false
-    /// Closes the connection at the latest, once something has begun to close it.
-    private var closing: (task: Scheduled<Void>, due: NIODeadline)?
+    /// How far the end of the connection has come.
+    var ending = LegEnding()
     /// Bytes that were read for nothing since the last rest.
     private var dropped = 0
     /// There are more messages than one turn of the loop takes.
@@ -49,7 +45,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     /// The session is still to be told of the connection's end.
     private var owesLoss = false
     /// Nothing more is read off this leg's peer.
-    private var isDeaf = false
+    var isDeaf = false
     private var pauses: Set<PauseReason> = []
     private var isReadPending = false
 
@@ -75,8 +71,6 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     /// alone, and not at full speed.
     static let dropSlice = 1 << 20
     static let dropRest = TimeAmount.milliseconds(50)
-    /// For TLS's own close handshake when a connection is closed at once.
-    private static let abortTime = TimeAmount.seconds(1)
 
     /// - Parameter isSecure: the peer's connection is one of TLS.
     init(sender: Endpoint, scanner: FrameScanner, assembler: MessageAssembler? = nil, isSecure: Bool = false) {
@@ -105,6 +99,8 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
             self.isLost = true
             self.owesLoss = true
             self.tellLoss()
+        } else if self.ending.isInputClosed {
+            self.inputClosed()
         }
     }
 
@@ -158,51 +154,11 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
         let frames = self.waiting
         self.waiting = ByteBuffer()
         self.write(frames)
+        if self.ending.endsOutputAtBoundary { self.endOutput() }
     }
 
-    /// Closes once everything written is out, and at the latest after `time`, because a peer may take nothing at all.
-    func close(within time: TimeAmount) {
-        self.isDeaf = true
-        guard let context = self.context else { return }
-        let channel = context.channel
-        self.finishOutput()
-        let written = context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()))
-        written.assumeIsolated().whenComplete { _ in
-            self.endsWithInput = true
-            channel.close(promise: nil)
-            self.closeAtLatest(in: min(time, Self.abortTime))
-        }
-        // Most often all is out by now, and the socket closed or waiting for TLS.
-        if self.closing == nil { self.closeAtLatest(in: time) }
-    }
-
-    /// Says no more, and closes when the peer has or after `grace`. A socket closed with bytes unread is reset, and a
-    /// reset overtakes the Close frame that says why (RFC 6455 7.1.1, RFC 9112 9.6).
-    func closeLingering(grace: TimeAmount) {
-        self.turnDeaf()
-        self.endsWithInput = true
-        self.finishOutput()
-        self.closeAtLatest(in: self.isInputClosed ? .zero : grace)
-    }
-
-    /// Closes at once, whatever is unwritten.
-    func abort() {
-        self.isDeaf = true
-        guard let context = self.context else { return }
-        self.endsWithInput = true
-        context.close(promise: nil)
-        self.closeAtLatest(in: Self.abortTime)
-    }
-
-    /// The descriptor is closed after `time`, or before that. No task is made for a connection that has ended already.
-    private func closeAtLatest(in time: TimeAmount) {
-        guard let context = self.context, !self.isLost else { return }
-        let due = context.eventLoop.now + time
-        if let closing = self.closing, closing.due <= due { return }
-        self.closing?.task.cancel()
-        let channel = context.channel
-        self.closing = (context.eventLoop.scheduleTask(deadline: due) { channel.cut() }, due)
-    }
+    /// Frames of ours that wait for the end of a frame are not said any more.
+    func dropWaiting() { self.waiting = ByteBuffer() }
 
     /// Bytes of the peer went nowhere.
     func noteDropped(_ bytes: Int) {
@@ -294,12 +250,8 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case ChannelEvent.inputClosed? = event as? ChannelEvent {
-            self.isInputClosed = true
-            if self.endsWithInput {
-                context.close(promise: nil)
-                // TLS waits for a close_notify, which does not come any more.
-                context.channel.cut()
-            }
+            self.ending.isInputClosed = true
+            self.inputClosed()
         }
         context.fireUserInboundEventTriggered(event)
     }
@@ -310,18 +262,37 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // A reset, a TLS failure, an end without close_notify: the connection is of no more use, and its end is news
-        // that channelInactive brings.
-        self.endsWithInput = true
+        // The peer has ended its direction without close_notify. The event inputClosed follows, or channelInactive. Where
+        // it has said Close before, nothing of its stream is missing, and it may wait for ours.
+        if case NIOSSLError.uncleanShutdown = error { return }
+        // A reset, a TLS failure: the connection is of no more use, and its end is news that channelInactive brings.
+        self.closeNow()
+    }
+
+    /// The peer has ended its direction. The connection ends, unless the peer has said Close before.
+    private func inputClosed() {
+        guard self.hasStarted else { return }
+        // There will be no other time for the messages that have come, nor for the Close behind them.
+        if self.assembly != nil, !self.isDeaf { self.takeMessages(all: true) }
+        self.endWithInput()
+    }
+
+    private func endWithInput() {
+        guard self.ending.isInputClosed, self.ending.endsWithInput, !self.waitsForTurn, let context = self.context
+        else { return }
+        if self.ending.isLingering {
+            self.close(within: Self.lingerTime)
+            return
+        }
         context.close(promise: nil)
-        self.closeAtLatest(in: Self.abortTime)
+        // TLS waits for a close_notify, which does not come any more.
+        context.channel.cut()
     }
 
     private func lose() {
         guard !self.isLost else { return }
         self.isLost = true
-        self.closing?.task.cancel()
-        self.closing = nil
+        self.ending.cancel()
         guard self.hasStarted else { return }
         if self.assembly != nil, !self.isDeaf { self.takeMessages(all: true) }
         self.owesLoss = true
@@ -395,7 +366,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     /// The scanner hands out a Close, which it has checked, and a pong that answers a ping of Culvert's.
     private func control(_ header: FrameHeader, _ frame: ByteBuffer) {
         guard header.opcode == .close else { return }
-        self.endsWithInput = false
+        self.ending.endsWithInput = false
         let close = frame.withUnsafeReadableBytes { try? FrameScanner.closeFrame($0, header) }
         self.delegate?.leg(self, close: close ?? CloseFrame(code: nil))
     }
@@ -416,7 +387,8 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     /// Takes what waited for its turn.
     func takeMore() {
         self.waitsForTurn = false
-        self.takeMessages(all: self.isLost)
+        self.takeMessages(all: self.isLost || self.ending.isInputClosed)
+        self.endWithInput()
         if self.isLost {
             self.tellLoss()
             return
@@ -446,7 +418,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
                 delegate.leg(self, message: PollMessage(opcode: opcode, payload: payload))
             case .control(let opcode, let payload):
                 guard opcode == .close else { continue }
-                self.endsWithInput = false
+                self.ending.endsWithInput = false
                 let close = try? CloseFrame.parse(payload: payload.readableBytesView)
                 delegate.leg(self, close: close ?? CloseFrame(code: nil))
             case .violation(let code, let why):

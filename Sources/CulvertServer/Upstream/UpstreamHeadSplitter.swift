@@ -1,5 +1,6 @@
 import CulvertCore
 import NIOCore
+import NIOSSL
 
 /// Stands before the HTTP decoder of a connection to a server, and lets it see the final head of the answer alone.
 ///
@@ -7,6 +8,9 @@ import NIOCore
 /// and drop it when the connection ends before that: the last words of an upstream that hangs up at once would be lost.
 /// Reads behind a 101 wait until the leg is there. Bytes behind a close are dropped: TLS decodes on until its own close
 /// handshake is over, and an opening that was given up has no leg.
+///
+/// A server may say Close and end its direction in the packet of its 101, and still read the client's Close. That end waits
+/// for the leg as well. Before the 101 it is the end of the connection.
 final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -56,11 +60,17 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
     private var isInactive = false
     /// The head of the request has been written.
     private var isRequestWritten = false
+    /// The server has ended its direction behind the 101.
+    private var isInputClosed = false
     private var context: ChannelHandlerContext?
 
     init(meter: AnswerMeter? = nil) { self.meter = meter }
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        // TLS looks at it before the 101 is seen here that came with a close_notify.
+        try? context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+    }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
@@ -71,6 +81,7 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
     func release() {
         guard let context = self.context else { return }
         if self.held.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(self.held)) }
+        if self.isInputClosed { context.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
         if self.isInactive { context.fireChannelInactive() }
         let channel = context.channel
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
@@ -174,6 +185,26 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
         self.mode = .failed
         self.reader = UpstreamHeadReader()
         context.channel.readNoMore()
+        context.fireErrorCaught(error)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard case ChannelEvent.inputClosed? = event as? ChannelEvent else {
+            context.fireUserInboundEventTriggered(event)
+            return
+        }
+        if self.mode == .switched, !self.isClosing {
+            self.isInputClosed = true
+            return
+        }
+        context.close(promise: nil)
+        // TLS waits for a close_notify, which does not come any more.
+        context.channel.cut()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // The server has ended its direction without close_notify; the event inputClosed follows, or channelInactive.
+        if self.mode == .switched, case NIOSSLError.uncleanShutdown = error { return }
         context.fireErrorCaught(error)
     }
 

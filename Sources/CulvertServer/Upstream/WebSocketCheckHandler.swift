@@ -127,6 +127,16 @@ final class WebSocketCheckHandler: ChannelInboundHandler {
         context.close(promise: nil)
     }
 
+    /// The server has ended its direction: no pong and no Close comes any more.
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+            context.close(promise: nil)
+            // TLS waits for a close_notify, which does not come either.
+            context.channel.cut()
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         self.verdict.fail(error)
         context.close(promise: nil)

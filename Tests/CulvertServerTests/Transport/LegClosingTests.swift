@@ -36,21 +36,73 @@ struct LegClosingTests {
         #expect(fixture.closes == 2)
     }
 
-    @Test("A leg that lingers closes after its grace, or with the peer's direction")
+    @Test("A leg that lingers ends its direction at once, and closes with the peer's, or after its time")
     func lingering() throws {
         let patient = try LegFixture()
-        patient.leg.closeLingering(grace: .seconds(1))
-        patient.advance(.milliseconds(999))
+        patient.leg.write(ByteBuffer(bytes: [0x88, 0]))
+        patient.leg.closeLingering()
+        #expect(try patient.written() == [0x88, 0])
+        #expect(patient.isOutputEnded)
+        patient.advance(WebSocketLeg.lingerTime - .milliseconds(1))
         #expect(patient.channel.isActive)
         patient.advance(.milliseconds(1))
         #expect(!patient.channel.isActive)
         let leaving = try LegFixture()
-        leaving.leg.closeLingering(grace: .seconds(1))
+        leaving.leg.closeLingering()
         leaving.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
         #expect(!leaving.channel.isActive)
     }
 
-    @Test("A peer that ends its direction is lost, unless it has said Close and waits for ours", arguments: [false, true])
+    @Test("A leg whose Close waits for the end of a frame lingers, and ends its direction behind the Close")
+    func lingeringAmidFrame() throws {
+        let source = try LegFixture(.server)
+        let fixture = try LegFixture()
+        source.session.others[ObjectIdentifier(source.leg)] = fixture.leg
+        try source.receive([0x82, 2, 1])
+        fixture.leg.say(ByteBuffer(bytes: [0x88, 0]), behind: source.leg, betweenMessages: false)
+        fixture.leg.closeLingering()
+        #expect(!fixture.isOutputEnded)
+        try source.receive([2])
+        #expect(fixture.isOutputEnded)
+        #expect(try fixture.written() == [0x88, 0])
+    }
+
+    @Test("A frame that will never be whole is followed by the end of our direction, and by no Close")
+    func amidFrame() throws {
+        let source = try LegFixture(.server)
+        let fixture = try LegFixture()
+        try source.receive([0x82, 2, 1])
+        fixture.leg.say(ByteBuffer(bytes: [0x88, 0]), behind: source.leg, betweenMessages: false)
+        fixture.leg.closeAmidFrame()
+        #expect(fixture.isOutputEnded)
+        #expect(try fixture.written() == [])
+        #expect(fixture.channel.isActive)
+    }
+
+    @Test("A Close that nobody has taken yet counts when the peer ends its direction behind it")
+    func halfClosedBeforeTaken() throws {
+        let fixture = try LegFixture(.server, assembles: true)
+        fixture.session.appetite = 0
+        try fixture.receive([0x82, 1, 7, 0x88, 2, 0x03, 0xE8])
+        #expect(fixture.session.take() == [])
+        fixture.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        #expect(fixture.session.take() == [.message(.binary, [7]), .close(CloseFrame(code: .normal))])
+        #expect(fixture.channel.isActive)
+    }
+
+    @Test("An end that comes before the session does is the end of the connection, unless a Close came first")
+    func halfClosedBeforeStart() throws {
+        for hasSaidClose in [false, true] {
+            let fixture = try LegFixture(started: false)
+            if hasSaidClose { try fixture.receive(Self.close) }
+            fixture.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+            fixture.leg.start(delegate: fixture.session)
+            #expect(fixture.channel.isActive == hasSaidClose)
+            #expect(fixture.session.take() == [hasSaidClose ? .close(CloseFrame(code: .normal)) : .lost])
+        }
+    }
+
+    @Test("An end that comes before the session is the end of the connection, unless a Close came first")
     func halfClosed(hasSaidClose: Bool) throws {
         let fixture = try LegFixture()
         if hasSaidClose { try fixture.receive(Self.close) }

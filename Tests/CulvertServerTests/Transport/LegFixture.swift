@@ -48,6 +48,9 @@ final class LegFixture {
     /// How often it was told to.
     var closes: Int { self.dam.closes }
 
+    /// Our direction has been ended.
+    var isOutputEnded: Bool { self.dam.isOutputEnded }
+
     /// From now on writes wait in the channel.
     func holdFlushes() { self.dam.holdsFlushes = true }
 
@@ -88,6 +91,7 @@ private final class Dam: ChannelOutboundHandler {
     var holdsFlushes = false
     var holdsCloses = false
     var closes = 0
+    var isOutputEnded = false
     var writes = 0
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
@@ -100,6 +104,11 @@ private final class Dam: ChannelOutboundHandler {
     }
 
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        // An embedded channel has one end for both directions.
+        if mode == .output {
+            self.isOutputEnded = true
+            return
+        }
         self.closes += 1
         if !self.holdsCloses { context.close(mode: mode, promise: promise) }
     }
