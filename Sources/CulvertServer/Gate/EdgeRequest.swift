@@ -40,6 +40,7 @@ final class EdgeRequest {
         self.head = exchange.head
         self.front = front
         exchange.onEnd = { isAnswered in if !isAnswered { self.clientLeft() } }
+        exchange.onInputEnd = { self.inputEnded() }
     }
 
     var edge: EdgeContext { self.front.edge }

@@ -47,6 +47,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     private(set) var isFresh = true
     /// No request is read behind this one.
     private var isLast = false
+    /// The client has ended its direction of the connection.
+    private var isInputClosed = false
     private var requests = 0
     /// When the last request had been answered; nil for a connection that has had no answer.
     private var answeredAt: NIODeadline?
@@ -128,8 +130,6 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         self.owner.received(event)
-        // A client that has closed its sending side reads no answer worth waiting for: every HTTP server says so.
-        if case ChannelEvent.inputClosed? = event as? ChannelEvent { context.close(promise: nil) }
         context.fireUserInboundEventTriggered(event)
     }
 
@@ -186,6 +186,17 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
             }
         default: break
         }
+    }
+
+    /// The client sends no more, and may still read. Its whole requests are answered, and then the connection ends.
+    func inputClosed() {
+        self.isInputClosed = true
+        if self.phase == .deciding { self.exchange?.onInputEnd?() }
+    }
+
+    /// Of what has come, nothing is left to begin with.
+    func starved() {
+        if self.isInputClosed, self.isHungry { self.close() }
     }
 
     func discarded(_ count: Int) {
@@ -428,7 +439,10 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// Answers 101, and puts `handler` in the place of all that speaks HTTP. The decoder leaves a tick later; then the
     /// feeder gives what it holds to the handler, and leaves too.
     func switchProtocols(to handler: any ChannelHandler, _ fields: HTTPHeaders) throws -> EventLoopFuture<Void>? {
-        guard let context = self.context, self.phase == .deciding, self.request.isWhole else { return nil }
+        // Nothing would tell the handler that the client has ended its direction.
+        guard let context = self.context, self.phase == .deciding, self.request.isWhole, !self.isInputClosed else {
+            return nil
+        }
         var headers = fields
         headers.addDate(self.dates.current)
         self.phase = .upgraded

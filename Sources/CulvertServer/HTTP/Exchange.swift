@@ -10,6 +10,8 @@ final class Exchange {
     private var connection: ClientConnection?
     /// Called once, at the end; true when there was an answer and it was written out.
     var onEnd: ((_ isAnswered: Bool) -> Void)?
+    /// Called when the client ends its direction of the connection before there is an answer. It may still read.
+    var onInputEnd: (() -> Void)?
 
     init(head: HTTPRequestHead, connection: ClientConnection) {
         self.head = head
@@ -53,6 +55,7 @@ final class Exchange {
         self.connection = nil
         let onEnd = self.onEnd
         self.onEnd = nil
+        self.onInputEnd = nil
         onEnd?(isAnswered)
     }
 }

@@ -31,6 +31,8 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     private var isPumping = false
     private var isQueued = false
     private var isInactive = false
+    /// The client has ended its direction of the connection.
+    private var isInputClosed = false
 
     init(connection: ClientConnection, slices: LoopSlices) {
         self.connection = connection
@@ -91,6 +93,18 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         }
         connection.bytesArrived()
         self.pump()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard let connection = self.connection, case ChannelEvent.inputClosed? = event as? ChannelEvent else {
+            context.fireUserInboundEventTriggered(event)
+            return
+        }
+        // The decoder must not have it in front of the bytes that wait here, nor the WebSocket that comes in its place.
+        self.isInputClosed = true
+        if connection.isUpgraded { return }
+        connection.inputClosed()
+        if !self.isQueued { connection.starved() }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -178,6 +192,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             self.held = ByteBuffer(buffer: self.held)
         }
         self.connection?.account()
+        if !self.isQueued { self.connection?.starved() }
         self.readOn(context)
     }
 
@@ -197,6 +212,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         let bytes = self.held
         self.held = ByteBuffer()
         if bytes.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(bytes)) }
+        if self.isInputClosed { context.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
         if self.isInactive { context.fireChannelInactive() }
         self.readOn(context)
         pipeline.removeHandler(context: context, promise: nil)

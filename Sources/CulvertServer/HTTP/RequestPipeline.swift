@@ -26,6 +26,8 @@ enum RequestPipeline {
         try channel.syncOptions?.setOption(.maxMessagesPerRead, value: self.reads)
         let reads = AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 2048, maximum: self.longestRead)
         try channel.syncOptions?.setOption(.recvAllocator, value: reads)
+        // A client may end its direction behind its last request, and read the answer.
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
         let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandler(connection.feeder)
         try pipeline.addHandler(HTTPResponseEncoder(), name: self.encoder)

@@ -177,6 +177,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
             }
             self.mayRead = true
             self.takeMessages()
+            if self.mayRead, self.isInputClosed, !self.isClosing { context.channel.cut() }
             if self.mayRead, self.controlPause == nil { self.readIfPending(context) }
         case .close(let frame):
             self.close(frame)
@@ -249,25 +250,20 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     /// The client has ended its direction: it sends no more, but reads what answers its Close.
     private func inputClosed(_ context: ChannelHandlerContext) {
         self.isInputClosed = true
-        self.takeLast()
-        guard self.isClosing else {
+        if self.isClosing {
+            let channel = context.channel
+            context.writeAndFlush(self.wrapOutboundOut(ByteBuffer())).whenComplete { _ in
+                channel.close(promise: nil)
+                // TLS waits for a close_notify, which does not come any more.
+                channel.cut()
+            }
+        } else if self.mayRead {
+            // Without a Close it is gone, whatever it might still read.
             context.channel.cut()
-            return
+        } else if self.hasJoined, !self.hasFinal {
+            // The session is still to take what came before, and the Close may be behind that.
+            self.startDeadline(CloseFrame(code: .normal))
         }
-        let channel = context.channel
-        context.writeAndFlush(self.wrapOutboundOut(ByteBuffer())).whenComplete { _ in
-            channel.close(promise: nil)
-            // TLS waits for a close_notify, which does not come any more.
-            channel.cut()
-        }
-    }
-
-    /// What has come whole counts when nothing more comes, as it would have a moment earlier. But for very many messages,
-    /// which have not been acknowledged: their client sends them again on another lane.
-    private func takeLast() {
-        guard !self.isClosing else { return }
-        self.mayRead = self.hasJoined
-        self.takeMessages(room: LoopSlices.messages)
     }
 
     private func startDeadline(_ frame: CloseFrame, in time: TimeAmount? = nil) {
@@ -360,7 +356,10 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        self.takeLast()
+        // What has come whole counts, as it would have a moment earlier. But for very many messages, which have not
+        // been acknowledged: their client sends them again on another lane.
+        self.mayRead = self.hasJoined
+        self.takeMessages(room: LoopSlices.messages)
         self.isClosing = true
         self.lose()
         context.fireChannelInactive()

@@ -301,6 +301,9 @@ final class PlaceInLine {
     private var onLeave: (() -> Void)?
     private(set) var isGone = false
 
+    /// An opening waits here, or is under way at a server.
+    var isStanding: Bool { self.onLeave != nil }
+
     /// - Parameter onLeave: ends what is under way now; nil when nothing is.
     func stand(_ onLeave: (() -> Void)?) {
         self.onLeave = onLeave

@@ -102,7 +102,9 @@ struct LegClosingTests {
         }
     }
 
-    @Test("An end that comes before the session is the end of the connection, unless a Close came first")
+    @Test(
+        "A peer that ends its direction is lost, unless it has said Close and waits for ours",
+        arguments: [false, true])
     func halfClosed(hasSaidClose: Bool) throws {
         let fixture = try LegFixture()
         if hasSaidClose { try fixture.receive(Self.close) }

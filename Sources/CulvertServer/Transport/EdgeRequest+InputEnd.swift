@@ -1,0 +1,24 @@
+/// The client has ended its direction of the connection behind this request. Most such clients are gone; others read the
+/// answer and then go. Nothing tells them apart, so nothing is begun or kept waiting for them.
+extension EdgeRequest {
+    func inputEnded() {
+        if self.line.isStanding {
+            // The session would be nobody's.
+            self.exchange.abort()
+            return
+        }
+        guard let pending = self.pendingPoll else { return }
+        let (id, ticket) = (pending.id, pending.ticket)
+        self.edge.onLoop(of: id) { $0.session(id)?.endPoll(ticket: ticket) }
+    }
+}
+
+extension Session {
+    /// Answers a poll that waits for messages now. What the client does not read of a window stays in it.
+    func endPoll(ticket: UInt64) {
+        guard ticket == self.parked?.ticket, let generation = self.machine.parked?.generation else { return }
+        self.machine.laneLost(generation: generation, now: .now())
+        self.answerParked(.empty)
+        self.arm()
+    }
+}
