@@ -458,6 +458,8 @@ final class Session: LegDelegate {
     }
 
     private func act(on tick: Keepalive.OnTick, leg: WebSocketLeg) {
+        // A peer that has said Close answers no ping. The close handshake has its own deadline.
+        guard self.machine.closing.mayReceive(from: leg.sender) else { return }
         switch tick {
         case .nothing: break
         case .ping:
@@ -466,8 +468,7 @@ final class Session: LegDelegate {
             let mask: UInt32? = leg.sender == .server ? .random(in: .min ... .max) : nil
             leg.inject(KeepalivePing.frame(mask: mask), behind: self.other(than: leg))
         case .lost:
-            // A peer that has said Close need not answer a ping. The close handshake has its own deadline.
-            if self.machine.closing.mayReceive(from: leg.sender) { leg.abort() }
+            leg.abort()
         }
     }
 }

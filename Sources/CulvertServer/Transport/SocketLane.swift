@@ -238,7 +238,9 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         let written = context.writeAndFlush(self.wrapOutboundOut(bytes))
         self.state.timers.cancel(self.deadline)
         let channel = context.channel
-        if isAnswered || self.isInputClosed {
+        if self.isInputClosed {
+            self.closeWhenWritten(context)
+        } else if isAnswered {
             written.whenComplete { _ in channel.close(promise: nil) }
         } else if isFailure {
             context.close(mode: .output, promise: nil)
@@ -251,18 +253,22 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     private func inputClosed(_ context: ChannelHandlerContext) {
         self.isInputClosed = true
         if self.isClosing {
-            let channel = context.channel
-            context.writeAndFlush(self.wrapOutboundOut(ByteBuffer())).whenComplete { _ in
-                channel.close(promise: nil)
-                // TLS waits for a close_notify, which does not come any more.
-                channel.cut()
-            }
+            self.closeWhenWritten(context)
         } else if self.mayRead {
             // Without a Close it is gone, whatever it might still read.
             context.channel.cut()
         } else if self.hasJoined, !self.hasFinal {
             // The session is still to take what came before, and the Close may be behind that.
             self.startDeadline(CloseFrame(code: .normal))
+        }
+    }
+
+    private func closeWhenWritten(_ context: ChannelHandlerContext) {
+        let channel = context.channel
+        context.writeAndFlush(self.wrapOutboundOut(ByteBuffer())).whenComplete { _ in
+            channel.close(promise: nil)
+            // TLS waits for a close_notify, which does not come any more.
+            channel.cut()
         }
     }
 

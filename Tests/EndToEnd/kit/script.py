@@ -26,6 +26,18 @@ def say_back(connection, got):
         connection.sendall(bytes([0x81, n]) + payload)
 
 
+def frames(sent):
+    """(opcode, unmasked payload) of what a client has sent, small frames only."""
+    at, frames = 0, []
+    while at < len(sent):
+        opcode, n = sent[at] & 15, sent[at + 1]
+        assert n & 0x80 and n & 0x7F < 126
+        mask, n = sent[at + 2:at + 6], n & 0x7F
+        frames.append((opcode, bytes(b ^ mask[i % 4] for i, b in enumerate(sent[at + 6:at + 6 + n]))))
+        at += 6 + n
+    return frames
+
+
 def read_head(connection):
     """The head of a message, and what came with it; b"" when the connection ends before."""
     head = b""
@@ -87,15 +99,7 @@ class ScriptedBackend:
 
     def frames(self):
         """(opcode, unmasked payload) of what the edge sent, small frames only."""
-        at, frames = 0, []
-        while at < len(self.sent):
-            opcode, n = self.sent[at] & 15, self.sent[at + 1]
-            assert n & 0x80 and n & 0x7F < 126
-            mask, n = self.sent[at + 2:at + 6], n & 0x7F
-            payload = bytes(b ^ mask[i % 4] for i, b in enumerate(self.sent[at + 6:at + 6 + n]))
-            frames.append((opcode, payload))
-            at += 6 + n
-        return frames
+        return frames(self.sent)
 
     def close_code(self):
         assert self.ended.wait(10)

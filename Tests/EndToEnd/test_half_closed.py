@@ -1,0 +1,282 @@
+"""Connections of which one direction has ended: what is still to be said in the other is said, and the end has a deadline."""
+
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from kit.edge import TOKEN, wait_for
+from kit.half import Half, half_server
+from kit.lane import open_count
+from kit.poll import BATCH, batch, client, open_session, unframe
+from kit.raw import Raw, masked
+from kit.script import ScriptedBackend, frames, messages, switching
+
+CLOSE = struct.pack("!H", 1000)
+LANE = "Sec-WebSocket-Protocol: culvert.v1\r\n"
+WAYS = [("plain", "fin"), ("tls", "close_notify"), ("tls", "fin without close_notify")]
+ways = pytest.mark.parametrize("scheme, how", WAYS)
+
+
+def server_frame(opcode, payload):
+    return bytes([0x80 | opcode, len(payload)]) + payload
+
+
+LAST_WORDS = server_frame(1, b"last word") + server_frame(8, CLOSE)
+
+
+def until_close(connection):
+    """Reads until there is a Close without a reason."""
+    got = b""
+    while got[-8:-6] != b"\x88\x82":
+        part = connection.recv(4096)
+        assert part, f"the connection ended behind {got!r}"
+        got += part
+
+
+# --- behind a client's Close -----------------------------------------------------------------------------------------
+
+@ways
+def test_what_a_backend_says_behind_a_clients_half_close_arrives(make_edge, scheme, how):
+    """RFC 6455 7.1.1 describes just this: shut the sending side, and read to the end."""
+    may_answer = threading.Event()
+
+    def script(connection, head):
+        connection.sendall(switching(head))
+        until_close(connection)
+        may_answer.wait(20)
+        connection.sendall(LAST_WORDS)
+
+    backend = ScriptedBackend(script)
+    edge = make_edge(backend.port, limits="handshake: 10s")
+    half = Half(edge, scheme).upgrade()
+    half.send(masked(1, b"a message"), masked(8, CLOSE))
+    half.end(how)
+    # The edge has seen the end: it has read what comes with it, and serves another client meanwhile.
+    Raw(edge, "/open").s.close()
+    may_answer.set()
+    assert half.rest() == LAST_WORDS
+    half.close()
+    ends = edge.expect_events("session ended", 2)
+    assert (1000, "client") in {(e["close_code"], e["closed_by"]) for e in ends}
+    wait_for(lambda: open_count(edge) == 0, what="nothing to be counted")
+    backend.stop()
+
+
+def test_keepalive_leaves_a_peer_alone_that_has_said_close(make_edge):
+    """It answers no ping any more (RFC 6455 5.5.1), and was cut after two of them."""
+    def script(connection, head):
+        connection.sendall(switching(head))
+        until_close(connection)
+        time.sleep(0.6)
+        connection.sendall(LAST_WORDS)
+
+    backend = ScriptedBackend(script)
+    edge = make_edge(backend.port, limits="handshake: 10s", session="ping: 100ms")
+    half = Half(edge).upgrade()
+    half.send(masked(8, CLOSE))
+    assert half.rest() == LAST_WORDS
+    half.close()
+    backend.stop()
+
+
+# --- behind a server's Close -----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("together", [True, False], ids=["in the packet of the 101", "later"])
+@pytest.mark.parametrize("scheme, how", [("ws", "fin"), ("wss", "close_notify"), ("wss", "fin without close_notify")])
+def test_what_a_client_says_behind_a_servers_half_close_arrives(make_edge, tmp_path, scheme, how, together):
+    got, done = [], threading.Event()
+
+    def script(connection, head):
+        said = server_frame(1, b"hello") + server_frame(8, CLOSE)
+        connection.sendall(switching(head) + said if together else switching(head))
+        if not together:
+            connection.recv(4096)
+            connection.sendall(said)
+        connection.end(how)
+        got.append(connection.rest())
+        done.set()
+
+    with half_server(tmp_path, scheme, script) as server:
+        edge = make_edge(0, upstream=server.upstream, limits="handshake: 10s")
+        raw = Raw(edge)
+        if not together:
+            raw.send(masked(1, b"go"))
+        assert raw.frame() == (1, b"hello")
+        assert raw.close_code() == 1000
+        raw.send(masked(1, b"last word"), masked(8, CLOSE))
+        assert done.wait(20)
+        assert [opcode for opcode, _ in frames(got[0])] == [1, 8]
+        assert frames(got[0])[0][1] == b"last word"
+        [event] = edge.expect_events("session ended")
+        assert (event["close_code"], event["closed_by"]) == (1000, "upstream")
+        wait_for(lambda: open_count(edge) == 0, what="nothing to be counted")
+
+
+def test_a_server_that_half_closes_behind_a_full_window_is_answered(make_edge):
+    """Its Close waits behind messages that the polled client has no room for, and the end of its direction comes first."""
+    got, done = [], threading.Event()
+
+    def script(connection, head):
+        connection.sendall(switching(head) + messages(b"z" * 60_000, 10) + server_frame(8, CLOSE))
+        connection.shutdown(socket.SHUT_WR)
+        while part := connection.recv(4096):
+            got.append(part)
+        done.set()
+
+    backend = ScriptedBackend(script)
+    edge = make_edge(backend.port, session="buffer: 64KiB", limits="handshake: 10s")
+    with client(edge) as http:
+        at = open_session(http)
+        assert done.wait(20)
+        [(opcode, payload)] = frames(b"".join(got))
+        assert (opcode, payload) == (8, CLOSE)
+        received, close = 0, None
+        while close is None:
+            answer = http.get(at, params={"ack": received}, headers={"Accept": BATCH})
+            assert answer.status_code == 200, answer.text
+            _, first, new, close = unframe(answer.content)
+            received = first + len(new) - 1
+        assert (received, close) == (10, (1000, ""))
+    backend.stop()
+
+
+# --- lanes and probes ------------------------------------------------------------------------------------------------
+
+@ways
+def test_a_lane_that_half_closes_behind_its_close_is_answered(backend, make_edge, scheme, how):
+    """The messages in front of the Close are more than a turn of the loop takes, so the Close is read later than the end."""
+    edge = make_edge(backend.port)
+    half = Half(edge, scheme).upgrade("/_poll", LANE)
+    half.until(b"}")
+    many = batch(1, ["m"] * 10_000)
+    half.send(masked(2, many), masked(8, CLOSE))
+    half.end(how)
+    assert half.rest().endswith(server_frame(8, CLOSE))
+    half.close()
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+def request(edge, target, method="GET", body=b"", more=""):
+    return (f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n{more}"
+            f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+
+
+half_ways = pytest.mark.parametrize("scheme, how", WAYS[:2])
+
+
+@half_ways
+def test_a_poll_that_waits_is_answered_when_its_client_half_closes(backend, make_edge, scheme, how):
+    edge = make_edge(backend.port)
+    with client(edge) as http:
+        at = open_session(http)
+        half = Half(edge, scheme)
+        half.send(request(edge, at))
+        half.end(how)
+        assert half.rest().startswith(b"HTTP/1.1 204 ")
+        half.close()
+        assert http.delete(at).status_code == 204
+
+
+@half_ways
+def test_the_requests_of_a_client_that_half_closes_are_all_answered(backend, make_edge, scheme, how):
+    """More of them than are begun in a turn of the loop."""
+    edge = make_edge(backend.port)
+    with client(edge) as http:
+        at = open_session(http)
+        half = Half(edge, scheme)
+        half.send(b"".join(
+            request(edge, at, "POST", batch(n, [f"{n}"]), f"Content-Type: {BATCH}\r\n") for n in range(1, 21)))
+        half.end(how)
+        assert half.rest().count(b"HTTP/1.1 200 ") == 20
+        half.close()
+
+
+@half_ways
+@pytest.mark.parametrize("part", [b"", b"POST /_poll HT", b"POST /_poll HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"],
+                         ids=["nothing", "half a head", "half a body"])
+def test_half_a_request_ends_with_its_clients_direction(backend, make_edge, scheme, how, part):
+    edge = make_edge(backend.port, limits="handshake: 60s, http: { first_byte: 60s }")
+    half = Half(edge, scheme)
+    half.send(part)
+    half.end(how)
+    # The head is refused at once where it tells that it is to be.
+    assert half.rest() == b"" or b"half" in part
+    half.close()
+
+
+def test_an_opening_ends_with_its_clients_direction(make_edge):
+    """Nothing tells a client that reads on from a client that is gone, and the session would be nobody's."""
+    gone = threading.Event()
+
+    def script(connection, head):
+        if connection.recv(1) == b"":
+            gone.set()
+
+    backend = ScriptedBackend(script)
+    edge = make_edge(backend.port, limits="handshake: 60s")
+    half = Half(edge)
+    half.send(request(edge, "/_poll", "POST"))
+    wait_for(lambda: backend.heads, what="the server to be asked")
+    half.end("fin")
+    assert half.rest() == b""
+    assert gone.wait(20)
+    half.close()
+    backend.stop()
+
+
+# --- after a violation -----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("scheme", ["plain", "tls"])
+@pytest.mark.parametrize("path, bad", [
+    ("/open", b"\x81\x01x"), ("/open", masked(3, b"x")), ("/open", masked(8, b"\x03\xed")),
+    ("/_poll", masked(0, b"x")), ("/_poll", masked(1, b"no envelope")), ("/_poll", masked(2, b"no envelope")),
+    ("/_poll/probe", masked(0, b"x")),
+], ids=["unmasked", "opcode", "close code", "lane", "lane's text", "lane's envelope", "probe"])
+def test_a_violation_is_followed_by_the_end_at_once(backend, make_edge, scheme, path, bad):
+    """The Close, the end of our direction, and then reading until the client's end: whatever it sends on, nothing is reset
+    before it has read why (RFC 6455 7.1.1). The end came a second late, and took both directions with it."""
+    edge = make_edge(backend.port)
+    half = Half(edge, scheme).upgrade(path, LANE if "_poll" in path else "")
+    half.send(bad, masked(2, b"z" * 40_000))
+    assert b"\x88" in half.rest()
+    assert half.is_read()
+    half.close()
+    wait_for(lambda: open_count(edge) == 0, what="nothing to be counted")
+
+
+def test_a_servers_violation_is_followed_by_the_end_at_once(make_edge, tmp_path):
+    seen = []
+
+    def script(connection, head):
+        connection.sendall(switching(head) + b"\x83\x00")
+        got = connection.rest()
+        seen.append((frames(got)[-1][0], connection.is_read()))
+
+    with half_server(tmp_path, "ws", script) as server:
+        edge = make_edge(0, upstream=server.upstream)
+        raw = Raw(edge)
+        assert raw.close_code() == 1011
+        wait_for(lambda: seen, what="the end of the connection")
+        assert seen == [(8, True)]
+
+
+def test_half_a_frame_is_followed_by_the_end_at_once_and_arrives(make_edge):
+    """Its sender has gone, so no Close can stand behind it. The client had bytes under way, and lost the half to a reset."""
+    def script(connection, head):
+        connection.sendall(switching(head) + b"\x82\x7e\x10\x00half of it")
+        connection.recv(1)
+        connection.close()
+
+    backend = ScriptedBackend(script)
+    edge = make_edge(backend.port)
+    half = Half(edge).upgrade()
+    half.until(b"half of it")
+    half.send(masked(1, b"x"))
+    assert half.rest() == b""
+    assert half.is_read()
+    half.close()
+    backend.stop()
