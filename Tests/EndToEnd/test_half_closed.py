@@ -1,4 +1,4 @@
-"""Connections of which one direction has ended: what is still to be said in the other is said, and the end has a deadline."""
+"""Connections of which one direction has ended: what is to be said in the other is said, and the end has a deadline."""
 
 import socket
 import struct
@@ -116,7 +116,7 @@ def test_what_a_client_says_behind_a_servers_half_close_arrives(make_edge, tmp_p
 
 
 def test_a_server_that_half_closes_behind_a_full_window_is_answered(make_edge):
-    """Its Close waits behind messages that the polled client has no room for, and the end of its direction comes first."""
+    """Its Close waits behind messages that the polled client has no room for, and its end comes first."""
     got, done = [], threading.Event()
 
     def script(connection, head):
@@ -147,7 +147,7 @@ def test_a_server_that_half_closes_behind_a_full_window_is_answered(make_edge):
 
 @ways
 def test_a_lane_that_half_closes_behind_its_close_is_answered(backend, make_edge, scheme, how):
-    """The messages in front of the Close are more than a turn of the loop takes, so the Close is read later than the end."""
+    """The messages in front of the Close are more than a turn of the loop takes: the Close is read later than the end."""
     edge = make_edge(backend.port)
     half = Half(edge, scheme).upgrade("/_poll", LANE)
     half.until(b"}")
@@ -196,8 +196,9 @@ def test_the_requests_of_a_client_that_half_closes_are_all_answered(backend, mak
 
 
 @half_ways
-@pytest.mark.parametrize("part", [b"", b"POST /_poll HT", b"POST /_poll HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"],
-                         ids=["nothing", "half a head", "half a body"])
+@pytest.mark.parametrize("part", [
+    b"", b"POST /_poll HT", b"POST /_poll HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf",
+], ids=["nothing", "half a head", "half a body"])
 def test_half_a_request_ends_with_its_clients_direction(backend, make_edge, scheme, how, part):
     edge = make_edge(backend.port, limits="handshake: 60s, http: { first_byte: 60s }")
     half = Half(edge, scheme)
@@ -237,8 +238,8 @@ def test_an_opening_ends_with_its_clients_direction(make_edge):
     ("/_poll/probe", masked(0, b"x")),
 ], ids=["unmasked", "opcode", "close code", "lane", "lane's text", "lane's envelope", "probe"])
 def test_a_violation_is_followed_by_the_end_at_once(backend, make_edge, scheme, path, bad):
-    """The Close, the end of our direction, and then reading until the client's end: whatever it sends on, nothing is reset
-    before it has read why (RFC 6455 7.1.1). The end came a second late, and took both directions with it."""
+    """The Close, the end of our direction, and then reading until the client's end: whatever it sends on, nothing is
+    reset before it has read why (RFC 6455 7.1.1). The end came a second late, and took both directions with it."""
     edge = make_edge(backend.port)
     half = Half(edge, scheme).upgrade(path, LANE if "_poll" in path else "")
     half.send(bad, masked(2, b"z" * 40_000))
@@ -265,7 +266,7 @@ def test_a_servers_violation_is_followed_by_the_end_at_once(make_edge, tmp_path)
 
 
 def test_half_a_frame_is_followed_by_the_end_at_once_and_arrives(make_edge):
-    """Its sender has gone, so no Close can stand behind it. The client had bytes under way, and lost the half to a reset."""
+    """Its sender has gone, so no Close can stand behind it. The client has bytes under way, and may not be reset."""
     def script(connection, head):
         connection.sendall(switching(head) + b"\x82\x7e\x10\x00half of it")
         connection.recv(1)

@@ -102,7 +102,7 @@ struct ConfigReader {
     }
 
     func tls(_ node: ConfigNode) -> TLSConfig? {
-        guard let keys = node.section(["certificates", "minimum_version"], required: ["certificates"]) else {
+        guard let keys = node.section(["certificates", "minimum_version", "hsts"], required: ["certificates"]) else {
             return nil
         }
         let certificates = keys["certificates"]?.list()?.compactMap { entry -> CertificatePair? in
@@ -113,7 +113,8 @@ struct ConfigReader {
         }
         if certificates?.isEmpty == true { keys["certificates"]?.fail("expected at least one certificate") }
         let version = keys["minimum_version"].map { $0.choice(TLSConfig.Version.self) ?? .v1_2 } ?? .v1_2
-        return certificates.map { TLSConfig(certificates: $0, minimumVersion: version) }
+        let hsts = keys["hsts"].flatMap(self.strictTransport)
+        return certificates.map { TLSConfig(certificates: $0, minimumVersion: version, hsts: hsts) }
     }
 
     // MARK: - authentication

@@ -72,10 +72,13 @@ package struct TLSConfig: Sendable, Equatable {
     /// Chosen by SNI; the first answers clients without it. Never empty.
     package var certificates: [CertificatePair]
     package var minimumVersion: Version
+    /// Nil to tell browsers nothing.
+    package var hsts: StrictTransport?
 
     package init(
-        certificates: [CertificatePair], minimumVersion: Version
+        certificates: [CertificatePair], minimumVersion: Version, hsts: StrictTransport? = nil
     ) {
+        self.hsts = hsts
         self.certificates = certificates
         self.minimumVersion = minimumVersion
     }

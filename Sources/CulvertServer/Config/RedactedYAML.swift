@@ -157,7 +157,10 @@ extension ProxyConfig {
         for pair in tls.certificates {
             out += "\(indent)    - { certificate: \(quote(pair.certificate)), key: \(quote(pair.key)) }\n"
         }
-        return out + "\(indent)  minimum_version: \(quote(tls.minimumVersion.rawValue))\n"
+        out += "\(indent)  minimum_version: \(quote(tls.minimumVersion.rawValue))\n"
+        guard let hsts = tls.hsts else { return out }
+        return out + "\(indent)  hsts: { max_age: \(ConfigUnits.text(hsts.maxAge)), "
+            + "include_subdomains: \(hsts.includeSubdomains), preload: \(hsts.preload) }\n"
     }
 
     private func redactedAdmin() -> String {

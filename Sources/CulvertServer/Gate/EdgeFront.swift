@@ -8,6 +8,8 @@ final class EdgeFront: ConnectionOwner {
     let edge: EdgeContext
     let state: LoopState
     let isSecure: Bool
+    /// Of the listener; nil for none.
+    let hsts: StrictTransport?
     /// The client in the connection's PROXY header; nil without a header, and for the proxy's own connections.
     private(set) var proxied: ProxyHeader.Node?
     /// A PROXY header in front of the connection named nobody. Fields of its requests may be a client's own, since the
@@ -16,7 +18,8 @@ final class EdgeFront: ConnectionOwner {
     /// Among the handshakes: until a request has been answered, and the answer taken, or a session has it.
     private(set) var place: ConnectionPlace?
 
-    init(edge: EdgeContext, state: LoopState, isSecure: Bool, place: ConnectionPlace) {
+    init(edge: EdgeContext, state: LoopState, isSecure: Bool, hsts: StrictTransport?, place: ConnectionPlace) {
+        self.hsts = hsts
         self.edge = edge
         self.state = state
         self.isSecure = isSecure
@@ -63,6 +66,7 @@ final class EdgeFront: ConnectionOwner {
 
     func complete(_ headers: inout HTTPHeaders) {
         if headers["cache-control"].isEmpty { headers.add(name: "Cache-Control", value: "no-store, no-transform") }
+        self.hsts?.add(to: &headers)
     }
 
     func answered() { self.place = nil }

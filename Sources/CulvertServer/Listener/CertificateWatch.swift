@@ -1,7 +1,6 @@
 import Foundation
 import Logging
 import NIOCore
-import NIOSSL
 import Synchronization
 
 /// One certificate that is served, for operators.
@@ -21,7 +20,7 @@ struct WatchedTLS: Sendable {
     var listener: String
     var config: TLSConfig
     var clientCA: String?
-    var install: @Sendable (NIOSSLContext) -> Void
+    var install: @Sendable (ServerTLS) -> Void
 
     var files: [String] {
         self.config.certificates.flatMap { [$0.certificate, $0.key] } + (self.clientCA.map { [$0] } ?? [])
@@ -150,7 +149,7 @@ package actor CertificateWatch {
         self.warn()
     }
 
-    private static func makeContext(_ watched: WatchedTLS) throws -> NIOSSLContext {
+    private static func makeContext(_ watched: WatchedTLS) throws -> ServerTLS {
         do {
             return try TLSContexts.make(watched.config, clientCA: watched.clientCA)
         } catch {

@@ -1,10 +1,9 @@
 import NIOCore
-import NIOSSL
 
 /// What connections of a listener begin with.
 struct ListenerMode: Sendable {
     /// Nil for plain.
-    var tls: NIOSSLContext?
+    var tls: ServerTLS?
     var proxyProtocol = false
 }
 
@@ -24,7 +23,8 @@ enum ClientPipeline {
         edge.admissions.count(channel)
         let pipeline = channel.pipeline.syncOperations
         if mode.proxyProtocol { try pipeline.addHandler(ProxyHeaderReader(edge: edge, state: state)) }
-        let front = EdgeFront(edge: edge, state: state, isSecure: mode.tls != nil, place: place)
+        let front = EdgeFront(
+            edge: edge, state: state, isSecure: mode.tls != nil, hsts: mode.tls?.hsts, place: place)
         let connection = ClientConnection(
             owner: front, memory: edge.memory, slices: state.slices, timers: state.timers, dates: state.dates,
             loop: state.loop)
@@ -32,7 +32,7 @@ enum ClientPipeline {
             let turn = HandshakeTurn(state.handshakes, feeder: connection.feeder)
             connection.feeder.handshakeTurn = turn
             try pipeline.addHandler(turn)
-            try pipeline.addHandler(NIOSSLServerHandler(context: tls, configuration: .small))
+            try pipeline.addHandler(ClientHelloHandler(tls))
         }
         try RequestPipeline.add(connection, to: channel, headerLimit: state.rules.config.limits.header)
     }

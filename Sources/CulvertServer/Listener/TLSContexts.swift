@@ -21,7 +21,7 @@ enum TLSContexts {
     }
 
     /// - Parameter clientCA: PEM file of the authorities whose client certificates are demanded; nil to ask for none.
-    static func make(_ config: TLSConfig, clientCA: String? = nil) throws -> NIOSSLContext {
+    static func make(_ config: TLSConfig, clientCA: String? = nil) throws -> ServerTLS {
         let identities = try config.certificates.map(Self.load)
         guard let first = identities.first else { throw Unusable(description: "a TLS listener without a certificate") }
         // BoringSSL would find out in a client's handshake that the key of another pair does not fit. It looks at the
@@ -48,7 +48,7 @@ enum TLSContexts {
                 promise.succeed(override)
             }
         }
-        return try NIOSSLContext(configuration: tls)
+        return try ServerTLS(tls, hsts: config.hsts)
     }
 
     /// - Throws: ``Unusable`` when the key is not the certificate's.
@@ -108,6 +108,16 @@ enum TLSContexts {
         guard pattern.begins(with: "*.") else { return pattern.equals(name) }
         guard let (label, rest) = name.split(at: UInt8(ascii: ".")), !label.isEmpty else { return false }
         return rest.equals(pattern.dropping(2))
+    }
+}
+
+extension TLSConfiguration {
+    /// What Culvert speaks as a client: TLS 1.2 or later, and of TLS 1.2 the suites of ``CipherOrder``.
+    static func client() -> TLSConfiguration {
+        var tls = TLSConfiguration.makeClientConfiguration()
+        tls.minimumTLSVersion = .tlsv12
+        tls.cipherSuites = CipherOrder.names
+        return tls
     }
 }
 

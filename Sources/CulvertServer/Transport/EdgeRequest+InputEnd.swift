@@ -1,5 +1,5 @@
-/// The client has ended its direction of the connection behind this request. Most such clients are gone; others read the
-/// answer and then go. Nothing tells them apart, so nothing is begun or kept waiting for them.
+/// The client has ended its direction of the connection behind this request. Most such clients are gone; others read
+/// the answer and then go. Nothing tells them apart, so nothing is begun or kept waiting for them.
 extension EdgeRequest {
     func inputEnded() {
         if self.line.isStanding {

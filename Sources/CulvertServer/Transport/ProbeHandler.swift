@@ -99,8 +99,8 @@ final class ProbeHandler: ChannelInboundHandler {
         self.say(context, frame)?.whenComplete { _ in channel.close(promise: nil) }
     }
 
-    /// Ends our direction behind the Close, and closes with the client's: a socket closed with bytes unread is reset, and
-    /// a reset overtakes the Close (RFC 6455 7.1.1).
+    /// Ends our direction behind the Close, and closes with the client's: a socket closed with bytes unread is reset,
+    /// and a reset overtakes the Close (RFC 6455 7.1.1).
     private func refuse(_ context: ChannelHandlerContext, _ frame: CloseFrame) {
         if self.say(context, frame) != nil { context.close(mode: .output, promise: nil) }
     }

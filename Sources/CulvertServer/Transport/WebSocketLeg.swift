@@ -262,8 +262,8 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // The peer has ended its direction without close_notify. The event inputClosed follows, or channelInactive. Where
-        // it has said Close before, nothing of its stream is missing, and it may wait for ours.
+        // The peer has ended its direction without close_notify. The event inputClosed follows, or channelInactive.
+        // Where it has said Close before, nothing of its stream is missing, and it may wait for ours.
         if case NIOSSLError.uncleanShutdown = error { return }
         // A reset, a TLS failure: the connection is of no more use, and its end is news that channelInactive brings.
         self.closeNow()

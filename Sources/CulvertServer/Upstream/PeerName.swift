@@ -8,12 +8,21 @@ import NIOTLS
 /// NIOSSL also takes a certificate for the address of the socket, although a name was asked for. So a certificate for
 /// an address would do for every name that leads to it, and any client of a public authority has such a certificate.
 /// The name alone counts (RFC 9525 section 6.1).
+///
+/// NIOSSL also takes a wildcard that is a part of a label, and the common name of a certificate that has no names.
+/// RFC 9525 takes neither (sections 6.3 and 2): an authority need not check a common name.
 package struct PeerName: Sendable {
     /// A certificate that is for another name.
     package struct Mismatch: Error, CustomStringConvertible {
         package var name: String
+        /// The certificate has no name at all to compare.
+        package var isNameless = false
 
-        package var description: String { "the server's certificate is not for the name \(self.name)" }
+        package var description: String {
+            self.isNameless
+                ? "the server's certificate has no subjectAltName, and so is not for the name \(self.name)"
+                : "the server's certificate is not for the name \(self.name)"
+        }
     }
 
     /// In lower case, without the dot of the root.
@@ -35,10 +44,9 @@ package struct PeerName: Sendable {
 
     fileprivate func check(_ certificate: NIOSSLCertificate?) throws(Mismatch) {
         guard let certificate else { throw Mismatch(name: self.name) }
-        // A certificate without any such name has passed NIOSSL by its subject's.
-        if certificate._subjectAlternativeNames().isEmpty { return }
-        guard TLSContexts.names(of: certificate).contains(where: { TLSContexts.matches($0, self.name) }) else {
-            throw Mismatch(name: self.name)
+        let names = TLSContexts.names(of: certificate)
+        guard names.contains(where: { TLSContexts.matches($0, self.name) }) else {
+            throw Mismatch(name: self.name, isNameless: names.isEmpty)
         }
     }
 }

@@ -9,8 +9,8 @@ import NIOSSL
 /// Reads behind a 101 wait until the leg is there. Bytes behind a close are dropped: TLS decodes on until its own close
 /// handshake is over, and an opening that was given up has no leg.
 ///
-/// A server may say Close and end its direction in the packet of its 101, and still read the client's Close. That end waits
-/// for the leg as well. Before the 101 it is the end of the connection.
+/// A server may say Close and end its direction in the packet of its 101, and still read the client's Close. That end
+/// waits for the leg as well. Before the 101 it is the end of the connection.
 final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer

@@ -11,7 +11,7 @@ struct UpstreamTLS: Sendable {
     /// - Throws: what keeps a certificate from being used.
     init?(_ config: UpstreamConfig) throws {
         guard config.servers.contains(where: \.isSecure) else { return nil }
-        var tls = TLSConfiguration.makeClientConfiguration()
+        var tls = TLSConfiguration.client()
         if let ca = config.ca { tls.trustRoots = .file(ca) }
         tls.applicationProtocols = ["http/1.1"]
         tls.shutdownTimeout = TLSContexts.shutdownTimeout

@@ -10,14 +10,18 @@ final class AdminFront: ConnectionOwner {
     private let api: AdminAPI
     private let requests: RequestCount
     private let isLocalSocket: Bool
+    /// Of the listener; nil for none.
+    private let hsts: StrictTransport?
     private let entry: AdminConnections.Entry
 
     init(
-        api: AdminAPI, requests: RequestCount, isLocalSocket: Bool, entry: AdminConnections.Entry
+        api: AdminAPI, requests: RequestCount, isLocalSocket: Bool, hsts: StrictTransport?,
+        entry: AdminConnections.Entry
     ) {
         self.api = api
         self.requests = requests
         self.isLocalSocket = isLocalSocket
+        self.hsts = hsts
         self.entry = entry
     }
 
@@ -38,6 +42,7 @@ final class AdminFront: ConnectionOwner {
     func complete(_ headers: inout HTTPHeaders) {
         headers.replaceOrAdd(name: "Cache-Control", value: "no-store")
         headers.add(name: "X-Content-Type-Options", value: "nosniff")
+        self.hsts?.add(to: &headers)
     }
 
     func answered() {}

@@ -1,7 +1,6 @@
 package import Logging
 package import NIOCore
 package import NIOPosix
-import NIOSSL
 import Synchronization
 
 /// The admin listener: TCP or a Unix socket, with or without TLS.
@@ -37,12 +36,12 @@ package struct AdminServer: Sendable {
                     guard let entry = connections.add(channel), let state = edge.state(of: channel.eventLoop) else {
                         throw ClientPipeline.TooManyHandshakes()
                     }
-                    if let context = tls.context.withLock(\.self) {
-                        try channel.pipeline.syncOperations.addHandler(
-                            NIOSSLServerHandler(context: context, configuration: .small))
+                    let context = tls.context.withLock(\.self)
+                    if let context {
+                        try channel.pipeline.syncOperations.addHandler(ClientHelloHandler(context))
                     }
                     let front = AdminFront(
-                        api: api, requests: requests, isLocalSocket: isLocalSocket, entry: entry)
+                        api: api, requests: requests, isLocalSocket: isLocalSocket, hsts: context?.hsts, entry: entry)
                     let connection = ClientConnection(
                         owner: front, memory: edge.memory, slices: state.slices, timers: state.timers,
                         dates: state.dates, loop: channel.eventLoop)
@@ -100,9 +99,9 @@ package struct AdminDoor: Sendable {
 
     /// What the next connection is spoken to with; nil for plain.
     final class CurrentTLS: Sendable {
-        let context: Mutex<NIOSSLContext?>
+        let context: Mutex<ServerTLS?>
 
-        init(_ context: NIOSSLContext?) { self.context = Mutex(context) }
+        init(_ context: ServerTLS?) { self.context = Mutex(context) }
     }
 
     /// - Parameters:

@@ -97,7 +97,7 @@ enum KeySet {
     private static func fetch(_ url: String, ca: String?, within time: TimeAmount) async throws -> Data {
         let deadline = NIODeadline.now() + time
         try await self.look(up: try HTTPClient.Request(url: url).host, until: deadline, within: time)
-        var tls = TLSConfiguration.makeClientConfiguration()
+        var tls = TLSConfiguration.client()
         if let ca { tls.trustRoots = .file(ca) }
         var configuration = HTTPClient.Configuration(tlsConfiguration: tls, redirectConfiguration: .disallow)
         configuration.connectionPool.retryConnectionEstablishment = false
