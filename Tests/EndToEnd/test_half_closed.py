@@ -147,7 +147,7 @@ def test_a_server_that_half_closes_behind_a_full_window_is_answered(make_edge):
 
 @ways
 def test_a_lane_that_half_closes_behind_its_close_is_answered(backend, make_edge, scheme, how):
-    """The messages in front of the Close are more than a turn of the loop takes: the Close is read later than the end."""
+    """In front of the Close are more messages than a turn of the loop takes: it is read later than the end."""
     edge = make_edge(backend.port)
     half = Half(edge, scheme).upgrade("/_poll", LANE)
     half.until(b"}")

@@ -31,12 +31,14 @@ class Authority:
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
                 "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.cert)
 
-    def issue(self, name, kind="DNS"):
+    def issue(self, name, kind="DNS", names=""):
+        """For `name`, or for other `names`; None for a certificate without any but its subject's."""
         cert, key, request = (self.folder / f"{self.name}-{name}.{end}" for end in ("pem", "key", "csr"))
         openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
                 "-keyout", key, "-out", request)
         openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-CAcreateserial", "-days", "2",
-                "-out", cert, "-extfile", "/dev/stdin", text=f"subjectAltName={kind}:{name}\n")
+                "-out", cert, "-extfile", "/dev/stdin",
+                text="" if names is None else f"subjectAltName={names or f'{kind}:{name}'}\n")
         return cert, key
 
 
@@ -143,6 +145,29 @@ def test_a_certificate_for_an_address_does_for_no_name(authority, make_edge, kin
         assert bool(server.requests) == passes
         if not passes:
             assert "certificate" in json.dumps(edge.events("server ejected") + edge.events("upstream failed") + edge.events())
+
+
+@pytest.mark.parametrize("names, passes", [
+    # As issue() makes it, whose subject has the common name as well.
+    (f"DNS:{NAME}", True),
+    # RFC 9525 2: a common name is no name to compare, whether or not there are others.
+    (None, False), ("email:a@inner.example", False),
+    # RFC 9525 6.3: a wildcard is a whole label.
+    ("DNS:in*.example", False), ("DNS:*r.example", False), ("DNS:*.*", False), ("DNS:*", False),
+])
+def test_a_certificate_is_for_its_dns_names_alone(authority, make_edge, names, passes, tmp_path):
+    cert, key = authority.issue(NAME, names=names)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    server = Backend(ssl=context)
+    edge = make_edge(0, upstream=configured(server, authority))
+    for transport in TRANSPORTS:
+        status = knock(edge, transport, token=TOKEN).status
+        assert status in (101, 201) if passes else status == 502
+    assert bool(server.requests) == passes
+    if names is None:
+        assert "subjectAltName" in json.dumps(edge.events("upstream failed"))
+    server.stop()
 
 
 def test_a_check_takes_no_certificate_for_an_address(authority, make_edge):
