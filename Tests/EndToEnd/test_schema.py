@@ -200,6 +200,8 @@ SECRET = "0123456789abcdef0123456789abcdef"
 GOOD = [
     {}, listen(address="[::]:0"), listen(address="localhost:65535"), listen(tls=TLS),
     listen(tls={**TLS, "minimum_version": "1.3"}), listen(tls={**TLS, "minimum_version": 1.3}),
+    listen(tls={**TLS, "hsts": {"max_age": "0s"}}), listen(tls={**TLS, "hsts": {"max_age": "1h", "preload": False}}),
+    listen(tls={**TLS, "hsts": {"max_age": "8760h", "include_subdomains": True, "preload": "yes"}}),
     {**listen(proxy_protocol=True), "trusted_proxies": ["10.0.0.0/8", "::1", "127.0.0.1"]},
     listen(proxy_protocol=False),
     listen(proxy_protocol="no"), route(path="/chat/%20a.b"), route(path="/.well-known/..."), route(host="a.example"),
@@ -261,6 +263,9 @@ BAD = [
     listen(address="127.0.0.1"), listen(address=":8443"), listen(address="*:8443"),
     listen(address="::1:8443"), listen(adress="a:1"), listen(tls={}),
     listen(tls={"certificates": []}), listen(tls={"certificates": [{"certificate": "a"}]}),
+    listen(tls={**TLS, "hsts": {}}), listen(tls={**TLS, "hsts": "8760h"}),
+    listen(tls={**TLS, "hsts": {"max_age": 31536000}}),
+    listen(tls={**TLS, "hsts": {"max_age": "1h", "includeSubDomains": True}}),
     listen(tls={**TLS, "minimum_version": "1.1"}), listen(proxy_protocol=True), listen(proxy_protocol="v2"),
     {**listen(proxy_protocol="yes"), "trusted_proxies": []}, {"routes": [{"path": "/"}]}, route(path="chat"),
     route(path="/a/../b"), route(path="/a//b"), route(path="/.."), route(path="/a\\b"), route(path="/a b"),

@@ -69,7 +69,7 @@ def shake(port, made, name="localhost", size=None):
         stream = Stream(s, made, server_hostname=name)
         return stream.tls.cipher()[0], stream.tls.selected_alpn_protocol()
     except ssl.SSLError as error:
-        return error.reason or str(error)
+        return str(error)
     finally:
         s.close()
 
@@ -94,7 +94,7 @@ class Pieces:
 def test_a_client_that_speaks_no_protocol_of_ours_is_refused(tls_edge, version, listener, size):
     """RFC 7301 3.2 has the handshake fail with no_application_protocol; it went on without a protocol."""
     port = tls_edge.tls_port if listener == "edge" else tls_edge.admin_port
-    assert shake(port, context(version, protocols=["h2"]), size=size) == "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
+    assert "no application protocol" in shake(port, context(version, protocols=["h2"]), size=size)
     assert shake(port, context(version, protocols=["h2", "http/1.1"]), size=size)[1] == "http/1.1"
     assert shake(port, context(version, protocols=["http/1.1"]), size=size)[1] == "http/1.1"
     assert shake(port, context(version), size=size)[1] is None
@@ -122,7 +122,7 @@ def test_tls_1_2_is_spoken_with_ephemeral_keys_and_authenticated_encryption_alon
         refused += ["AES128-SHA", "AES256-SHA", "AES128-GCM-SHA256", "AES256-GCM-SHA384"]
     for suite in refused:
         answer = shake(tls_edge.tls_port, context(ssl.TLSVersion.TLSv1_2, [suite]), name)
-        assert "HANDSHAKE_FAILURE" in answer, (suite, answer)
+        assert "HANDSHAKE_FAILURE" in answer or "handshake failure" in answer, (suite, answer)
     for end in AEAD:
         suite = f"ECDHE-{kind}-{end}"
         assert shake(tls_edge.tls_port, context(ssl.TLSVersion.TLSv1_2, [suite]), name)[0] == suite
@@ -188,8 +188,8 @@ def test_browsers_are_told_by_key_to_stay_with_tls(backend, make_edge):
         assert head.startswith(start) and head.count(f"{HSTS}: max-age={YEAR}\r\n") == 1
         # RFC 6797 7.2: never without TLS.
         assert HSTS not in upgrade_head(edge, "plain", token)
-    edge.config.write_text(text.replace(
-        "    tls:\n", f"    tls:\n      hsts: {{ max_age: {YEAR // 3600}h, include_subdomains: true, preload: true }}\n"))
+    every = f"hsts: {{ max_age: {YEAR // 3600}h, include_subdomains: true, preload: true }}"
+    edge.config.write_text(text.replace("    tls:\n", f"    tls:\n      {every}\n"))
     edge.catch_up()
     with httpx.Client(base_url=edge.https, verify=edge.ssl) as http:
         assert http.get("/").headers[HSTS] == f"max-age={YEAR}; includeSubDomains; preload"

@@ -53,6 +53,19 @@ struct ConfigErrorTests {
                 "6:5: routes[1]: another route has the same host and path"
             ),
             (
+                "127.0.0.1:8443",
+                "127.0.0.1:8443\n"
+                    + "    tls: { certificates: [ { certificate: a, key: b } ], hsts: { include_subdomains: true } }",
+                "3:64: listen[0].tls.hsts: missing key \"max_age\""
+            ),
+            (
+                "127.0.0.1:8443",
+                "127.0.0.1:8443\n"
+                    + "    tls: { certificates: [ { certificate: a, key: b } ], hsts: { max_age: 1h, preload: on } }",
+                "3:88: listen[0].tls.hsts.preload: the preload lists want \"include_subdomains: true\" and a \"max_age\" "
+                    + "of 8760h or more"
+            ),
+            (
                 "127.0.0.1:8443", "8443",
                 "2:14: listen[0].address: expected an address and port, such as 0.0.0.0:8443 or [::1]:8443"
             ),

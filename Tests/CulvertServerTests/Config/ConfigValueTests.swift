@@ -149,6 +149,24 @@ struct ConfigValueTests {
             ])
     }
 
+    @Test(
+        "Browsers are told by key to stay with TLS, and the key is shown as it was read",
+        arguments: [
+            ("{ max_age: 8760h }", "max-age=31536000"), ("{ max_age: 0s }", "max-age=0"),
+            ("{ max_age: 1.5m, include_subdomains: true }", "max-age=90; includeSubDomains"),
+            (
+                "{ max_age: 17520h, include_subdomains: true, preload: true }",
+                "max-age=63072000; includeSubDomains; preload"
+            ),
+        ])
+    func strictTransport(text: String, value: String) throws {
+        let tls = "127.0.0.1:8443\n    tls: { certificates: [ { certificate: a.pem, key: a.key } ], hsts: \(text) }"
+        let config = try ConfigFixture.load(ConfigFixture.good.replacing("127.0.0.1:8443", with: tls))
+        #expect(config.listen.first?.tls?.hsts?.value == value)
+        let printed = config.redactedYAML().replacing("(redacted)", with: ConfigFixture.digest)
+        #expect(try ConfigFixture.load(printed).listen == config.listen)
+    }
+
     @Test("Files are looked for beside the configuration, unless they say where")
     func files() throws {
         let tls = "127.0.0.1:8443\n    tls: { certificates: [ { certificate: a.pem, key: /k/a.key } ] }"
