@@ -219,6 +219,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         }
         self.feeder.bodyFollows(self.request.framing)
         self.owner.take(exchange)
+        if self.isInputClosed, self.phase == .deciding { exchange.onInputEnd?() }
     }
 
     var hasBody: Bool { self.request.hasBody }

@@ -1,3 +1,6 @@
+import CulvertCore
+import NIOCore
+
 /// The client has ended its direction of the connection behind this request. Most such clients are gone; others read
 /// the answer and then go. Nothing tells them apart, so nothing is begun or kept waiting for them.
 extension EdgeRequest {

@@ -39,6 +39,35 @@ struct ClientConnectionTests {
         #expect(fixture.wouldRead())
     }
 
+    @Test("A client that ends its direction has its whole requests answered, and then its connection ends")
+    func halfClosed() throws {
+        let fixture = try ConnectionFixture()
+        var told: [String] = []
+        fixture.owner.onExchange = { exchange in exchange.onInputEnd = { told.append(exchange.head.uri) } }
+        fixture.receive(Self.get("/0") + Self.get("/1") + "GET /2 HT")
+        fixture.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        #expect(told == ["/0"])
+        fixture.owner.exchanges[0].respond(Self.ok())
+        #expect(told == ["/0", "/1"])
+        #expect(fixture.channel.isActive)
+        fixture.owner.exchanges[1].respond(Self.ok())
+        #expect(!fixture.channel.isActive)
+        #expect(fixture.owner.targets == ["/0", "/1"])
+        #expect(try fixture.written().split(separator: "HTTP/1.1 200 ").count == 2)
+    }
+
+    @Test(
+        "A client that ends its direction with nothing to be answered is gone",
+        arguments: ["", "GET / HT", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf"])
+    func halfClosedEarly(text: String) throws {
+        let fixture = try ConnectionFixture()
+        fixture.owner.onExchange = { exchange in exchange.collectBody(limit: 100) { _ in } }
+        fixture.receive(text)
+        fixture.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        #expect(!fixture.channel.isActive)
+        #expect(fixture.memory.used == 0)
+    }
+
     @Test("In pieces of any size there are the same exchanges", arguments: 1...70)
     func everyChunking(size: Int) throws {
         let fixture = try ConnectionFixture()

@@ -47,6 +47,35 @@ struct UpstreamHeadSplitterTests {
         }
     }
 
+    @Test("The end of the server's direction waits for the leg behind a 101, and is the connection's end before it")
+    func halfClosed() throws {
+        let (channel, splitter) = try Self.channel()
+        let ends = Ends()
+        try channel.pipeline.syncOperations.addHandler(ends)
+        try Self.feed(channel, Self.switching + Self.frames, by: 1000)
+        channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        #expect(channel.isActive && ends.events == 0)
+        splitter.release()
+        #expect(channel.isActive && ends.events == 1)
+        #expect(try Self.read(channel) == Self.switching + Self.frames)
+        for text in ["", "HTTP/1.1 101 Y", "HTTP/1.1 503 No\r\n\r\nbody"] {
+            let (early, _) = try Self.channel()
+            try Self.feed(early, text, by: 1000)
+            early.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+            #expect(!early.isActive)
+        }
+    }
+
+    private final class Ends: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+
+        var events = 0
+
+        func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+            if case ChannelEvent.inputClosed? = event as? ChannelEvent { self.events += 1 }
+        }
+    }
+
     @Test("Any other answer is HTTP to its end", arguments: 1...60)
     func passesARefusal(size: Int) throws {
         let (channel, _) = try Self.channel()
