@@ -22,7 +22,7 @@ package enum CipherOrder {
     package static let names = Self.families.map(\.names).joined(separator: ":")
 
     /// The numbers of all of them.
-    static let all = Set(Self.families.flatMap { [$0.ecdsa, $0.rsa] })
+    static let all: [UInt16] = Self.families.flatMap { [$0.ecdsa, $0.rsa] }
 
     /// The family that Culvert prefers among suites that a client offers.
     ///

@@ -196,7 +196,10 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     /// Of what has come, nothing is left to begin with.
     func starved() {
-        if self.isInputClosed, self.isHungry { self.close() }
+        guard self.isInputClosed, self.isHungry else { return }
+        self.close()
+        // TLS waits for a close_notify, which does not come any more.
+        self.cut()
     }
 
     func discarded(_ count: Int) {
