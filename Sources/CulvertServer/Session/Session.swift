@@ -458,13 +458,13 @@ final class Session: LegDelegate {
     }
 
     private func act(on tick: Keepalive.OnTick, leg: WebSocketLeg) {
-        // A peer that has said Close answers no ping. The close handshake has its own deadline.
-        guard self.machine.closing.mayReceive(from: leg.sender) else { return }
+        // Behind a Close of ours no ping may stand (RFC 6455 5.5.1), and behind its own a peer answers none. The close
+        // handshake has its own deadline.
+        let closing = self.machine.closing
+        guard closing.maySend(to: leg.sender), closing.mayReceive(from: leg.sender) else { return }
         switch tick {
         case .nothing: break
         case .ping:
-            // RFC 6455 5.5.1: nothing is sent behind a Close.
-            guard self.machine.closing.maySend(to: leg.sender) else { return }
             let mask: UInt32? = leg.sender == .server ? .random(in: .min ... .max) : nil
             leg.inject(KeepalivePing.frame(mask: mask), behind: self.other(than: leg))
         case .lost:

@@ -83,6 +83,19 @@ final class ProbeHandler: ChannelInboundHandler {
         context.writeAndFlush(self.wrapOutboundOut(pong), promise: nil)
     }
 
+    /// The client has ended its direction. It reads our Close, where it has one to read.
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+            let channel = context.channel
+            context.writeAndFlush(self.wrapOutboundOut(ByteBuffer())).whenComplete { _ in
+                channel.close(promise: nil)
+                // TLS waits for a close_notify, which does not come any more.
+                channel.cut()
+            }
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     /// So few that a client which reads nothing has little kept for it.
