@@ -66,8 +66,8 @@ def test_what_a_backend_says_behind_a_clients_half_close_arrives(make_edge, sche
 
 
 def test_keepalive_leaves_a_closing_session_alone(make_edge):
-    """The client answers no ping behind its Close, and the server gets none behind ours (RFC 6455 5.5.1). Both were cut as
-    silent after two periods."""
+    """The client answers no ping behind its Close, and the server gets none behind ours (RFC 6455 5.5.1). Both were cut
+    as silent after two periods."""
     def script(connection, head):
         connection.sendall(switching(head))
         until_close(connection)

@@ -85,8 +85,8 @@ class Stream:
         return got
 
     def is_read(self):
-        """Whether the peer, which has ended its direction, still reads. Loopback brings a reset at once; the end of TCP's
-        direction may come a moment later than that of TLS."""
+        """Whether the peer, which has ended its direction, still reads. Loopback brings a reset at once; the FIN may come
+        a moment later than close_notify."""
         self.s.sendall(b"x")
         [state] = struct.unpack("B", self.s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1))
         return state in (1, 8)  # TCP_ESTABLISHED, TCP_CLOSE_WAIT
