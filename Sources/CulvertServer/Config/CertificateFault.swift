@@ -47,14 +47,34 @@ enum CertificateFault {
             return nil
         } catch {
             // A folder of authorities is taken, but not by this way, when it is a good one.
-            return self.certificate(file) ?? "cannot be used: \(error)"
+            return self.certificate(file) ?? self.words(error)
         }
     }
 
     /// Explains the error of a context for a certificate and a key that can each be used by itself.
     static func pair(_ pair: CertificatePair, _ error: any Error) -> String {
-        guard case NIOSSLError.failedToLoadPrivateKey = error else { return "cannot be used: \(error)" }
-        return "the key does not belong to the certificate \(pair.certificate)"
+        guard case NIOSSLError.failedToLoadPrivateKey = error else { return self.words(error) }
+        let chain = (try? NIOSSLCertificate.fromPEMFile(pair.certificate)) ?? []
+        let key = try? NIOSSLPrivateKey(file: pair.key, format: .pem)
+        let owner = chain.firstIndex { certificate in
+            guard let key else { return false }
+            let context = try? NIOSSLContext(
+                configuration: .makeServerConfiguration(
+                    certificateChain: [.certificate(certificate)], privateKey: .privateKey(key)))
+            return context != nil
+        }
+        guard let owner else {
+            return "the key does not belong to the certificate \(pair.certificate); write both files of one request"
+        }
+        return "the key belongs to certificate number \(owner + 1) of \(pair.certificate), and the chain is in the "
+            + "wrong order: put that certificate first"
+    }
+
+    /// Says in words why TLS cannot use files that can each be read by itself. A framework's own description may name a
+    /// path of the machine that it was built on.
+    static func words(_ error: any Error) -> String {
+        if let error = error as? TLSContexts.Unusable { return error.description }
+        return "TLS cannot use it" + TLSFault.detail(error) + FileDescriptors.note
     }
 
     /// The first fault of a listener's files, with the path of the file.
@@ -73,7 +93,7 @@ enum CertificateFault {
             }
         }
         if let clientCA, let fault = self.authorities(clientCA) { return "\(clientCA): \(fault)" }
-        return "\(error)"
+        return self.words(error)
     }
 
     /// - Parameters:

@@ -46,6 +46,8 @@ package struct ConfigErrors: Error, Equatable, Sendable {
 final class ConfigErrorCollector {
     let file: String
     private(set) var errors: [ConfigError] = []
+    /// Of values that later checks name.
+    private(set) var places: [String: ConfigPlaces.Position] = [:]
 
     init(file: String) {
         self.file = file
@@ -60,8 +62,17 @@ final class ConfigErrorCollector {
             ConfigError(file: self.file, line: line, column: column, keyPath: keyPath, message: message))
     }
 
-    var sorted: [ConfigError] {
-        self.errors.sorted { ($0.line, $0.column, $0.keyPath) < ($1.line, $1.column, $1.keyPath) }
+    func keep(line: Int, column: Int, keyPath: String) {
+        self.places[keyPath] = ConfigPlaces.Position(line: line, column: column)
+    }
+
+    var sorted: [ConfigError] { self.errors.inOrder }
+}
+
+extension [ConfigError] {
+    /// In the order of the lines.
+    var inOrder: [ConfigError] {
+        self.sorted { ($0.line, $0.column, $0.keyPath) < ($1.line, $1.column, $1.keyPath) }
     }
 }
 

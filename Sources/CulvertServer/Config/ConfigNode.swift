@@ -18,6 +18,11 @@ struct ConfigNode {
             keyPath: self.path)
     }
 
+    /// Has the place of this value kept for ``ProxyConfig/places``.
+    func keepPlace() {
+        self.errors.keep(line: self.node.mark?.line ?? 1, column: self.node.mark?.column ?? 1, keyPath: self.path)
+    }
+
     private func child(_ node: Node, _ path: String) -> ConfigNode {
         ConfigNode(node: node, path: path, errors: self.errors, environment: self.environment)
     }

@@ -58,6 +58,7 @@ extension ConfigReader {
         let id = keys["id"]?.string()
         let algorithm = keys["algorithm"]?.choice(SignatureAlgorithm.self)
         let until = keys["until"].flatMap(self.date)
+        keys["until"]?.keepPlace()
         let given = places.compactMap { keys[$0] }
         guard given.count == 1, let place = given.first else {
             node.fail("expected one of \(places.joined(separator: ", "))")
@@ -70,8 +71,8 @@ extension ConfigReader {
             if id == nil || algorithm == nil { return nil }
         }
         if keys["file"] != nil {
-            guard let path = place.string() else { return nil }
-            return ConfiguredJWTKey(place: .file(self.resolve(path), id: id, algorithm: algorithm), until: until)
+            guard let path = self.file(place) else { return nil }
+            return ConfiguredJWTKey(place: .file(path, id: id, algorithm: algorithm), until: until)
         }
         do {
             guard let key = try self.inlineKey(keys, id: id, algorithm: algorithm) else { return nil }
@@ -110,15 +111,15 @@ extension ConfigReader {
             return nil
         }
         var config: KeySetConfig
-        if let path = keys["file"]?.string() {
-            config = KeySetConfig(place: .file(self.resolve(path)))
+        if let path = keys["file"].flatMap(self.file) {
+            config = KeySetConfig(place: .file(path))
             keys["ca"]?.fail("of no use without \"url\"")
         } else if let node = keys["url"], let url = node.string() {
             guard Self.isFetchable(url) else {
                 node.fail("expected an https URL, or an http one on a loopback address, without user and password")
                 return nil
             }
-            config = KeySetConfig(place: .url(url, ca: keys["ca"]?.string().map(self.resolve)))
+            config = KeySetConfig(place: .url(url, ca: keys["ca"].flatMap(self.file)))
         } else {
             return nil
         }

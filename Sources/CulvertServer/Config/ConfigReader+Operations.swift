@@ -44,6 +44,7 @@ extension ConfigReader {
     }
 
     func socketPath(_ text: String, _ node: ConfigNode) -> String {
+        node.keepPlace()
         let path = self.resolve(text)
         // sun_path of unix(7), with its zero at the end.
         if text.isEmpty || path.utf8.count > 107 { node.fail("expected the path of a socket, of at most 107 bytes") }

@@ -40,6 +40,8 @@ extension ConfigReader {
             "limits",
         ]
         guard let keys = node.section(known, required: ["path", "upstream"]) else { return nil }
+        node.keepPlace()
+        keys["host"]?.keepPlace()
         let path = keys["path"].flatMap(self.path)
         let upstream = keys["upstream"]?.string()
         if let upstream, upstreams[upstream] == nil {
@@ -93,6 +95,7 @@ extension ConfigReader {
     /// Without the section no browser's origin passes, and clients that send none do.
     private func origins(_ node: ConfigNode?) -> OriginPolicy {
         guard let keys = node?.section(["allow", "missing"]) else { return OriginPolicy(allow: [], missing: .allow) }
+        keys["allow"]?.keepPlace()
         let allow = keys["allow"]?.list()?.compactMap { entry -> OriginPattern? in
             guard let text = entry.string() else { return nil }
             guard let pattern = OriginPattern(text) else {

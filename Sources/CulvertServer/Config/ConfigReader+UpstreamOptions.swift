@@ -37,9 +37,9 @@ extension ConfigReader {
 
     func certificatePair(_ node: ConfigNode) -> CertificatePair? {
         guard let keys = node.section(["certificate", "key"], required: ["certificate", "key"]),
-            let certificate = keys["certificate"]?.string(), let key = keys["key"]?.string()
+            let certificate = keys["certificate"].flatMap(self.file), let key = keys["key"].flatMap(self.file)
         else { return nil }
-        return CertificatePair(certificate: self.resolve(certificate), key: self.resolve(key))
+        return CertificatePair(certificate: certificate, key: key)
     }
 
     /// SNI carries names, not addresses (RFC 6066 section 3).

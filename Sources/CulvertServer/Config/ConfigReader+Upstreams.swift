@@ -19,6 +19,7 @@ extension ConfigReader {
 
     private func upstream(_ name: String, _ node: ConfigNode, _ handshake: TimeAmount) -> UpstreamConfig? {
         let known = Self.upstreamKeys
+        node.keepPlace()
         guard let keys = node.section(known, required: ["servers"]), let list = keys["servers"]?.list() else {
             return nil
         }
@@ -35,7 +36,7 @@ extension ConfigReader {
         }
         return UpstreamConfig(
             name: name, servers: servers, connectTimeout: keys["connect_timeout"]?.time() ?? .seconds(5),
-            ca: keys["ca"]?.string().map(self.resolve), balance: self.balance(keys),
+            ca: keys["ca"].flatMap(self.file), balance: self.balance(keys),
             retries: keys["retries"]?.integer(0...10) ?? 2, ejection: self.ejection(keys["eject"]),
             idleTimeout: keys["idle_timeout"]?.time(),
             proxyProtocol: keys["proxy_protocol"]?.choice(ProxyHeader.Version.self),

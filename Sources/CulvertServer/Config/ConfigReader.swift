@@ -31,7 +31,11 @@ struct ConfigReader {
         let reload = self.reload(top["reload"])
         let drain = self.drain(top["drain"])
         let takeover = top["takeover"].flatMap(self.socketPath)
-        if let takeover, takeover == admin?.socket { top["takeover"]?.fail("the admin API listens there") }
+        PathCollisions.report(
+            [
+                ("admin.address", admin?.socket), ("admin.token_file", admin?.tokenFile), ("state", state),
+                ("takeover", takeover),
+            ], to: root.errors)
         guard let upstreams, let listen, let routes else { return nil }
         var config = ProxyConfig(
             listen: listen, routes: routes, authentication: authentication, upstreams: upstreams, session: session,
@@ -40,6 +44,7 @@ struct ConfigReader {
         config.drain = drain
         config.takeover = takeover
         config.client = top["client"].flatMap(self.client)
+        config.places = ConfigPlaces(file: root.errors.file, root.errors.places)
         return config
     }
 
@@ -47,8 +52,17 @@ struct ConfigReader {
         path.hasPrefix("/") || self.directory.isEmpty ? path : self.directory + "/" + path
     }
 
+    /// The path of a file that has to be there.
+    func file(_ node: ConfigNode) -> String? {
+        guard let text = node.string() else { return nil }
+        if text.isEmpty { node.fail("expected the path of a file") }
+        node.keepPlace()
+        return self.resolve(text)
+    }
+
     private func block(_ node: ConfigNode) -> AddressBlock? {
         guard let text = node.string() else { return nil }
+        node.keepPlace()
         if let block = AddressBlock(text) { return block }
         node.fail("expected an address or a block of them, such as 10.0.0.0/8 or ::1")
         return nil
@@ -60,7 +74,7 @@ struct ConfigReader {
         guard let entries = node.list() else { return nil }
         if entries.isEmpty { node.fail("expected at least one listener") }
         let adminPlace = admin.flatMap { $0.socket == nil ? ListenPlace(host: $0.host, port: $0.port) : nil }
-        var seen: [(address: String, place: ListenPlace)] = []
+        var seen: [(address: String, place: ListenPlace, keyPath: String)] = []
         return entries.compactMap { entry in
             guard let keys = entry.section(["address", "tls", "proxy_protocol"], required: ["address"]),
                 let address = keys["address"].flatMap(self.address)
@@ -73,13 +87,19 @@ struct ConfigReader {
                 host: address.host, port: address.port, tls: keys["tls"].flatMap(self.tls),
                 proxyProtocol: proxyProtocol)
             let place = ListenPlace(host: listen.host, port: listen.port)
+            keys["address"]?.keepPlace()
+            let places = ConfigPlaces(file: entry.errors.file, entry.errors.places)
             if let other = seen.first(where: { $0.place.overlaps(place) }) {
-                keys["address"]?.fail("the listener \(other.address) takes connections there; choose another port")
+                keys["address"]?.fail(
+                    "the listener \(other.address) takes connections there (\(places.name(other.keyPath))); choose "
+                        + "another port")
             }
             if let admin, adminPlace?.overlaps(place) ?? false {
-                keys["address"]?.fail("the admin API listens at \(admin.address); choose another port for one of them")
+                keys["address"]?.fail(
+                    "the admin API listens at \(admin.address) (\(places.name("admin.address"))); choose another port "
+                        + "for one of them")
             }
-            seen.append((listen.address, place))
+            seen.append((listen.address, place, entry.path + ".address"))
             return listen
         }
     }
@@ -105,12 +125,7 @@ struct ConfigReader {
         guard let keys = node.section(["certificates", "minimum_version", "hsts"], required: ["certificates"]) else {
             return nil
         }
-        let certificates = keys["certificates"]?.list()?.compactMap { entry -> CertificatePair? in
-            guard let keys = entry.section(["certificate", "key"], required: ["certificate", "key"]),
-                let certificate = keys["certificate"]?.string(), let key = keys["key"]?.string()
-            else { return nil }
-            return CertificatePair(certificate: self.resolve(certificate), key: self.resolve(key))
-        }
+        let certificates = keys["certificates"]?.list()?.compactMap(self.certificatePair)
         if certificates?.isEmpty == true { keys["certificates"]?.fail("expected at least one certificate") }
         let version = keys["minimum_version"].map { $0.choice(TLSConfig.Version.self) ?? .v1_2 } ?? .v1_2
         let hsts = keys["hsts"].flatMap(self.strictTransport)

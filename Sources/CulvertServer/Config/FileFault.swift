@@ -7,4 +7,18 @@ package enum FileFault {
     package static func reason(_ path: String) -> String {
         access(path, R_OK) == 0 ? "" : ": " + String(cString: strerror(errno))
     }
+
+    /// What the operator can do about a file that the configuration names and that cannot be read; for the end of the
+    /// message. Empty where the process may read it.
+    static func advice(_ path: String) -> String {
+        guard access(path, R_OK) != 0 else { return "" }
+        switch errno {
+        case ENOENT, ENOTDIR:
+            return "; put the file there, or correct the path, which begins at the folder of the configuration unless "
+                + "it begins with a slash"
+        case EACCES:
+            return "; let uid \(geteuid()), as which this process runs, read the file and search the folders above it"
+        default: return ""
+        }
+    }
 }

@@ -2,10 +2,11 @@ import CulvertCore
 import Foundation
 
 extension ProxyConfig {
-    /// The errors in the files that the configuration names. Each file is loaded as a start loads it, so that
-    /// `culvert check` says what would keep `serve` from starting, and a reload from being taken.
+    /// The errors in the files that the configuration names, each at the line that names the file. Each file is loaded
+    /// as a start loads it, so that `culvert check` says what would keep `serve` from starting, and a reload from being
+    /// taken.
     package func checkFiles() -> [ConfigError] {
-        var check = FileCheck()
+        var check = FileCheck(places: self.places)
         for (index, listen) in self.listen.enumerated() {
             check.server(listen.tls, "listen[\(index)]")
         }
@@ -13,7 +14,11 @@ extension ProxyConfig {
         if let admin = self.admin, let tls = admin.tls, let ca = admin.clientCA,
             check.areAuthorities(ca, "admin.client_ca"), check.isEmpty
         {
-            check.load(ca, "admin.client_ca") { _ = try TLSContexts.make(tls, clientCA: ca) }
+            do {
+                _ = try TLSContexts.make(tls, clientCA: ca)
+            } catch {
+                check.add(ca, "admin.client_ca", CertificateFault.words(error))
+            }
         }
         for (index, key) in (self.authentication.jwt?.keys ?? []).enumerated() {
             let path = "authentication.jwt.keys[\(index)].file"
@@ -29,36 +34,37 @@ extension ProxyConfig {
             switch set.place {
             case .file(let file):
                 guard check.canRead(file, path + ".file") else { continue }
-                check.load(file, path + ".file") {
+                do throws(KeySetFault) {
                     _ = try KeySet.parse(try KeySet.contents(of: file), takesSecrets: true)
+                } catch {
+                    check.add(file, path + ".file", "cannot be used: \(error)")
                 }
             case .url(_, let ca):
                 if let ca { _ = check.areAuthorities(ca, path + ".ca") }
             }
         }
         for (name, upstream) in self.upstreams.sorted(by: { $0.key < $1.key }) { check.upstream(upstream, name) }
-        return check.errors
+        return check.errors.inOrder
     }
 }
 
 /// Loads files and keeps what is wrong with them.
 private struct FileCheck {
+    let places: ConfigPlaces
     private(set) var errors: [ConfigError] = []
+
+    init(places: ConfigPlaces) { self.places = places }
 
     var isEmpty: Bool { self.errors.isEmpty }
 
     mutating func add(_ file: String, _ keyPath: String, _ message: String) {
-        self.errors.append(ConfigError(file: file, line: 1, column: 1, keyPath: keyPath, message: message))
+        self.errors.append(self.places[keyPath].error("\(file): \(message)"))
     }
 
     mutating func canRead(_ file: String, _ keyPath: String) -> Bool {
         if FileManager.default.isReadableFile(atPath: file) { return true }
-        self.add(file, keyPath, "cannot be read" + FileFault.reason(file))
+        self.add(file, keyPath, "cannot be read" + FileFault.reason(file) + FileFault.advice(file))
         return false
-    }
-
-    mutating func load(_ file: String, _ keyPath: String, _ body: () throws -> Void) {
-        do { try body() } catch { self.add(file, keyPath, "cannot be used: \(error)") }
     }
 
     /// Each pair by itself: of several, a listener's context has the first alone until a client asks for another.
@@ -115,7 +121,7 @@ private struct FileCheck {
             if let pair = upstream.clientCertificate {
                 self.add(pair.key, path + ".client_certificate.key", CertificateFault.pair(pair, error))
             } else {
-                self.add(upstream.ca ?? "", path + ".ca", "cannot be used: \(error)")
+                self.add(upstream.ca ?? "", path + ".ca", CertificateFault.words(error))
             }
         }
     }

@@ -23,6 +23,7 @@ package struct ProxyConfig: Sendable, Equatable {
     package var takeover: String?
     /// Where the browser client's script is served; nil for nowhere.
     package var client: ClientPaths?
+    package var places = ConfigPlaces()
 
     package init(
         listen: [ListenConfig], routes: [Route], authentication: AuthenticationConfig,

@@ -79,7 +79,7 @@ enum TLSContexts {
                         notBefore: Int64(certificate.notValidBefore), notAfter: Int64(certificate.notValidAfter))
                 }
             } catch {
-                throw Unusable(description: "certificate \(pair.certificate): \(error)\(FileDescriptors.note)")
+                throw Unusable(description: Self.fault(of: pair, error))
             }
         }
     }
@@ -91,9 +91,15 @@ enum TLSContexts {
             let names = certificates.first.map(Self.names) ?? []
             return Identity(chain: certificates.map { .certificate($0) }, key: .privateKey(key), names: names)
         } catch {
-            throw Unusable(
-                description: "certificate \(pair.certificate) with key \(pair.key): \(error)\(FileDescriptors.note)")
+            throw Unusable(description: Self.fault(of: pair, error))
         }
+    }
+
+    /// The file of a pair that cannot be used by itself, and why.
+    static func fault(of pair: CertificatePair, _ error: any Error) -> String {
+        if let fault = CertificateFault.certificate(pair.certificate) { return "\(pair.certificate): \(fault)" }
+        if let fault = CertificateFault.key(pair.key) { return "\(pair.key): \(fault)" }
+        return "\(pair.certificate) with key \(pair.key): \(CertificateFault.words(error))"
     }
 
     static func names(of certificate: NIOSSLCertificate) -> [String] {

@@ -38,7 +38,8 @@ extension EdgeContext {
     }
 
     func answer(to error: any Error, route: Route) -> HTTPAnswer {
-        let failure = error as? UpstreamFailure ?? UpstreamFailure(isTimeout: false, reason: "\(error)")
+        let failure =
+            error as? UpstreamFailure ?? UpstreamFailure(isTimeout: false, reason: ConnectionFault.words(error))
         self.logger.log(
             level: failure.isClientGone ? .debug : .warning, "upstream failed",
             metadata: ["route": "\(route.name)", "upstream": "\(route.upstream)", "reason": "\(failure.reason)"])

@@ -144,8 +144,7 @@ struct HealthProbe: Sendable {
     private static func reason(_ error: any Error) -> String {
         switch error {
         case let failure as CheckFailure: return failure.reason
-        case let failure as IOError: return failure.description
-        default: return "\(error)"
+        default: return ConnectionFault.words(error)
         }
     }
 }

@@ -51,7 +51,7 @@ extension DialFailure {
             self.init(cause: .edge, description: shortage)
         } else {
             let first = errors.first ?? error
-            self.init(cause: .server, description: (first as? IOError)?.description ?? "\(first)")
+            self.init(cause: .server, description: ConnectionFault.words(first))
         }
     }
 }

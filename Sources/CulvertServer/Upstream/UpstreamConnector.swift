@@ -211,7 +211,8 @@ final class UpstreamConnector: Sendable {
             return self.connect(next, on: loop)
         }
         return loop.makeFailedFuture(
-            UpstreamFailure(isTimeout: cause == .timeout, isShortage: cause == .edge, reason: "\(error)"))
+            UpstreamFailure(
+                isTimeout: cause == .timeout, isShortage: cause == .edge, reason: ConnectionFault.words(error)))
     }
 
     private func giveUp(_ lease: ServerLease, _ error: any Error) {
@@ -221,7 +222,8 @@ final class UpstreamConnector: Sendable {
             "server ejected",
             metadata: [
                 "upstream": "\(self.config.name)", "server": "\(lease.server.config.url)",
-                "seconds": .stringConvertible(Double(time.nanoseconds / 1_000_000) / 1000), "reason": "\(error)",
+                "seconds": .stringConvertible(Double(time.nanoseconds / 1_000_000) / 1000),
+                "reason": "\(ConnectionFault.words(error))",
             ])
     }
 
@@ -258,7 +260,9 @@ final class UpstreamConnector: Sendable {
                 // The edge's own shortage tells nothing of the server.
                 let isShortage = error is AnswerMeter.Full
                 if line.isGone || isShortage { lease.release() } else { self.giveUp(lease, error) }
-                outcome.fail(UpstreamFailure(isTimeout: false, isShortage: isShortage, reason: "\(error)"))
+                outcome.fail(
+                    UpstreamFailure(
+                        isTimeout: false, isShortage: isShortage, reason: ConnectionFault.words(error)))
             }
         }
         return outcome.futureResult

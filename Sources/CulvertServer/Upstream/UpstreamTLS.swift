@@ -20,8 +20,7 @@ struct UpstreamTLS: Sendable {
                 tls.certificateChain = try NIOSSLCertificate.fromPEMFile(pair.certificate).map { .certificate($0) }
                 tls.privateKey = .privateKey(try NIOSSLPrivateKey(file: pair.key, format: .pem))
             } catch {
-                throw TLSContexts.Unusable(
-                    description: "client certificate \(pair.certificate) with key \(pair.key): \(error)")
+                throw TLSContexts.Unusable(description: TLSContexts.fault(of: pair, error))
             }
         }
         self.context = try NIOSSLContext(configuration: tls)

@@ -97,22 +97,10 @@ actor KeySetSource {
             return self.reason(first.error)
         case is PeerName.Mismatch: return self.otherName
         case let error as NIOSSLExtraError where error == .failedToValidateHostname: return self.otherName
-        case NIOSSLError.handshakeFailed(let why): return self.reason(handshake: why)
-        case NIOSSLError.unableToValidateCertificate, NIOSSLError.noCertificateToValidate: return self.untrusted
-        case NIOSSLError.noSuchFilesystemObject, NIOSSLError.failedToLoadCertificate:
-            return "the file of \"ca\" cannot be read as PEM certificates"
         case let error as HTTPClientError: return "the request failed: \(error.shortDescription)"
-        default: return "\(type(of: error))"
+        default: return TLSFault.reason(error) ?? "\(type(of: error))"
         }
     }
 
     private static let otherName = "the server's certificate is not for the host of the URL"
-    private static let untrusted =
-        "the server's certificate is not trusted: no authority of \"ca\", or of the system where there is no \"ca\", "
-        + "vouches for it, or it has expired"
-
-    private static func reason(handshake error: BoringSSLError) -> String {
-        if "\(error)".contains(bytesOf: "CERTIFICATE_VERIFY_FAILED") { return self.untrusted }
-        return "the TLS handshake failed; the server may speak no TLS, or have closed the connection"
-    }
 }

@@ -1,0 +1,79 @@
+import CulvertCore
+import NIOSSL
+
+/// Says in words why a TLS handshake failed. The descriptions of NIOSSL's errors are names of its cases, and quote
+/// BoringSSL's source files by their paths on the machine that built them.
+enum TLSFault {
+    static let untrusted =
+        "the server's certificate is not trusted: no authority of \"ca\", or of the system where there is no \"ca\", "
+        + "vouches for it (a self-signed one stands in \"ca\" itself), or it has expired"
+
+    /// - Returns: nil for an error that is none of TLS.
+    static func reason(_ error: any Error) -> String? {
+        switch error {
+        case let error as NIOSSLExtraError where error == .failedToValidateHostname:
+            return "the server's certificate is not for the name or address in its URL"
+        case let error as NIOSSLError:
+            switch error {
+            case .handshakeFailed(let why): return self.reason(handshake: why)
+            case .unableToValidateCertificate, .noCertificateToValidate: return self.untrusted
+            case .uncleanShutdown: return "the server ended the connection without the close of TLS"
+            case .noSuchFilesystemObject, .failedToLoadCertificate:
+                return "the file of \"ca\" cannot be read as PEM certificates"
+            default: return "the TLS connection failed"
+            }
+        case let error as BoringSSLError: return self.reason(handshake: error)
+        case is NIOSSLExtraError, is NIOTLSUnwrappingError, is NIOSSLCloseTimedOutError:
+            return "the TLS connection failed"
+        default: return nil
+        }
+    }
+
+    private static func reason(handshake error: BoringSSLError) -> String {
+        let words = self.codes(of: error)
+        if words.contains("CERTIFICATE_VERIFY_FAILED") { return self.untrusted }
+        // What answers a ClientHello with text, such as a server of plain HTTP.
+        if words.contains(where: ["WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"].contains) {
+            return "the TLS handshake failed: the server speaks no TLS there"
+        }
+        if let alert = words.first(where: { $0.contains(bytesOf: "_ALERT_") }) {
+            return "the server refused the TLS handshake: \(self.text(alert))"
+        }
+        if case .sslError(let stack) = error, stack.contains(.eofDuringHandshake) {
+            return "the server closed the connection during the TLS handshake"
+        }
+        if let word = words.first { return "the TLS handshake failed: \(self.text(word))" }
+        return "the TLS handshake failed; the server may speak no TLS, or have closed the connection"
+    }
+
+    /// The reasons in BoringSSL's stack of errors, for the end of a message; empty where there are none.
+    static func detail(_ error: any Error) -> String {
+        guard let error = error as? BoringSSLError else { return "" }
+        let words = self.codes(of: error).map(self.text)
+        return words.isEmpty ? "" : ": " + words.joined(separator: ", ")
+    }
+
+    /// BoringSSL's names of what went wrong, such as `CERTIFICATE_VERIFY_FAILED`.
+    ///
+    /// An entry of the stack reads `Error: CODE error:HEX:LIBRARY:OPENSSL_internal:REASON at FILE:LINE`.
+    private static func codes(of error: BoringSSLError) -> [String] {
+        let stack: NIOBoringSSLErrorStack
+        switch error {
+        case .sslError(let errors), .unknownError(let errors), .invalidSNIName(let errors),
+            .failedToSetALPN(let errors):
+            stack = errors
+        default: return []
+        }
+        return stack.compactMap { entry in
+            let parts = entry.description.utf8.split { $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: " ") }
+            guard let mark = parts.firstIndex(where: { $0.elementsEqual("OPENSSL_internal".utf8) }),
+                mark + 1 < parts.endIndex
+            else { return nil }
+            return String(Substring(parts[mark + 1]))
+        }
+    }
+
+    private static func text(_ code: String) -> String {
+        String(decoding: code.asciiLowercased.utf8.map { $0 == UInt8(ascii: "_") ? 0x20 : $0 }, as: UTF8.self)
+    }
+}
