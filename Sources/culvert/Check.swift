@@ -9,11 +9,14 @@ struct Check: ParsableCommand {
     @Option(name: .shortAndLong, help: "The configuration file; - for standard input.", completion: .file())
     var config = "proxy.yaml"
 
+    @Flag(help: "Refuse also an address that is in use now, as a start does. A Culvert that runs uses its addresses.")
+    var start = false
+
     func run() throws {
         let config = try Self.load(self.config)
-        let problems = config.checkFiles()
-        guard problems.isEmpty else { throw Self.fail(problems.map(\.description)) }
-        let warnings = config.warningLines.map { $0 + "\n" }.joined()
+        let found = config.check(adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], forStart: self.start)
+        guard found.errors.isEmpty else { throw Self.fail(found.errors.map(\.description)) }
+        let warnings = found.warnings.map { "warning: \($0.description)\n" }.joined()
         try? FileHandle.standardError.write(contentsOf: Data(warnings.utf8))
         print(config.redactedYAML(), terminator: "")
     }

@@ -70,9 +70,7 @@ struct Runner {
         do {
             let other = try self.otherProcess()
             let door = try self.openDoor(other?.admin)
-            let store = try self.config.state.map { path throws(StoreError) in
-                try TokenStore(path: path, logger: self.logger)
-            }
+            let store = try self.openStore()
             let conflicts = try store?.conflicts(with: self.config.authentication.tokens) ?? []
             guard conflicts.isEmpty else {
                 throw StartFailure(description: conflicts.map(\.description).joined(separator: "; "))
@@ -108,7 +106,17 @@ struct Runner {
                 edge: edge, control: control, reloader: reloader, stop: stop, takeover: takeover, manager: manager,
                 logger: self.logger, afterwards: self.afterwards)
         } catch {
-            throw StartFailure(description: "culvert cannot start: \(error)")
+            let reason = (error as? StartFailure)?.description ?? ConnectionFault.words(error)
+            throw StartFailure(description: "culvert cannot start: \(reason)")
+        }
+    }
+
+    private func openStore() throws -> TokenStore? {
+        guard let path = self.config.state else { return nil }
+        do throws(StoreError) {
+            return try TokenStore(path: path, logger: self.logger)
+        } catch {
+            throw StartFailure(description: self.config.places.text("state", error.description))
         }
     }
 
@@ -118,7 +126,12 @@ struct Runner {
         guard let path = self.config.takeover else {
             throw StartFailure(description: "--takeover needs \"takeover\" in the configuration: the socket's path")
         }
-        let other = try TakeoverClient.begin(path: path)
+        let other: TakeoverClient?
+        do {
+            other = try TakeoverClient.begin(path: path)
+        } catch {
+            throw StartFailure(description: self.config.places.text("takeover", ConnectionFault.words(error)))
+        }
         if other == nil { self.logger.notice("no process to take over from", metadata: ["socket": "\(path)"]) }
         return other
     }
@@ -150,8 +163,12 @@ struct Runner {
         do {
             return try TakeoverServer(path: path, handlers: handlers, logger: self.logger)
         } catch {
-            if isNeeded { throw StartFailure(description: "takeover socket \(path): \(error)") }
-            self.logger.error("nobody can take over", metadata: ["socket": "\(path)", "reason": "\(error)"])
+            let reason = BindFault.words(error)
+            guard !isNeeded else {
+                throw StartFailure(
+                    description: self.config.places.text("takeover", "takeover socket \(path): \(reason)"))
+            }
+            self.logger.error("nobody can take over", metadata: ["socket": "\(path)", "reason": "\(reason)"])
             return nil
         }
     }
@@ -172,8 +189,10 @@ struct Runner {
         do {
             return try AdminDoor.open(
                 config, adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], inherited: inherited, logger: self.logger)
+        } catch let error as AdminToken.Unusable {
+            throw StartFailure(description: self.config.places.text("admin.token_file", error.description))
         } catch {
-            throw StartFailure(description: "admin listener \(config.address): \(error)")
+            throw self.adminFailure(config, error)
         }
     }
 
@@ -186,8 +205,13 @@ struct Runner {
                 parts, door: door, group: MultiThreadedEventLoopGroup.singleton, logger: self.logger
             ) { plan in stop.make(.drain(plan)) }
         } catch {
-            throw StartFailure(description: "admin listener \(door.config.address): \(error)")
+            throw self.adminFailure(door.config, error)
         }
+    }
+
+    private func adminFailure(_ config: AdminConfig, _ error: any Error) -> StartFailure {
+        let reason = "admin listener \(config.address): \(BindFault.words(error))"
+        return StartFailure(description: self.config.places.text("admin.address", reason))
     }
 
     /// The first signal asks for a graceful stop. Whoever signals twice does not want to wait. SIGHUP reloads.

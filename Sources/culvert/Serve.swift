@@ -16,7 +16,9 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         let config = try Check.load(self.config)
-        let problems = config.checkFiles()
+        let problems =
+            config.checkFiles() + config.checkAddresses()
+            + config.checkState(adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], opensDatabase: false)
         guard problems.isEmpty else { throw Check.fail(problems.map(\.description)) }
         let (logger, sink) = Logging.start(config.log)
         config.logWarnings(to: logger)

@@ -48,6 +48,12 @@ package struct AddressBlock: Equatable, Sendable, CustomStringConvertible {
         self.bits = isIPv6 ? bits : bits + 96
     }
 
+    /// Whether the block has more addresses than the largest private ones: 10.0.0.0/8 (RFC 1918) and fc00::/7 (RFC
+    /// 4193).
+    package var isLargerThanPrivate: Bool {
+        self.bits >= 96 && self.address.isIPv4 ? self.bits < 96 + 8 : self.bits < 7
+    }
+
     package func contains(_ other: IPAddress) -> Bool {
         let whole = self.bits / 8
         guard self.address.bytes[..<whole] == other.bytes[..<whole] else { return false }

@@ -176,7 +176,7 @@ package actor Reloader {
         do {
             return try await self.files.run {
                 let config = try ConfigLoader.load(path: path, environment: environment)
-                let problems = config.checkFiles()
+                let problems = config.checkFiles() + config.checkAddresses()
                 guard problems.isEmpty else { throw ConfigErrors(errors: problems) }
                 return config
             }

@@ -37,7 +37,8 @@ extension ProxyConfig {
                 do throws(KeySetFault) {
                     _ = try KeySet.parse(try KeySet.contents(of: file), takesSecrets: true)
                 } catch {
-                    check.add(file, path + ".file", "cannot be used: \(error)")
+                    check.add(
+                        file, path + ".file", "cannot be used: \(error); write a JSON object whose member is \"keys\"")
                 }
             case .url(_, let ca):
                 if let ca { _ = check.areAuthorities(ca, path + ".ca") }

@@ -2,31 +2,37 @@ import CulvertCore
 package import Logging
 
 extension ProxyConfig {
-    /// The secret of the token in the sample `proxy.yaml`. Everybody can read it there.
-    private static let sampleDigest = TokenDigest(of: "change-me")
-
     /// The places of a valid configuration that are probably mistakes. `culvert check` prints them, and a start and a
-    /// reload log them.
+    /// reload log them. Reads the files of certificates.
     ///
     /// - Parameter now: Unix seconds.
     package func warnings(now: Int64) -> [ConfigError] {
-        var warnings: [ConfigError] = []
-        for token in self.authentication.tokens {
-            let id = token.token.id
-            if token.digest == Self.sampleDigest, let place = token.place {
-                warnings.append(
-                    place.error(
-                        "the token \"\(id)\" has the secret of the sample, which is public; give the SHA-256 of a "
-                            + "secret of your own, or take the token out"))
-            }
-            if let expires = token.token.expires, expires <= now, let place = token.expiresPlace {
-                warnings.append(
-                    place.error(
-                        "the token \"\(id)\" expired at \(UnixTime.text(expires)) and opens no session; give a later "
-                            + "moment, or take the token out"))
-            }
+        var warnings = ConfigWarnings(places: self.places, now: now)
+        self.authentication.tokens.forEach { warnings.add($0) }
+        for (index, key) in (self.authentication.jwt?.keys ?? []).enumerated() {
+            warnings.add(key, "authentication.jwt.keys[\(index)].until")
         }
-        return warnings
+        var served: [CertificateLook] = []
+        for (index, listen) in self.listen.enumerated() {
+            served += warnings.add(listen.tls?.certificates ?? [], "listen[\(index)].tls")
+        }
+        _ = warnings.add(self.admin?.tls?.certificates ?? [], "admin.tls")
+        if let ca = self.admin?.clientCA { warnings.addAuthorities(ca, "admin.client_ca") }
+        for (name, upstream) in self.upstreams {
+            if let pair = upstream.clientCertificate {
+                _ = warnings.add(pair, "upstreams.\(name).client_certificate.certificate", isServed: false)
+            }
+            if let ca = upstream.ca { warnings.addAuthorities(ca, "upstreams.\(name).ca") }
+        }
+        for (index, route) in self.routes.enumerated() { warnings.add(route, "routes[\(index)]", served: served) }
+        let used = Set(self.routes.map(\.upstream))
+        for name in self.upstreams.keys where !used.contains(name) {
+            warnings.warn("upstreams.\(name)", "no route uses this upstream; name it in a route, or take it out")
+        }
+        for (index, block) in self.trustedProxies.enumerated() {
+            warnings.add(block, "trusted_proxies[\(index)]")
+        }
+        return warnings.found.inOrder
     }
 
     /// Logs a line for each of ``warnings(now:)``.
@@ -39,10 +45,5 @@ extension ProxyConfig {
                     "reason": "\(warning.message)",
                 ])
         }
-    }
-
-    /// The lines that `culvert check` prints for ``warnings(now:)``.
-    package var warningLines: [String] {
-        self.warnings(now: Clock.unixSeconds()).map { "warning: \($0.description)" }
     }
 }

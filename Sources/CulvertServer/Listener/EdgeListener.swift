@@ -15,25 +15,28 @@ struct EdgeListener: Sendable {
     /// Of `channels`; valid for as long as these are open.
     let descriptors: [CInt]
 
-    /// A listener that could not be opened; names it.
+    /// A listener that could not be opened; names its place in the configuration.
     struct Unusable: Error, CustomStringConvertible {
         var description: String
     }
 
     /// Opens the sockets. Nobody can connect before ``accept(_:id:on:edge:)``, unless they listened already.
     ///
-    /// - Parameter ports: of listeners that are open in this process.
+    /// - Parameters:
+    ///   - index: of the entry in `listen`.
+    ///   - ports: of listeners that are open in this process.
     static func open(
-        _ config: ListenConfig, loops: Int, ports: Set<Int>, inherited: inout InheritedSockets
+        _ index: Int, of whole: ProxyConfig, loops: Int, ports: Set<Int>, inherited: inout InheritedSockets
     ) throws -> [CInt] {
+        let config = whole.listen[index]
         do {
             let address = try SocketAddress.makeAddressResolvingHost(config.host, port: config.port)
             let given = try inherited.take(name: config.address, address: address)
             if !given.isEmpty { return try ListeningSocket.adopt(given) }
             return try ListeningSocket.open(address, count: loops, isOurs: ports.contains(config.port))
         } catch {
-            let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
-            throw Unusable(description: "listener \(config.address): \(reason)")
+            let reason = "listener \(config.address): \(BindFault.words(error))"
+            throw Unusable(description: whole.places.text("listen[\(index)].address", reason))
         }
     }
 

@@ -47,11 +47,11 @@ extension EdgeServer {
         var listeners: [(id: Int, config: ListenConfig, sockets: [CInt])] = []
         var none = InheritedSockets()
         do {
-            for entry in named {
+            for (index, entry) in named.enumerated() {
                 let sockets =
                     entry.isNew
                     ? try EdgeListener.open(
-                        entry.config, loops: self.edge.loops.count, ports: ports, inherited: &none) : []
+                        index, of: config, loops: self.edge.loops.count, ports: ports, inherited: &none) : []
                 listeners.append((entry.id, entry.config, sockets))
             }
         } catch {

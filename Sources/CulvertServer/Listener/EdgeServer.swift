@@ -62,7 +62,7 @@ package final class EdgeServer: Sendable {
         }
         let edge = EdgeContext(rules: rules, group: group, loops: states, pages: pages, logger: logger)
         let listeners = try await self.open(
-            config.listen, inherited: inherited, edge: edge, beforeAccepting: beforeAccepting)
+            config, inherited: inherited, edge: edge, beforeAccepting: beforeAccepting)
         let server = EdgeServer(edge: edge, listeners: listeners, certificates: CertificateWatch(logger: logger))
         await server.watchCertificates()
         rules.start(on: group)
@@ -94,7 +94,7 @@ package final class EdgeServer: Sendable {
     }
 
     private static func open(
-        _ configs: [ListenConfig], inherited: InheritedSockets, edge: EdgeContext,
+        _ config: ProxyConfig, inherited: InheritedSockets, edge: EdgeContext,
         beforeAccepting: @Sendable () async throws -> Void
     ) async throws -> [EdgeListener] {
         var inherited = inherited
@@ -102,14 +102,15 @@ package final class EdgeServer: Sendable {
         var listeners: [EdgeListener] = []
         var given = 0
         do {
-            for config in configs {
+            for index in config.listen.indices {
                 sockets.append(
-                    try EdgeListener.open(config, loops: edge.loops.count, ports: [], inherited: &inherited))
+                    try EdgeListener.open(
+                        index, of: config, loops: edge.loops.count, ports: [], inherited: &inherited))
             }
             try await beforeAccepting()
-            for (id, config) in configs.enumerated() {
+            for (id, listen) in config.listen.enumerated() {
                 given += 1
-                listeners.append(try await EdgeListener.accept(config, id: id, on: sockets[id], edge: edge))
+                listeners.append(try await EdgeListener.accept(listen, id: id, on: sockets[id], edge: edge))
             }
         } catch {
             for listener in listeners { await listener.close() }

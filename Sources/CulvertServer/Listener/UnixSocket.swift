@@ -49,6 +49,28 @@ enum UnixSocket {
         return descriptor
     }
 
+    /// Finds what would keep ``listen(_:isPacket:)`` from making a socket. Makes and removes nothing.
+    ///
+    /// - Parameter connects: also tries whether a process listens there.
+    static func look(_ path: String, isPacket: Bool = false, connects: Bool) throws {
+        _ = try SocketAddress(unixDomainSocketPath: path)
+        if let attributes = try? FileManager.default.attributesOfItem(atPath: path) {
+            guard attributes[.type] as? FileAttributeType == .typeSocket else {
+                throw InUse(description: "\(path) is there, and no socket; remove it, or choose another path")
+            }
+            if connects, try self.answers(path, isPacket: isPacket) {
+                throw InUse(description: "another process listens on \(path)")
+            }
+        }
+        let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
+        let folder = slash.map { String(path[...$0]) } ?? "."
+        guard access(folder, W_OK | X_OK) == 0 else {
+            throw InUse(
+                description: "no socket can be made in the folder \(folder): \(String(cString: strerror(errno))); make "
+                    + "the folder for uid \(geteuid()), or choose another path")
+        }
+    }
+
     /// - Parameter isPacket: one that keeps messages apart (SOCK_SEQPACKET).
     private static func make(isPacket: Bool) throws -> CInt {
         let kind = CInt((isPacket ? SOCK_SEQPACKET : SOCK_STREAM).rawValue) | CInt(SOCK_CLOEXEC.rawValue)

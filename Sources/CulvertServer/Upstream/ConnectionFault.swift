@@ -1,3 +1,5 @@
+import AsyncHTTPClient
+import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -8,17 +10,28 @@ package enum ConnectionFault {
     package static func words(_ error: any Error) -> String {
         if let reason = TLSFault.reason(error) { return reason }
         switch error {
-        case let error as IOError: return error.description
+        case let error as IOError: return String(cString: strerror(error.errnoCode))
         case let error as NIOConnectionError:
             // The addresses of one name mostly fail alike.
             guard let first = error.connectionErrors.first else {
                 return "no address of the name \(error.host) is known"
             }
             return self.words(first.error)
+        case let error as SocketAddressError.UnknownHost:
+            return "the name \(error.host) cannot be looked up: \(error.errorDescription)"
         case ChannelError.connectTimeout: return "no connection in time"
+        case let error as HTTPClientError: return self.words(ofClient: error)
         case is ChannelError: return "the connection was closed"
         case is HTTPParserError: return "the answer is no HTTP/1.1"
-        default: return self.isOurs(error) ? "\(error)" : "the connection failed (\(type(of: error)))"
+        default: return self.isOurs(error) ? "\(error)" : "an error that has no description (\(type(of: error)))"
+        }
+    }
+
+    private static func words(ofClient error: HTTPClientError) -> String {
+        switch error {
+        case .remoteConnectionClosed: "the connection was closed without an answer"
+        case .deadlineExceeded, .connectTimeout, .readTimeout: "no answer in time"
+        default: "the request failed: \(error.shortDescription)"
         }
     }
 

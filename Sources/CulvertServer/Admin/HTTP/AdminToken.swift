@@ -1,5 +1,6 @@
 import CulvertCore
 import Foundation
+import Glibc
 package import Logging
 
 /// The bearer token of the admin API; kept as its SHA-256.
@@ -17,30 +18,48 @@ package struct AdminToken: Sendable {
 
     /// From `environment`, else from the file; made there, for its owner alone, when there is none.
     package static func load(file: String, environment: String?, logger: Logger? = nil) throws -> AdminToken {
-        if let environment {
-            guard environment.utf8.count >= 16 else {
-                throw Unusable(description: "CULVERT_ADMIN_TOKEN: expected at least 16 characters")
-            }
-            return AdminToken(environment)
-        }
+        if let environment { return try self.init(environment: environment) }
         do throws(SecretFile.Failure) {
             let secret = "cva_" + Base64URL.encode(TokenSecrets.random(32))
             let place = try SecretFolder.place(of: file)
             try SecretFile.makeIfMissing(place, Array((secret + "\n").utf8))
-            let contents = try SecretFile.read(place, logger: logger)
-            guard let text = String(bytes: contents, encoding: .utf8) else {
-                throw SecretFile.Failure(description: "\(file): cannot be read as text")
-            }
-            return try self.init(text: text)
+            return try self.init(contents: try SecretFile.read(place, logger: logger), of: file)
         } catch {
             throw Unusable(description: "the admin token's file: \(error)")
         }
     }
 
-    private init(text: String) throws(SecretFile.Failure) {
+    /// Finds what would keep ``load(file:environment:logger:)`` from giving a token. Makes and changes nothing.
+    package static func look(file: String, environment: String?) throws(Unusable) {
+        if let environment {
+            _ = try self.init(environment: environment)
+            return
+        }
+        do throws(SecretFile.Failure) {
+            let place = try SecretFolder.place(of: file)
+            guard try SecretFile.look(place, for: R_OK) else { return }
+            _ = try self.init(contents: try SecretFile.read(place, logger: nil, isLook: true), of: file)
+        } catch {
+            throw Unusable(description: "the admin token's file: \(error)")
+        }
+    }
+
+    private init(environment: String) throws(Unusable) {
+        guard environment.utf8.count >= 16 else {
+            throw Unusable(description: "CULVERT_ADMIN_TOKEN: expected at least 16 characters")
+        }
+        self.init(environment)
+    }
+
+    private init(contents: [UInt8], of file: String) throws(SecretFile.Failure) {
+        guard let text = String(bytes: contents, encoding: .utf8) else {
+            throw SecretFile.Failure(description: "\(file): cannot be read as text")
+        }
         let secret = text.trimmingCharacters(in: .whitespacesAndNewlines)
         guard secret.utf8.count >= 16 else {
-            throw SecretFile.Failure(description: "expected a token of at least 16 characters")
+            throw SecretFile.Failure(
+                description: "\(file): expected a token of at least 16 characters; write one, or remove the file and "
+                    + "have the next start make one")
         }
         self.init(secret)
     }

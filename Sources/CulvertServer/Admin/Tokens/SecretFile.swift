@@ -27,8 +27,7 @@ enum SecretFile {
             if errno == EEXIST { return }
             guard rename(draft, path) == 0 else { throw self.failure(path, "cannot be made") }
         }
-        let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
-        self.sync(folder: slash.map { String(path[...$0]) } ?? ".")
+        self.sync(folder: self.folder(of: path))
     }
 
     private static func write(_ contents: [UInt8], to descriptor: CInt) -> Bool {
@@ -65,10 +64,36 @@ enum SecretFile {
         try self.tighten(path, status, logger: logger) { chmod(path, $0) }
     }
 
+    /// Finds what would keep ``makeIfMissing(_:_:)`` or ``protect(_:logger:)`` from doing its work. Makes and changes
+    /// nothing.
+    ///
+    /// - Parameters:
+    ///   - path: as ``SecretFolder/place(of:)`` gives it.
+    ///   - use: what the process does with the file, in the terms of access(2).
+    /// - Returns: whether the file is there.
+    static func look(_ path: String, for use: CInt) throws(Failure) -> Bool {
+        guard let status = FileStatus(path: path) else {
+            guard errno == ENOENT else { throw self.failure(path, "its mode and owner cannot be looked at") }
+            guard access(self.folder(of: path), W_OK | X_OK) == 0 else { throw self.failure(path, "cannot be made") }
+            return false
+        }
+        try self.tighten(path, status, logger: nil) { _ in 0 }
+        guard access(path, use) == 0 else {
+            throw self.failure(path, use & W_OK == 0 ? "cannot be read" : "cannot be read and written")
+        }
+        return true
+    }
+
+    private static func folder(of path: String) -> String {
+        path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[...$0]) } ?? "."
+    }
+
     /// Reads the file, protected like by ``protect(_:logger:)``: the file that is looked at is the one that is read.
     ///
-    /// - Parameter path: as ``SecretFolder/place(of:)`` gives it.
-    static func read(_ path: String, logger: Logger?) throws(Failure) -> [UInt8] {
+    /// - Parameters:
+    ///   - path: as ``SecretFolder/place(of:)`` gives it.
+    ///   - isLook: leave the mode of the file as it is.
+    static func read(_ path: String, logger: Logger?, isLook: Bool = false) throws(Failure) -> [UInt8] {
         // A pipe that nothing writes to must not hold up the start.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard descriptor >= 0 else {
@@ -81,7 +106,7 @@ enum SecretFile {
         guard let status = FileStatus(descriptor: descriptor) else {
             throw self.failure(path, "its mode and owner cannot be looked at")
         }
-        try self.tighten(path, status, logger: logger) { fchmod(descriptor, $0) }
+        try self.tighten(path, status, logger: logger) { isLook ? 0 : fchmod(descriptor, $0) }
         guard let contents = DescriptorBytes.read(descriptor) else { throw self.failure(path, "cannot be read") }
         return contents
     }

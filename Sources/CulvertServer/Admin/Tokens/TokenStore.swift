@@ -29,6 +29,9 @@ package final class TokenStore: Sendable {
     private let lock = NSLock()
     private let isClosed = Mutex(false)
 
+    /// Of the names of the files that SQLite keeps for one database.
+    static let suffixes = ["", "-wal", "-shm", "-journal"]
+
     /// Opens the database, made for its owner alone if it is not there, and brings its tables up to date.
     package init(path: String, logger: Logger? = nil) throws(StoreError) {
         self.path = path
@@ -39,7 +42,7 @@ package final class TokenStore: Sendable {
                 place = try SecretFolder.place(of: path)
                 // SQLite gives its other files the mode of this one when it makes them; some may be there already.
                 try SecretFile.makeIfMissing(place)
-                for suffix in ["", "-wal", "-shm", "-journal"] {
+                for suffix in Self.suffixes {
                     try SecretFile.protect(place + suffix, logger: logger)
                 }
             } catch {
@@ -52,11 +55,8 @@ package final class TokenStore: Sendable {
                 try database.execute(sql: "PRAGMA synchronous = FULL")
             }
             self.pool = try DatabasePool(path: place, configuration: configuration)
-            let migrator = StoreSchema.migrator
-            guard try self.pool.read({ try !migrator.hasBeenSuperseded($0) }) else {
-                throw StoreError(kind: .unusable, description: "\(path): written by a newer version of Culvert")
-            }
-            try migrator.migrate(self.pool)
+            try self.pool.read { try Self.checkVersion($0, path) }
+            try StoreSchema.migrator.migrate(self.pool)
         } catch let error as StoreError {
             throw error
         } catch {
@@ -70,9 +70,22 @@ package final class TokenStore: Sendable {
         configuration.readonly = true
         let queue = try DatabaseQueue(path: path, configuration: configuration)
         defer { try? queue.close() }
-        let verdict = try queue.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
-        guard verdict == "ok" else {
+        try queue.read { try self.check($0, path) }
+    }
+
+    /// - Throws: ``StoreError`` for a database that is damaged.
+    static func check(_ database: Database, _ path: String) throws {
+        guard try String.fetchOne(database, sql: "PRAGMA quick_check(1)") == "ok" else {
             throw StoreError(kind: .unusable, description: "\(path): the database is damaged; restore a backup")
+        }
+    }
+
+    /// - Throws: ``StoreError`` for a database that a newer Culvert has changed.
+    static func checkVersion(_ database: Database, _ path: String) throws {
+        guard try !StoreSchema.migrator.hasBeenSuperseded(database) else {
+            throw StoreError(
+                kind: .unusable,
+                description: "\(path): written by a newer version of Culvert; run that version, or give another path")
         }
     }
 
@@ -247,29 +260,9 @@ package final class TokenStore: Sendable {
             arguments: [id])
     }
 
-    /// Gives an error for each token of the configuration whose id or secret a minted token has, or whose secret such a
-    /// token has had. An id names one token, a secret has one, and a secret that has ended does not begin again.
+    /// ``TokenConflicts/find(among:_:)`` for the configuration's tokens.
     package func conflicts(with tokens: [ConfigToken]) throws(StoreError) -> [ConfigError] {
-        try self.read { database in
-            let sql = """
-                SELECT token, (SELECT revoked IS NULL FROM token WHERE id = token) FROM secret WHERE digest = ?1
-                UNION ALL SELECT token, 0 FROM ended_secret WHERE digest = ?1
-                """
-            let statement = try database.cachedStatement(sql: sql)
-            return try tokens.compactMap { token in
-                let name = token.token.id
-                if try Bool.fetchOne(database, sql: "SELECT 1 FROM token WHERE id = ?", arguments: [name]) ?? false {
-                    return token.idPlace?.error(MintedID(id: name).description)
-                }
-                guard let row = try Row.fetchOne(statement, arguments: [Data(token.digest.bytes)]) else { return nil }
-                let (id, isLive): (String, Bool) = (row[0], row[1])
-                return token.place?.error(
-                    isLive
-                        ? "it is the secret of the minted token \"\(id)\", and a secret has one token; take one of the two away"
-                        : "it is a secret of the minted token \"\(id)\" that was revoked, deleted or rotated away; "
-                            + "choose another secret")
-            }
-        }
+        try self.read { try TokenConflicts.find(among: tokens, $0) }
     }
 }
 

@@ -90,7 +90,7 @@ actor KeySetSource {
     private static func reason(_ error: any Error) -> String {
         switch error {
         case let fault as KeySetFault: return fault.description
-        case let error as IOError: return error.description
+        case let error as IOError: return ConnectionFault.words(error)
         case let failure as NIOConnectionError:
             // The addresses of one name mostly fail alike.
             guard let first = failure.connectionErrors.first else { return "no address of the server answers" }
