@@ -561,7 +561,8 @@ def test_certificates_are_swapped_by_themselves(backend, make_edge, tmp_path):
         async with dial(edge) as ws:
             # A certificate whose key is not there yet is not served.
             edge.cert.write_text(new_cert.read_text())
-            words = f"{edge.folder}/localhost.key: the key does not belong to the certificate {edge.cert}"
+            words = (f"{edge.folder}/localhost.key: the key does not belong to the certificate {edge.cert}; put the key of that "
+                     "certificate there")
             wait_for(lambda: edge.events("certificates not changed; those before stay", reason=words), what="the log")
             assert served(edge) == old
             (edge.folder / "localhost.key").write_text(new_key.read_text())
@@ -580,7 +581,7 @@ def test_a_second_certificate_without_its_key_is_not_taken(backend, make_edge, t
     edge = make_edge(backend.port, sections="reload: { watch: 100ms }", certs=[second])
     old = served(edge, "second.example")
     second[0].write_text(cert.read_text())
-    words = f"{second[1]}: the key does not belong to the certificate {second[0]}"
+    words = f"{second[1]}: the key does not belong to the certificate {second[0]}; put the key of that certificate there"
     edge.expect_events("certificates not changed; those before stay", reason=words)
     assert served(edge, "second.example") == old
     second[1].write_text(key.read_text())

@@ -332,6 +332,9 @@ BAD = [
 
 def test_the_schema_and_the_parser_agree(tmp_path):
     make_certificate(tmp_path)
+    # Of sockets and the database; without them nothing would start.
+    for folder in ("run", "var"):
+        (tmp_path / folder).mkdir()
     disagreements = []
     for change, is_good in [(c, True) for c in GOOD] + [(c, False) for c in BAD]:
         written = json.dumps({**MINIMAL, **change})

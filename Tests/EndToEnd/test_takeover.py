@@ -192,9 +192,9 @@ def test_one_takeover_after_the_other(pair):
 
 @pytest.mark.parametrize("old, new, word, had_sockets", [
     ("localhost.pem", "nothing.pem", "nothing.pem", False),
+    ("admin: {", "admin: { token_file: /nowhere/token,", "/nowhere", False),
     # These fail when the sockets have been handed over already.
     ("log: {", "state: /nowhere/culvert.db\nlog: {", "/nowhere", True),
-    ("admin: {", "admin: { token_file: /nowhere/token,", "/nowhere", True),
     ("  - address: 127.0.0.1:", "  - address: 192.0.2.1:80\n  - address: 127.0.0.1:", "192.0.2.1:80", True),
 ])
 def test_a_newcomer_that_cannot_start_changes_nothing(pair, old, new, word, had_sockets):

@@ -110,7 +110,7 @@ package actor Reloader {
             do {
                 prepared = try await self.prepare(config, verifyJWT: authority.verify)
             } catch {
-                throw .unusable("\(error)")
+                throw .unusable(ConnectionFault.words(error))
             }
             let next = self.tokens.next(config.authentication.tokens.map(\.entry))
             let changes = next.changes + authority.changes
@@ -183,7 +183,7 @@ package actor Reloader {
         } catch let errors as ConfigErrors {
             throw .invalid(errors.errors)
         } catch {
-            throw .unusable("\(error)")
+            throw .unusable(ConnectionFault.words(error))
         }
     }
 
@@ -215,7 +215,7 @@ package actor Reloader {
                 config: jwt, stored: stored, ended: try self.store?.endedJWTKeys() ?? [:], logger: self.logger)
             return NextAuthority(next: authority, changes: await authority.changes)
         } catch {
-            throw .unusable("\(error)")
+            throw .unusable(ConnectionFault.words(error))
         }
     }
 

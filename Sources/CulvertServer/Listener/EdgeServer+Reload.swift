@@ -131,7 +131,8 @@ extension EdgeServer {
             } catch {
                 // The socket is bound and listens: only a process that can do nothing any more comes here.
                 self.edge.logger.error(
-                    "listener failed", metadata: ["address": "\(entry.config.address)", "reason": "\(error)"])
+                    "listener failed",
+                    metadata: ["address": "\(entry.config.address)", "reason": "\(BindFault.words(error))"])
             }
         }
         let ids = Set(listeners.map(\.id))

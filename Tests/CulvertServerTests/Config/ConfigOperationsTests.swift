@@ -75,12 +75,14 @@ struct ConfigOperationsTests {
         #expect(errors.count == (overlap ? 1 : 0), "\(errors)")
         if overlap {
             #expect(errors.first?.hasPrefix("f.yaml:3:14: listen[1].address: the listener \(first)") == true, "\(errors)")
+            #expect(errors.first?.contains("(listen[0].address of line 2)") == true)
         }
         let admin = ConfigFixture.errors(
             ConfigFixture.good.replacing("127.0.0.1:8443", with: "\"\(first)\"") + "\nadmin: { address: \"\(second)\" }")
         #expect(admin.count == (overlap ? 1 : 0), "\(admin)")
         if overlap {
             #expect(admin.first?.contains("listen[0].address: the admin API listens at \(second)") == true, "\(admin)")
+            #expect(admin.first?.contains("(admin.address of line 15)") == true)
         }
     }
 }
