@@ -64,7 +64,8 @@ enum CertificateFault {
             return context != nil
         }
         guard let owner else {
-            return "the key does not belong to the certificate \(pair.certificate); put the key of that certificate there"
+            return "the key does not belong to the certificate \(pair.certificate); put the key of that certificate "
+                + "there"
         }
         return "the key belongs to certificate number \(owner + 1) of \(pair.certificate), and the chain is in the "
             + "wrong order: put that certificate first"

@@ -1,7 +1,7 @@
 import CulvertCore
 
-/// Finds what is probably a mistake, although a start takes it. ``ProxyConfig/warnings(now:)`` makes it and asks it about
-/// each part of the configuration.
+/// Finds what is probably a mistake, although a start takes it. ``ProxyConfig/warnings(now:)`` makes it and asks it
+/// about each part of the configuration.
 struct ConfigWarnings {
     /// From this long before the end of a token, a key or a certificate on there is a warning.
     static let noticeTime: Int64 = 14 * 86_400
@@ -28,20 +28,20 @@ struct ConfigWarnings {
         if token.digest == Self.sampleDigest, let place = token.place {
             self.found.append(
                 place.error(
-                    "the token \"\(id)\" has the secret of the sample, which is public; give the SHA-256 of a secret of "
-                        + "your own, or take the token out"))
+                    "the token \"\(id)\" has the secret of the sample, which is public; give the SHA-256 of a secret "
+                        + "of your own, or take the token out"))
         }
         guard let expires = token.token.expires, let place = token.expiresPlace else { return }
         if expires <= self.now {
             self.found.append(
                 place.error(
-                    "the token \"\(id)\" expired at \(UnixTime.text(expires)) and opens no session; give a later moment, "
-                        + "or take the token out"))
+                    "the token \"\(id)\" expired at \(UnixTime.text(expires)) and opens no session; give a later "
+                        + "moment, or take the token out"))
         } else if expires - self.now < Self.noticeTime {
             self.found.append(
                 place.error(
-                    "the token \"\(id)\" expires at \(UnixTime.text(expires)), in less than 14 days; give a later moment, "
-                        + "or its client another token"))
+                    "the token \"\(id)\" expires at \(UnixTime.text(expires)), in less than 14 days; give a later "
+                        + "moment, or its client another token"))
         }
     }
 
@@ -94,8 +94,8 @@ struct ConfigWarnings {
         if look.notBefore > self.now {
             self.warn(
                 keyPath,
-                "\(file): the certificate counts from \(UnixTime.text(look.notBefore)) on, and \(peers) refuse it until "
-                    + "then; look at the clock of this machine, or put another one in its place")
+                "\(file): the certificate counts from \(UnixTime.text(look.notBefore)) on, and \(peers) refuse it "
+                    + "until then; look at the clock of this machine, or put another one in its place")
         }
     }
 
@@ -104,8 +104,8 @@ struct ConfigWarnings {
         guard let end = CertificateLook.latestEnd(of: file), end - self.now < Self.noticeTime else { return }
         self.warn(
             keyPath,
-            "\(file): the last authority of the file \(end <= self.now ? "expired" : "expires") at \(UnixTime.text(end)); "
-                + "put the new authority in the file")
+            "\(file): the last authority of the file \(end <= self.now ? "expired" : "expires") at "
+                + "\(UnixTime.text(end)); put the new authority in the file")
     }
 
     // MARK: - routes
@@ -131,7 +131,7 @@ struct ConfigWarnings {
         guard block.isLargerThanPrivate else { return }
         self.warn(
             keyPath,
-            "\(block) has more addresses than a network of your own, and every client in it can claim any address; list "
-                + "the addresses of your proxies")
+            "\(block) has more addresses than a network of your own, and every client in it can claim any address; "
+                + "list the addresses of your proxies")
     }
 }

@@ -1,11 +1,11 @@
 extension ProxyConfig {
-    /// All that `culvert check` says of a configuration that could be read: what keeps a start from succeeding, and what
-    /// is probably a mistake.
+    /// All that `culvert check` says of a configuration that could be read: what keeps a start from succeeding, and
+    /// what is probably a mistake.
     ///
     /// - Parameters:
     ///   - adminToken: the value of `CULVERT_ADMIN_TOKEN`.
-    ///   - forStart: an address that is in use now is an error. Else it is a warning, and nothing where a Culvert of this
-    ///     user uses it: before a reload or a takeover that is as it should be.
+    ///   - forStart: an address that is in use now is an error. Else it is a warning, and nothing where a Culvert of
+    ///     this user uses it: before a reload or a takeover that is as it should be.
     package func check(adminToken: String?, forStart: Bool) -> (errors: [ConfigError], warnings: [ConfigError]) {
         let tried = self.tryAddresses()
         let errors =

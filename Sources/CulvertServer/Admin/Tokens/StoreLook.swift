@@ -2,8 +2,8 @@ import Foundation
 import GRDB
 import Glibc
 
-/// Looks at a database as ``TokenStore`` would open it. It makes no file, changes no mode and runs no migration, so that
-/// `culvert check` may do it beside a Culvert that runs.
+/// Looks at a database as ``TokenStore`` would open it. It makes no file, changes no mode and runs no migration:
+/// `culvert check` may ask it beside a Culvert that runs.
 enum StoreLook {
     /// - Returns: the errors of ``TokenConflicts``; none for a database that is not there yet.
     /// - Throws: what would keep the database from being opened.
