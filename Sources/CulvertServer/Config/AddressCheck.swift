@@ -94,7 +94,7 @@ extension ProxyConfig {
     private var sockets: [(keyPath: String, path: String, isPacket: Bool)] {
         let admin = self.admin?.socket.map { (keyPath: "admin.address", path: $0, isPacket: false) }
         let takeover = self.takeover.map { (keyPath: "takeover", path: $0, isPacket: true) }
-        return [admin, takeover].compactMap(\.self)
+        return [admin, takeover].compactMap { $0 }
     }
 
     /// The errors in the places of what Culvert makes itself: the database, the admin token and the Unix sockets. Looks

@@ -31,7 +31,7 @@ enum TLSFault {
 
     private static func reason(handshake error: BoringSSLError) -> String {
         let words = self.codes(of: error)
-        if words.contains("CERTIFICATE_VERIFY_FAILED") { return self.untrusted }
+        if words.contains(where: { $0.equals("CERTIFICATE_VERIFY_FAILED") }) { return self.untrusted }
         // What answers a ClientHello with text, such as a server of plain HTTP.
         if words.contains(where: ["WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"].contains) {
             return "the TLS handshake failed: the server speaks no TLS there"
@@ -64,7 +64,7 @@ enum TLSFault {
             stack = errors
         default: return []
         }
-        return stack.compactMap { entry in
+        return stack.compactMap { entry -> String? in
             let parts = entry.description.utf8.split { $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: " ") }
             guard let mark = parts.firstIndex(where: { $0.elementsEqual("OPENSSL_internal".utf8) }),
                 mark + 1 < parts.endIndex
