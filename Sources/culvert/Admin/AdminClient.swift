@@ -81,7 +81,10 @@ struct AdminClient {
             result = .failure(failure)
         } catch {
             let reason = Unreachable.reason(error)
-            result = .failure(CommandFailure(description: "\(place.url) cannot be reached: \(reason)"))
+            result = .failure(
+                CommandFailure(
+                    description: "\(place.url) cannot be reached: \(reason); see that Culvert runs, and that this is its "
+                        + "admin.address"))
         }
         try? await client.shutdown()
         return try result.get()

@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import CulvertServer
 import Glibc
 import NIOCore
 import NIOPosix
@@ -15,9 +16,9 @@ enum Unreachable {
             switch error {
             case .connectTimeout, .deadlineExceeded, .readTimeout: return "no answer in time"
             case .remoteConnectionClosed: return "the connection was closed before an answer came"
-            default: return "\(error)"
+            default: return ConnectionFault.words(error)
             }
-        default: return "\(error)"
+        default: return ConnectionFault.words(error)
         }
     }
 }
