@@ -54,6 +54,8 @@ export interface CulvertSocketEventMap extends WebSocketEventMap {
 }
 
 export declare class CulvertSocket extends WebSocket {
+  /** The browser's own class, also when this one has taken its place. */
+  static readonly native: typeof WebSocket;
   /** The options of every socket that has no others. */
   static defaults: CulvertOptions;
   /** A class whose sockets have these options: `globalThis.WebSocket = CulvertSocket.with({ token })`. */

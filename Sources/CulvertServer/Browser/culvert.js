@@ -5,8 +5,10 @@
 // numbered and unacknowledged; lanes carry it, one at a time. What is served is culvert.min.js, which `build` makes of
 // this; it is to stay below 6 KiB, compressed.
 
-// Taken now, so that the page may put CulvertSocket in the place of WebSocket.
-const { WebSocket, fetch } = globalThis;
+// Taken now, so that the page may put CulvertSocket in the place of WebSocket. Another copy of this script, of another
+// bundle or of this one before it was loaded anew, may have done so already.
+const WebSocket = globalThis.WebSocket?.native ?? globalThis.WebSocket;
+const { fetch } = globalThis;
 const encoder = new TextEncoder();
 // A BOM is a character of the message like any other.
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -18,6 +20,8 @@ const CORE = Symbol();
 const tasks = [];
 const { port1, port2 } = new MessageChannel();
 port1.onmessage = () => tasks.shift()();
+// Node.js, in which pages are rendered that import this, would not end while the port is listened to.
+port1.unref?.();
 const task = (run) => {
   tasks.push(run);
   port2.postMessage(0);
@@ -306,20 +310,23 @@ try {
   store = localStorage || store;
 } catch {}
 
-const OPTIONS = "WebSocket fetch transports resume timeout remember maxBuffered token tokenIn".split(" ");
+// All options, and what they are until they are told otherwise.
+const OPTIONS = {
+  WebSocket,
+  fetch,
+  transports: ["websocket", "polling"],
+  resume: true,
+  timeout: 4000,
+  remember: 600000,
+  maxBuffered: 2 ** 24,
+  token: null,
+  tokenIn: "header",
+};
 
 class Core {
   // 0 is connecting, 1 open, 2 closing and 3 closed.
   readyState = 0;
   binaryType = "blob";
-  // Options, until they are told otherwise.
-  WebSocket = WebSocket;
-  fetch = fetch;
-  transports = ["websocket", "polling"];
-  resume = true;
-  timeout = 4000;
-  remember = 600000;
-  maxBuffered = 2 ** 24;
   protocol = "";
   extensions = "";
   handlers = {};
@@ -336,14 +343,17 @@ class Core {
   done = 0;
   reconnects = 0;
   latency = null;
+  // How often a token was asked for, and for which of these times there is one.
+  turn = 0;
+  taken = 0;
   // How much longer than usual an answer is waited for: twice as long each time that none came, until something does.
   patience = 1;
   // How long a session is polled before a WebSocket is tried: longer each time that one fell silent.
   caution = 5000;
 
   constructor(socket, { href, origin, pathname, search }, protocols, ...options) {
-    for (const given of options) {
-      for (const name of OPTIONS) this[name] = given?.[name] ?? this[name];
+    for (const given of [OPTIONS, ...options]) {
+      for (const name in OPTIONS) this[name] = given?.[name] ?? this[name];
     }
     Object.assign(this, { socket, url: href, origin, search, protocols });
     this.base = origin.replace("ws", "http") + (pathname === "/" ? "" : pathname) + "/_poll";
@@ -422,12 +432,16 @@ class Core {
 
   async renew() {
     const { token } = this;
+    const turn = (this.turn += 1);
     let secret = token;
     try {
       if (token?.call) secret = await token();
     } catch (error) {
       throw failure(error?.message ?? error ?? "no token", { isToken: true });
     }
+    // The function is asked for lanes and by the clock. What comes later though it was asked for earlier is older.
+    if (turn < this.taken) return;
+    this.taken = turn;
     this.form = new URLSearchParams(secret ? { access_token: secret } : "");
     this.bearer = this.tokenIn !== "query" && secret;
   }
@@ -685,15 +699,26 @@ const check = (isRight, message, name = "SyntaxError") => {
   if (!isRight) throw new DOMException(message, name);
 };
 
+// What a class, or a prototype, has and inherits, up to `end`.
+const members = (from, end) => {
+  if (from === end) return {};
+  const { constructor, prototype, ...own } = Object.getOwnPropertyDescriptors(from);
+  return { ...members(Object.getPrototypeOf(from), end), ...own };
+};
+
 class CulvertSocket extends EventTarget {
   static defaults = {};
+  // The browser's own.
+  static native = WebSocket;
 
-  // A class with options of its own, for code that makes its sockets itself.
+  // A class with options of its own, for code that makes its sockets itself. All members are its own, as those of a
+  // WebSocket are: some libraries look for them on the class and its prototype and no further.
   static with(options) {
-    return class CulvertSocket extends this {
-      static defaults = { ...super.defaults, ...options };
-      static length = 1;
-    };
+    const made = class extends this {};
+    Object.defineProperties(made, members(this, EventTarget));
+    Object.defineProperties(made.prototype, members(this.prototype, EventTarget.prototype));
+    made.defaults = { ...this.defaults, ...options };
+    return made;
   }
 
   constructor(url, protocols = [], options) {
@@ -734,7 +759,8 @@ class CulvertSocket extends EventTarget {
 
   close(code, reason) {
     if (code !== undefined) {
-      code = Math.round(code);
+      // Web IDL's [Clamp]: to the nearest whole number, and from the middle to the even one, as sums of doubles are.
+      code = code - 0 + 2 ** 52 - 2 ** 52;
       check(code === 1000 || (code > 2999 && code < 5000), "bad code", "InvalidAccessError");
     }
     const bytes = encoder.encode(reason);
@@ -758,6 +784,7 @@ const define = (target, name, more) => Object.defineProperty(target, name, { enu
   define(CulvertSocket, name, { value });
   define(prototype, name, { value });
 });
+define(CulvertSocket, "name", { value: "WebSocket", enumerable: false });
 define(prototype, "send");
 define(prototype, "close");
 define(prototype, Symbol.toStringTag, { value: "WebSocket", enumerable: false });
