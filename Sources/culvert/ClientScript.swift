@@ -7,7 +7,7 @@ import NIOCore
 struct ClientScript: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "client",
-        abstract: "Print the browser client's paths, integrity values and tags; or one of its files.")
+        abstract: "Print the paths, integrity values and tags of the browser client, or its files; or write a package.")
 
     @Option(name: .shortAndLong, help: "The configuration file; - for standard input.", completion: .file())
     var config = "proxy.yaml"
@@ -21,6 +21,9 @@ struct ClientScript: ParsableCommand {
     @Option(help: "Print a file itself: module, classic or types. Needs no configuration.")
     var source: Source?
 
+    @Option(help: "Write a package for npm, bundlers and TypeScript into a folder. Needs no configuration.")
+    var npm: String?
+
     enum Source: String, ExpressibleByArgument, CaseIterable {
         case module
         case classic
@@ -29,6 +32,10 @@ struct ClientScript: ParsableCommand {
 
     func validate() throws {
         guard self.source == nil || !self.json else { throw ValidationError("--source prints no JSON.") }
+        guard self.npm == nil || (self.source == nil && !self.json && self.origin == nil) else {
+            throw ValidationError("--npm writes a package; --source, --json and --origin are of what is printed.")
+        }
+        guard self.npm != "" else { throw ValidationError("--npm needs the path of a folder.") }
         guard let origin = self.origin else { return }
         // It is written into attributes.
         guard origin.wholeMatch(of: #/https?:\/\/[A-Za-z0-9._:\[\]-]+/#) != nil else {
@@ -44,6 +51,7 @@ struct ClientScript: ParsableCommand {
         case .types?: return try self.write(client.types)
         case nil: break
         }
+        if let npm = self.npm { return try self.write(client, into: npm) }
         guard let paths = try Check.load(self.config).client else {
             throw Check.fail([
                 "\(self.config): no \"client\", so it is not served; it would be with client: /culvert.js"
@@ -51,6 +59,16 @@ struct ClientScript: ParsableCommand {
         }
         let facts = Facts(client: client, paths: paths, origin: self.origin ?? "")
         try self.write(self.json ? facts.json() : Data(facts.text.utf8))
+    }
+
+    private func write(_ client: BrowserClient, into folder: String) throws {
+        do throws(PackageFolder.Failure) {
+            try PackageFolder(path: folder).write(ClientPackage(client, version: Version.text))
+        } catch {
+            throw Check.fail([error.description])
+        }
+        let written = "\(ClientPackage.name) \(Version.text) is in \(folder); npm install takes that path\n"
+        try self.write(Data(written.utf8))
     }
 
     private func write(_ build: BrowserClient.Build) throws { try self.write(Data(build.body.readableBytesView)) }
@@ -102,8 +120,10 @@ extension ClientScript {
                 }
                 lines.append("")
             }
-            lines += ["As a module:", ""] + self.moduleTag + ["", "As a script, which sets CulvertSocket:", ""]
-            return (lines + self.classicTag).map { $0 + "\n" }.joined()
+            lines += ["As a module:", ""] + self.moduleTag
+            lines += ["", "As a script, which sets CulvertSocket:", ""] + self.classicTag
+            lines += ["", "For npm, bundlers and TypeScript: culvert client --npm FOLDER writes a package."]
+            return lines.map { $0 + "\n" }.joined()
         }
 
         private struct Build: Encodable {

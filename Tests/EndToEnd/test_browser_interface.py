@@ -238,7 +238,7 @@ def test_what_a_handler_throws_stops_nothing(page):
 
 @pytest.mark.parametrize("code", [
     "0", "999", "1001", "1004", "1005", "1006", "1011", "1015", "2999", "5000", "65536", "66536", "-1", "null", "NaN",
-    "'x'", "{}"])
+    "'x'", "{}", "999.4", "1000.51", "1001.5", "2999.4", "4999.5", "Infinity", "1e300", "-1000"])
 def test_a_close_code_of_others_is_an_invalid_access_error(page, code):
     assert page(f"""
         const s = await make();
@@ -247,8 +247,15 @@ def test_a_close_code_of_others_is_an_invalid_access_error(page, code):
     """) == ["InvalidAccessError", 1]
 
 
+@pytest.mark.parametrize("code", ["1000n", "Symbol()", "{ valueOf: null, toString: null }"])
+def test_a_close_code_that_is_no_number_is_a_type_error(page, code):
+    assert page(f"const s = await make(); return [exception(() => s.close({code})), s.readyState]") == ["TypeError", 1]
+
+
 @pytest.mark.parametrize("code, sent", [
-    ("1000", 1000), ("3000", 3000), ("4999", 4999), ("'3333'", 3333), ("undefined", 1005)])
+    ("1000", 1000), ("3000", 3000), ("4999", 4999), ("'3333'", 3333), ("undefined", 1005), ("1000.5", 1000),
+    ("999.5", 1000), ("1000.49", 1000), ("2999.5", 3000), ("3000.5", 3000), ("3001.5", 3002), ("4999.4", 4999),
+    ("' 0xbb8 '", 3000), ("{ valueOf: () => 3000.5 }", 3000)])
 def test_a_close_code_of_ones_own(page, code, sent):
     assert page(f"const s = await make(); const c = closed(s); s.close({code}); return c") == {
         "code": sent, "reason": "", "wasClean": True}
@@ -546,32 +553,6 @@ def test_a_message_that_is_too_long_closes(page):
 
 def test_the_script_is_below_six_kibibytes():
     assert len(gzip.compress(served_script().encode(), 9)) < 6144
-
-
-def test_it_takes_the_place_of_websocket(browser, page_edge, pages):
-    """In one line; what makes sockets itself then has the token without knowing of it."""
-    browser.open(pages)
-    assert browser.run("""
-        const native = WebSocket;
-        globalThis.WebSocket = CulvertSocket.with({ token: given[1] });
-        const s = new WebSocket(given[0] + "/page", "chat.v2");
-        await opened(s);
-        s.send("hi");
-        const { data } = await once(s, "message");
-        return [data, s.protocol, s instanceof WebSocket, s instanceof CulvertSocket, s.culvert.lane, WebSocket.OPEN,
-          WebSocket.length, s.constructor === WebSocket, native !== WebSocket];
-    """, page_edge.wss, page_edge.auth["Authorization"].split()[1]) == [
-        "hi", "chat.v2", True, True, "websocket", 1, 1, True, True]
-
-
-def test_defaults_are_for_all_that_follow(browser, page_edge, pages):
-    browser.open(pages)
-    assert browser.run("""
-        CulvertSocket.defaults = { transports: ["polling"], token: given[1] };
-        const first = await opened(new CulvertSocket(given[0] + "/page"));
-        const second = await opened(new CulvertSocket(given[0] + "/page", [], { transports: ["websocket"] }));
-        return [first.culvert.lane, second.culvert.lane];
-    """, page_edge.wss, page_edge.auth["Authorization"].split()[1]) == ["polling", "websocket"]
 
 
 def test_what_comes_from_another_frame_is_what_it_is(page):

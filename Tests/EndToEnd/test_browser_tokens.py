@@ -122,6 +122,43 @@ def test_a_function_is_asked_for_each_lane(page, page_edge, transport):
     """) is True
 
 
+def test_a_token_that_was_asked_for_earlier_and_comes_later_is_not_used(page, page_edge, boxed):
+    """Lanes and the clock ask for tokens at the same time; the page's answers need not come in that order."""
+    with Admin(page_edge) as admin:
+        tokens = [admin.mint(subject="grace", routes=["/page"])]
+        tokens += [admin.rotate(tokens[-1], overlap="10m") for _ in range(2)]
+        secrets = [token["secret"] for token in tokens]
+        box = boxed(page_edge)
+        page.run("""
+            const [url, options, [first, older, newer]] = given;
+            let asked = 0;
+            const late = new Promise((resolve) => { globalThis.answer = () => resolve(older); });
+            // The second time it is asked it answers behind the third time.
+            const token = () => [first, late][asked++] ?? newer;
+            globalThis.s = new CulvertSocket(url, [], { ...options, token, timeout: 20000 });
+            globalThis.got = received(s);
+            await opened(s);
+            // Where there is a network again, another lane replaces the request that may wait in vain.
+            dispatchEvent(new Event("online"));
+            await until(() => asked === 2);
+            dispatchEvent(new Event("online"));
+            await until(() => asked === 3);
+            s.send("a");
+            await until(() => got.length === 1);
+        """, at(box), options("polling", tokenIn="query"), secrets)
+        before = len(box.seen)
+        page.run("""
+            answer();
+            await pause(0);
+            for (let n = 2; n < 5; n += 1) {
+              s.send("b");
+              await until(() => got.length === n);
+            }
+        """)
+    shown = [path for method, path, _ in box.seen[before:] if method != "OPTIONS"]
+    assert shown and not any(secrets[1] in path for path in shown), shown
+
+
 def test_a_function_that_fails_ends_what_was_not_open(page, page_edge):
     close = page.run("""
         const token = () => { throw new Error("who are you?"); };

@@ -56,11 +56,16 @@ struct ClientFiles: Sendable {
 
     init(_ client: BrowserClient, at paths: ClientPaths) {
         self.paths = paths
+        // Deno reads them for a script that is imported by its URL. It takes the file's name for its kind.
+        let typed: KeyValuePairs = ["X-TypeScript-Types": paths.types]
         self.files = [
-            (paths.module, .client(client.module, type: Self.script, caching: Self.fresh)),
+            (paths.module, .client(client.module, type: Self.script, caching: Self.fresh, more: typed)),
             (paths.classic, .client(client.classic, type: Self.script, caching: Self.fresh)),
             (paths.types, .client(client.types, type: "text/plain; charset=utf-8", caching: Self.fresh)),
-            (paths.module(client.module), .client(client.module, type: Self.script, caching: Self.forever)),
+            (
+                paths.module(client.module),
+                .client(client.module, type: Self.script, caching: Self.forever, more: typed)
+            ),
             (paths.classic(client.classic), .client(client.classic, type: Self.script, caching: Self.forever)),
         ]
     }
@@ -85,12 +90,14 @@ struct ClientFiles: Sendable {
 
 extension StaticFile {
     /// Anybody's page may load it.
-    fileprivate static func client(_ build: BrowserClient.Build, type: String, caching: String) -> StaticFile {
-        StaticFile(
-            headers: [
-                "Content-Type": type, "Cache-Control": caching, "Access-Control-Allow-Origin": "*",
-                "Cross-Origin-Resource-Policy": "cross-origin", "X-Content-Type-Options": "nosniff",
-            ],
-            body: build.body, gzip: build.gzip, tag: build.mark)
+    fileprivate static func client(
+        _ build: BrowserClient.Build, type: String, caching: String, more: KeyValuePairs<String, String> = [:]
+    ) -> StaticFile {
+        var headers: HTTPHeaders = [
+            "Content-Type": type, "Cache-Control": caching, "Access-Control-Allow-Origin": "*",
+            "Cross-Origin-Resource-Policy": "cross-origin", "X-Content-Type-Options": "nosniff",
+        ]
+        for (name, value) in more { headers.add(name: name, value: value) }
+        return StaticFile(headers: headers, body: build.body, gzip: build.gzip, tag: build.mark)
     }
 }
