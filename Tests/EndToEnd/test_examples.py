@@ -1,5 +1,6 @@
 """What the documents show to somebody who writes a client works as it stands."""
 
+import importlib.util
 import os
 import pathlib
 import re
@@ -91,9 +92,43 @@ def test_the_python_client_speaks_over_a_websocket_lane(edge, make_box):
 
 
 def test_the_python_client_polls_where_no_websocket_gets_through(edge, make_box):
-    box, lines = make_box(edge, refuses=lambda upgrade: True), numbered(500)
+    """It remembers that, for 5 s and then for longer, while one GET follows the other."""
+    box, lines = make_box(edge, refuses=lambda upgrade: True), numbered(6000)
     assert run_resume(edge, f"{box.https}/echo", lines) == lines
-    assert box.upgrades == 0 and box.refused > 0
+    assert box.upgrades == 0 and 1 <= box.refused <= 4, box.refused
+
+
+def test_the_python_client_tries_a_lane_less_and_less_often(monkeypatch):
+    spec = importlib.util.spec_from_file_location("resume", DOCS / "examples" / "resume.py")
+    resume = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(resume)
+    now = 1000.0
+    monkeypatch.setattr(resume.time, "monotonic", lambda: now)
+    caution, waits = resume.Caution(), []
+    for _ in range(9):
+        assert caution.is_over
+        caution.failed()
+        began = now
+        while not caution.is_over:
+            now += 0.25
+        waits.append(now - began)
+    for wait, usual in zip(waits, [5, 10, 20, 40, 80, 160, 300, 300, 300]):
+        assert 0.75 * usual <= wait <= 1.25 * usual + 0.25, waits
+    # A lane that works is followed by the next at once.
+    caution.failed()
+    caution.got_through()
+    assert caution.is_over
+    caution.failed()
+    now += 6.5
+    assert caution.is_over
+
+
+@pytest.mark.parametrize("path", ["", "/", "/chat/", "/chat"])
+def test_the_python_client_asks_for_the_path_that_it_was_given(edge, backend, path):
+    """A last slash is a part of the path."""
+    url = f"{edge.https}{path}"
+    assert run_resume(edge, url, ["hello"]) == ["hello"]
+    assert backend.requests[-1].path == (path or "/")
 
 
 def test_the_python_client_is_refused_for_what_it_is(edge):

@@ -3,9 +3,9 @@
     TOKEN=... python resume.py https://edge.example/echo [CA.pem] < lines
 
 sends each line as a message to a backend that echoes, and prints what comes back. It joins its session with a WebSocket
-lane whenever it can, and goes on with requests while it cannot.
+lane where it can. Where it cannot it goes on with requests, and tries a lane again now and then, less and less often.
 """
-import asyncio, json, os, random, ssl, struct, sys  # noqa: E401
+import asyncio, json, os, random, ssl, struct, sys, time  # noqa: E401
 from collections import deque
 
 import aiohttp
@@ -37,6 +37,25 @@ def parse(batch):
     return ack, first, messages, close
 
 
+class Caution:
+    """When a lane is worth a try: not for 5 s after one that did not get through, then not for 10, 20 … up to 300."""
+
+    def __init__(self):
+        self.got_through()
+
+    def got_through(self):
+        self.wait, self.until = 5, 0
+
+    def failed(self):
+        # Not in step with all the others.
+        self.until = time.monotonic() + self.wait * random.uniform(0.75, 1.25)
+        self.wait = min(300, 2 * self.wait)
+
+    @property
+    def is_over(self):
+        return time.monotonic() >= self.until
+
+
 class Session:
     def __init__(self, http, url, token):
         self.http, self.url, self.at, self.ended = http, url, None, None
@@ -44,7 +63,7 @@ class Session:
         self.received = 0                                # the number of the last message that came
         self.acked, self.waiting = 0, deque()            # of ours the last that was taken; those behind it, as frames
         self.sent, self.room = 0, asyncio.Semaphore(1000)  # how many of those this lane has had; for how many is room
-        self.inbox, self.news = asyncio.Queue(), asyncio.Event()
+        self.inbox, self.news, self.caution = asyncio.Queue(), asyncio.Event(), Caution()
 
     async def send(self, text):
         await self.room.acquire()
@@ -64,11 +83,10 @@ class Session:
             try:
                 if not self.at:
                     path, mark, query = self.url.partition("?")
-                    about = json.loads(await self.request("POST", path.rstrip("/") + "/_poll" + mark + query))
-                    self.at, self.max_batch = f"{path.rstrip('/')}/_poll/{about['session']}", about["max_batch"]
-                try:
-                    await self.lane()
-                except LOST:
+                    base = path.rstrip("/") if path.count("/") == 3 else path  # "/chat/" keeps its last slash
+                    about = json.loads(await self.request("POST", f"{base}/_poll{mark}{query}"))
+                    self.at, self.max_batch = f"{base}/_poll/{about['session']}", about["max_batch"]
+                if not (self.caution.is_over and await self.lane()):
                     await self.poll()
                 tries = 0
             except LOST:                                 # longer each time, and not in step with all the others
@@ -101,7 +119,16 @@ class Session:
         self.news.set()
 
     async def lane(self):
-        """Section 7: until it is lost, or the session has ended."""
+        """Whether the session has ended over a lane. One that is lost, or does not open, is followed by a request."""
+        self.caution.failed()                            # until it is known better
+        try:
+            await self.join()
+        except LOST:
+            return False
+        return True
+
+    async def join(self):
+        """Section 7: until the lane is lost, or the session has ended."""
         ws = await asyncio.wait_for(self.http.ws_connect(
             self.at + "/socket", protocols=["culvert.v1"], headers=self.headers, max_msg_size=0, heartbeat=20,
             timeout=aiohttp.ClientWSTimeout(ws_close=2)), 4)
@@ -120,6 +147,7 @@ class Session:
             self.sent = 0
             await ws.send_bytes(struct.pack("!QQ", self.received, self.acked + 1))
             self.take(await ws.receive_bytes(timeout=4))  # it works in both directions
+            self.caution.got_through()
             writer = asyncio.create_task(write())
             try:
                 while not self.ended:
