@@ -302,6 +302,79 @@ def test_the_keyboard_is_enough(browser, demo):
     assert help_box.get_attribute("open") is not None
 
 
+def test_keys_work_on_a_page_that_nobody_has_touched(browser, demo):
+    page = Page(browser, demo)
+
+    def current():
+        return browser.execute_script("return [...document.querySelectorAll('[aria-current]')].map((e) => e.id)")
+
+    assert page.focused == "" and current() == ["a"]
+    page.press("x")
+    page.wait(lambda: page.number("a", "reconnects") == 1, "a new lane")
+    # A click beside the clients takes the focus away, and the keys stay with the client that had it.
+    page.press("2")
+    browser.find_element(By.TAG_NAME, "h1").click()
+    assert page.focused == "" and current() == ["b"]
+    page.press("c")
+    page.wait_state("b", "closed")
+    page.press("c")
+    page.wait_state("b", "open")
+    page.press("?")
+    assert browser.find_element(By.ID, "help").get_attribute("open") is not None
+    # The help is in front of the clients, and can turn the keys off for who speaks to a computer.
+    page.press("x")
+    browser.find_element(By.ID, "keys").click()
+    page.press(Keys.ESCAPE)
+    browser.find_element(By.TAG_NAME, "h1").click()
+    before = len(page.entries("a", "network") + page.entries("b", "network"))
+    page.press(*"xwr?")
+    assert browser.find_element(By.ID, "help").get_attribute("open") is None
+    assert len(page.entries("a", "network") + page.entries("b", "network")) == before == 1
+
+
+def test_the_legend_has_every_state_that_the_chart_shows(browser, demo):
+    page = Page(browser, demo, "?a=plain&b=auto")
+    page.start_stream("a", pace=20)
+    page.wait_lane("b", WEBSOCKET)
+    page.choose("b", "websocket", "is refused")
+    page.wait_lane("b", POLLING)
+    page.choose("b", "requests", "fail")
+    page.wait_lane("b", NO_LANE)
+    # (class, colour) of what is drawn, and of what the legend says.
+    drawn = page.wait_value("""
+        const marks = [...document.querySelectorAll(".chart rect, .chart path[class][d^=M]:not(.rule)")];
+        const seen = marks.map((mark) => [mark.getAttribute("class"), getComputedStyle(mark)])
+          .map(([name, { fill, stroke }]) => [name, fill === "none" ? stroke : fill]);
+        const names = new Set(seen.map(([name]) => name));
+        return ["websocket", "polling", "plain", "none", "echo", "band", "out", "in", "change"]
+          .every((name) => names.has(name)) && Object.fromEntries(seen);""", "every state to be drawn")
+    legend = browser.execute_script("""
+        return Object.fromEntries([...document.querySelectorAll("#a .key")].map((key) => {
+          const style = getComputedStyle(key, "::before");
+          const isLine = style.borderTopWidth !== "0px" || style.borderLeftWidth !== "0px";
+          const color = style.borderTopWidth !== "0px" ? style.borderTopColor : style.borderLeftColor;
+          return [key.className.replace("key key-", ""), [key.textContent, isLine ? color : style.backgroundColor]];
+        }))""")
+    assert set(legend) == {*drawn, "away"} and legend["away"][0] == "not connected"
+    # A line of the chart has no colour within.
+    assert {name: color for name, (_, color) in legend.items() if name not in ("away", "change")} == {
+        name: color for name, color in drawn.items() if name != "change"}
+    assert all(text.strip() for text, _ in legend.values())
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_lane_is_explained_where_it_is_first_read(browser, demo, width):
+    Page(browser, demo, wide=width)
+    first = browser.execute_script("""
+        const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        for (let text; (text = walker.nextNode()); ) {
+          if (/\\blane/i.test(text.data) && text.parentElement.checkVisibility()) {
+            return [text.parentElement.localName, text.parentElement.parentElement.textContent];
+          }
+        }""")
+    assert first[0] == "dfn" and "What carries a session at the moment is its lane" in first[1]
+
+
 def test_every_control_has_a_name(browser, demo):
     Page(browser, demo)
     nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]

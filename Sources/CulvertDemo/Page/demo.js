@@ -166,7 +166,7 @@ class Pane {
       parts.input.value = "";
       parts.input.focus();
     });
-    parts.pane.addEventListener("keydown", (event) => this.key(event));
+    parts.pane.addEventListener("focusin", () => makeCurrent(this));
     const { log } = parts;
     this.atEnd = true;
     log.addEventListener("scroll", () => {
@@ -344,10 +344,7 @@ class Pane {
   // --- keys ---
 
   key(event) {
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const inField = event.target.matches("input, select");
-    if (event.key === "Escape" && inField) return this.parts.pane.focus();
-    if (inField) return;
+    if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
     const acts = {
       c: () => this.toggle(),
       x: () => this.cut(),
@@ -360,7 +357,7 @@ class Pane {
       "?": () => help.showModal(),
     };
     const act = acts[event.key.toLowerCase()];
-    if (!act || event.repeat) return;
+    if (!act) return;
     event.preventDefault();
     act();
   }
@@ -394,6 +391,28 @@ const help = document.getElementById("help");
 document.getElementById("help-open").addEventListener("click", () => help.showModal());
 
 const panes = [new Pane("A", asked.get("a") ?? "auto"), new Pane("B", asked.get("b") ?? "polling")];
+
+// The client that keys are for, wherever the focus is: no client has it on a page that was just opened, or after a
+// click beside them.
+let current;
+function makeCurrent(pane) {
+  current?.parts.pane.removeAttribute("aria-current");
+  current = pane;
+  pane.parts.pane.setAttribute("aria-current", "true");
+}
+makeCurrent(panes[0]);
+
+// Keys without a modifier are in the way of those who speak to their computer: they can be turned off (WCAG 2.1.4).
+const keys = document.getElementById("keys");
+document.addEventListener("keydown", (event) => {
+  if (help.open) return;
+  if (event.target.matches("input, select")) {
+    if (event.key === "Escape") current.parts.pane.focus();
+    return;
+  }
+  if (keys.checked) current.key(event);
+});
+
 for (const pane of panes) pane.connect();
 setInterval(() => {
   if (document.hidden) return;

@@ -31,6 +31,11 @@ class Page:
     def wait(self, condition, what):
         WebDriverWait(self.browser, 40, poll_frequency=0.05).until(lambda _: condition(), what)
 
+    def wait_value(self, script, what):
+        """What the script gives, as soon as that is something."""
+        return WebDriverWait(self.browser, 40, poll_frequency=0.05).until(
+            lambda browser: browser.execute_script(script), what)
+
     def find(self, pane, part):
         return self.browser.find_element(By.ID, f"{pane}-{part}")
 
