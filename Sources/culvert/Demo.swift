@@ -101,12 +101,17 @@ struct Demo: AsyncParsableCommand {
             WebSocket:  wss://localhost:\(port)/echo?access_token=\(token)
 
             Long-polling, to paste:
-              curl() { command curl -sS --cacert \(certificate) -H 'Authorization: Bearer \(token)' "$@"; }
-              S=\(base)$(curl -D - -o /dev/null -X POST \(base)/echo/_poll | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p')
-              curl "$S" -d '{"first":1,"messages":[{"text":"hello"}]}'
-              curl "$S?ack=0"
-              curl -X DELETE "$S?code=1000"
+              ask() { curl -sS --cacert \(quoted(certificate)) -H 'Authorization: Bearer \(token)' "$@"; }
+              S=\(base)$(ask -D - -o /dev/null -X POST \(base)/echo/_poll | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p')
+              ask "$S" -d '{"first":1,"messages":[{"text":"hello"}]}'
+              ask "$S?ack=0"
+              ask -X DELETE "$S?code=1000"
 
             """
+    }
+
+    /// A word of a shell, whatever is in it.
+    private static func quoted(_ path: String) -> String {
+        "'" + path.replacing("'", with: "'\\''") + "'"
     }
 }

@@ -62,6 +62,19 @@ def test_the_pasted_curl_session_runs(demo):
     assert (received["first"], received["messages"]) == (1, [{"text": "hello"}])
 
 
+def test_the_pasted_session_leaves_the_shells_curl_alone(demo):
+    shell = ["bash", "-e", "-o", "pipefail", "-c", demo.commands + "\ntype -t curl"]
+    ran = subprocess.run(shell, capture_output=True, text=True, timeout=30)
+    assert ran.stdout.splitlines()[-1] == "file"
+
+
+def test_the_pasted_session_runs_wherever_the_certificate_is(make_demo):
+    demo = make_demo(certs="it's $HERE, a (folder)")
+    ran = subprocess.run(["sh", "-e", "-c", demo.commands], cwd="/", capture_output=True, text=True, timeout=30)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert json.loads(ran.stdout.splitlines()[-1])["messages"] == [{"text": "hello"}]
+
+
 def test_the_printed_websocket_url_works(demo):
     async def run():
         async with connect(demo.wss, ssl=demo.ssl) as ws:

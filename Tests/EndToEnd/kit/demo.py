@@ -15,17 +15,17 @@ from kit.edge import BIN, free_port, wait_for
 class Demo:
     """One demo in a folder of its own."""
 
-    def __init__(self, folder):
-        self.folder, self.port = folder, free_port()
+    def __init__(self, folder, certs="certs"):
+        self.folder, self.certs, self.port = folder, folder / certs, free_port()
         self.output = self.log = ""
         self.process = subprocess.Popen(
-            [os.path.abspath(BIN), "demo", "--port", str(self.port)], cwd=folder, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE)
+            [os.path.abspath(BIN), "demo", "--port", str(self.port), "--certs", certs], cwd=folder, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.readers = [threading.Thread(target=self._read, args=pair, daemon=True)
                         for pair in [(self.process.stdout, "output"), (self.process.stderr, "log")]]
         for reader in self.readers:
             reader.start()
-        wait_for(lambda: self.process.poll() is not None or "curl -X DELETE" in self.output, what="the demo's words")
+        wait_for(lambda: self.process.poll() is not None or "-X DELETE" in self.output, what="the demo's words")
         assert self.process.poll() is None, self.log
 
     def _read(self, stream, name):
@@ -45,11 +45,11 @@ class Demo:
 
     @property
     def certificate(self):
-        return self.folder / "certs" / "edge.pem"
+        return self.certs / "edge.pem"
 
     @property
     def key(self):
-        return self.folder / "certs" / "edge.key"
+        return self.certs / "edge.key"
 
     @property
     def ssl(self):
@@ -73,8 +73,8 @@ class Demo:
 def make_demo(tmp_path):
     demos = []
 
-    def make():
-        demos.append(Demo(tmp_path))
+    def make(**options):
+        demos.append(Demo(tmp_path, **options))
         return demos[-1]
 
     yield make
