@@ -18,7 +18,7 @@ package struct ClientPackage: Sendable {
         ]
     }
 
-    /// It is private, so that nobody publishes it by accident: npm's public registry has another package of this name.
+    /// It is private, so that it is not published by accident: in npm's public registry the name is not Culvert's.
     /// `main` and `types` are for tools that do not know `exports` yet.
     private static func manifest(_ version: String) -> String {
         """
