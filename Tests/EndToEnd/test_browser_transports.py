@@ -56,6 +56,35 @@ def test_a_websocket_comes_first(page, box):
     assert [(method, path.split("?")[0]) for method, path, _ in box.seen] == [("GET", "/page/_poll")]
 
 
+@pytest.mark.parametrize("transport", ["websocket", "polling", "plain"])
+@pytest.mark.parametrize("path", ["/free/", "/free/room/", "/free/room"])
+def test_the_backend_sees_the_path_as_it_was_written(page, page_edge, backend, transport, path):
+    """A last slash is a part of it, whatever carries the session."""
+    assert page.run(ECHO, page_edge.wss + path, options(transport, token=None))[1:] == [True, WELL]
+    assert backend.requests[-1].path == path
+
+
+def test_a_page_of_the_edges_own_origin_has_to_be_listed_too(browser, backend, make_edge):
+    edge = make_edge(backend.port, sections="client: /culvert.js")
+    script = """
+        const { CulvertSocket } = await import("/culvert.js");
+        return new Promise((resolve) => {
+          const s = new CulvertSocket("/chat", [], { ...given[0], remember: 0 });
+          s.onopen = () => resolve("open");
+          s.onclose = ({ code, reason }) => resolve([code, reason]);
+        });"""
+
+    def connect(transport):
+        browser.driver.get(edge.https + "/culvert.js")
+        return browser.run(script, options(transport))
+
+    assert [connect(transport)[0] for transport in ("websocket", "polling")] == [1006, 4403]
+    config = edge.config.read_text()
+    edge.config.write_text(config.replace("origins: { allow: [", f'origins: {{ allow: ["{edge.https}", ', 1))
+    edge.catch_up()
+    assert [connect(transport) for transport in ("websocket", "polling")] == ["open", "open"]
+
+
 @pytest.mark.parametrize("transports, lane", [
     (["polling"], "polling"), (["polling", "websocket"], "polling"), (["websocket"], "websocket")])
 def test_an_order_can_be_forced(page, box, transports, lane):
