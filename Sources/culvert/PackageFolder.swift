@@ -47,12 +47,11 @@ struct PackageFolder {
             try self.make(folder.deletingLastPathComponent())
             code = mkdir(folder.path, 0o777) == 0 ? 0 : errno
         }
-        // What is there and is no folder is told by the file that cannot be made in it.
+        // A file may have this name. Then the error is that of the first file that is written into it.
         guard code == 0 || code == EEXIST else { throw self.failure(folder.path, code) }
     }
 
-    /// Writes the file beside the old one and puts it in its place: a bundler that watches the folder reads no half of
-    /// it.
+    /// Writes a new file and moves it over the old one, so that a bundler that watches the folder reads no half file.
     private static func replace(_ path: String, with bytes: ByteBuffer) throws(Failure) {
         let temporary = "\(path).\(getpid()).new"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)

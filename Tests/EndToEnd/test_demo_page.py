@@ -377,7 +377,7 @@ def test_a_lane_is_explained_where_it_is_first_read(browser, demo, width):
             return [text.parentElement.localName, text.parentElement.parentElement.textContent];
           }
         }""")
-    assert first[0] == "dfn" and "What carries a session at the moment is its lane" in first[1]
+    assert first[0] == "dfn" and "lane is the connection that carries it" in first[1]
 
 
 def test_every_control_has_a_name(browser, demo):

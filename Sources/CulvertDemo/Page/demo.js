@@ -392,8 +392,8 @@ document.getElementById("help-open").addEventListener("click", () => help.showMo
 
 const panes = [new Pane("A", asked.get("a") ?? "auto"), new Pane("B", asked.get("b") ?? "polling")];
 
-// The client that keys are for, wherever the focus is: no client has it on a page that was just opened, or after a
-// click beside them.
+// The client that the keys act on, wherever the focus is. No client has the focus on a page that was just opened, or
+// after a click beside the clients.
 let current;
 function makeCurrent(pane) {
   current?.parts.pane.removeAttribute("aria-current");
@@ -402,7 +402,7 @@ function makeCurrent(pane) {
 }
 makeCurrent(panes[0]);
 
-// Keys without a modifier are in the way of those who speak to their computer: they can be turned off (WCAG 2.1.4).
+// Speech input may press single letters by mistake, so these keys can be turned off (WCAG 2.1.4).
 const keys = document.getElementById("keys");
 document.addEventListener("keydown", (event) => {
   if (help.open) return;

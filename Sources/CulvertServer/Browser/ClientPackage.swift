@@ -2,10 +2,10 @@ package import NIOCore
 
 /// The browser client as a package that npm installs from a folder, for bundlers and TypeScript.
 package struct ClientPackage: Sendable {
-    /// What pages import it by, with a bundler or with the import map that `culvert client` prints.
+    /// The name by which pages import it, with a bundler or with the import map that `culvert client` prints.
     package static let name = "culvert"
 
-    /// Its files. `package.json`, by which a folder is known as a package, is the last one.
+    /// Its files. `package.json` is the last: it makes the folder a package.
     package let files: [(name: String, bytes: ByteBuffer)]
 
     /// - Parameter version: a version of npm's kind, such as `1.2.3`.

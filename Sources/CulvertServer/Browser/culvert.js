@@ -5,8 +5,8 @@
 // numbered and unacknowledged; lanes carry it, one at a time. What is served is culvert.min.js, which `build` makes of
 // this; it is to stay below 6 KiB, compressed.
 
-// Taken now, so that the page may put CulvertSocket in the place of WebSocket. Another copy of this script, of another
-// bundle or of this one before it was loaded anew, may have done so already.
+// Taken now, so that the page may put CulvertSocket in the place of WebSocket. Another copy of this script may have
+// done so already: a second bundle, or this module before a development server replaced it.
 const WebSocket = globalThis.WebSocket?.native ?? globalThis.WebSocket;
 const { fetch } = globalThis;
 const encoder = new TextEncoder();
@@ -20,7 +20,7 @@ const CORE = Symbol();
 const tasks = [];
 const { port1, port2 } = new MessageChannel();
 port1.onmessage = () => tasks.shift()();
-// Node.js, in which pages are rendered that import this, would not end while the port is listened to.
+// Servers that render pages import this module in Node.js, which would not exit while the port is open.
 port1.unref?.();
 const task = (run) => {
   tasks.push(run);
@@ -310,7 +310,7 @@ try {
   store = localStorage || store;
 } catch {}
 
-// All options, and what they are until they are told otherwise.
+// All options and their defaults.
 const OPTIONS = {
   WebSocket,
   fetch,
@@ -343,7 +343,7 @@ class Core {
   done = 0;
   reconnects = 0;
   latency = null;
-  // How often a token was asked for, and for which of these times there is one.
+  // How often the token was asked for; `taken` is the number of the call whose token is in use.
   turn = 0;
   taken = 0;
   // How much longer than usual an answer is waited for: twice as long each time that none came, until something does.
@@ -439,7 +439,8 @@ class Core {
     } catch (error) {
       throw failure(error?.message ?? error ?? "no token", { isToken: true });
     }
-    // The function is asked for lanes and by the clock. What comes later though it was asked for earlier is older.
+    // Lanes and the clock ask for tokens at the same time. A token that was asked for earlier is older, also when it
+    // comes later.
     if (turn < this.taken) return;
     this.taken = turn;
     this.form = new URLSearchParams(secret ? { access_token: secret } : "");
@@ -699,7 +700,7 @@ const check = (isRight, message, name = "SyntaxError") => {
   if (!isRight) throw new DOMException(message, name);
 };
 
-// What a class, or a prototype, has and inherits, up to `end`.
+// All members of a class or a prototype, own and inherited, up to `end`.
 const members = (from, end) => {
   if (from === end) return {};
   const { constructor, prototype, ...own } = Object.getOwnPropertyDescriptors(from);
@@ -708,11 +709,11 @@ const members = (from, end) => {
 
 class CulvertSocket extends EventTarget {
   static defaults = {};
-  // The browser's own.
+  // The browser's own class.
   static native = WebSocket;
 
-  // A class with options of its own, for code that makes its sockets itself. All members are its own, as those of a
-  // WebSocket are: some libraries look for them on the class and its prototype and no further.
+  // A class with options of its own, for code that makes its sockets itself. All members are its own, as the browser's
+  // class has them: some libraries look for them on the class and its prototype only.
   static with(options) {
     const made = class extends this {};
     Object.defineProperties(made, members(this, EventTarget));
@@ -759,7 +760,7 @@ class CulvertSocket extends EventTarget {
 
   close(code, reason) {
     if (code !== undefined) {
-      // Web IDL's [Clamp]: to the nearest whole number, and from the middle to the even one, as sums of doubles are.
+      // Web IDL's [Clamp] rounds to the nearest whole number, and a half to the even one. So does a sum of doubles.
       code = code - 0 + 2 ** 52 - 2 ** 52;
       check(code === 1000 || (code > 2999 && code < 5000), "bad code", "InvalidAccessError");
     }
