@@ -238,7 +238,7 @@ def test_what_a_handler_throws_stops_nothing(page):
 
 @pytest.mark.parametrize("code", [
     "0", "999", "1001", "1004", "1005", "1006", "1011", "1015", "2999", "5000", "65536", "66536", "-1", "null", "NaN",
-    "'x'", "{}", "999.4", "1000.51", "1001.5", "2999.4", "4999.5", "Infinity", "1e300", "-1000"])
+    "'x'", "{}", "999.5", "1001.5", "2999.99", "5000.5", "Infinity", "1e300", "-1000"])
 def test_a_close_code_of_others_is_an_invalid_access_error(page, code):
     assert page(f"""
         const s = await make();
@@ -254,8 +254,8 @@ def test_a_close_code_that_is_no_number_is_a_type_error(page, code):
 
 @pytest.mark.parametrize("code, sent", [
     ("1000", 1000), ("3000", 3000), ("4999", 4999), ("'3333'", 3333), ("undefined", 1005), ("1000.5", 1000),
-    ("999.5", 1000), ("1000.49", 1000), ("2999.5", 3000), ("3000.5", 3000), ("3001.5", 3002), ("4999.4", 4999),
-    ("' 0xbb8 '", 3000), ("{ valueOf: () => 3000.5 }", 3000)])
+    ("1000.99", 1000), ("3000.5", 3000), ("3001.5", 3001), ("4999.99", 4999), ("' 0xbb8 '", 3000),
+    ("{ valueOf: () => 3000.5 }", 3000)])
 def test_a_close_code_of_ones_own(page, code, sent):
     assert page(f"const s = await make(); const c = closed(s); s.close({code}); return c") == {
         "code": sent, "reason": "", "wasClean": True}

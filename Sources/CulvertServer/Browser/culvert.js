@@ -760,8 +760,8 @@ class CulvertSocket extends EventTarget {
 
   close(code, reason) {
     if (code !== undefined) {
-      // Web IDL's [Clamp] rounds to the nearest whole number, and a half to the even one. So does a sum of doubles.
-      code = code - 0 + 2 ** 52 - 2 ** 52;
+      // As Chromium does. Web IDL's [Clamp] rounds fractions, and a half to the even number: 1000.5 is 1000 by both.
+      code = Math.trunc(code);
       check(code === 1000 || (code > 2999 && code < 5000), "bad code", "InvalidAccessError");
     }
     const bytes = encoder.encode(reason);
