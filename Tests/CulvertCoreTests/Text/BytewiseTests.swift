@@ -106,7 +106,7 @@ struct BytewiseTests {
             ("ftp://h/a", "ftp://h/a", nil, nil), ("/http://h/a", "/http://h/a", nil, nil),
             ("http:/h/a", "http:/h/a", nil, nil),
             ("//h/a", "//h/a", nil, nil), ("http://u@h/a", "/a", nil, "u@h"), ("", "", nil, nil),
-            ("http://h#f", "#f", nil, "h"),
+            ("http://h#f", "/#f", nil, "h"),
         ] as [(String, String, String?, String?)])
     func targets(text: String, path: String, query: String?, authority: String?) {
         let target = RequestTarget(text)

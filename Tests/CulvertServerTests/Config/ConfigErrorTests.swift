@@ -163,7 +163,8 @@ struct ConfigErrorTests {
             ),
             (
                 "1MiB", "{ to_client: 1MiB }",
-                "14:14: limits.message.to_client: unknown key, expected one of from_client, from_upstream"
+                "14:14: limits.message.to_client: unknown key, expected one of from_client, from_upstream "
+                    + "(did you mean \"from_client\"?)"
             ),
             ("1MiB", "[1MiB]", "14:12: limits.message: expected a mapping"),
             ("hold: 25s", "hold: 25s\n  buffer: 1GiB", "13:11: session.buffer: expected 1KiB to 512MiB"),
