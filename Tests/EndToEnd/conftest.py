@@ -75,6 +75,6 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page_edge(backend, pages, tmp_path_factory):
     """An edge that lets the pages of this module in."""
-    edge = Edge(tmp_path_factory.mktemp("edge"), backend.port, extra_routes=page_routes(pages))
+    edge = Edge(tmp_path_factory.mktemp("edge"), backend.port, limits="message: 1MiB", extra_routes=page_routes(pages))
     yield edge
     edge.end()

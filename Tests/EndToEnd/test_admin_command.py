@@ -193,7 +193,9 @@ def test_the_manual_page_has_every_command_and_option():
     walk(json.loads(culvert("--experimental-dump-help").stdout)["command"], "culvert")
     if renderer := shutil.which("groff"):
         done = subprocess.run([renderer, "-man", "-Tutf8", "-ww"], input=page, capture_output=True, text=True)
-        assert done.returncode == 0 and not done.stderr and "tokens rotate" in done.stdout
+        # Bold letters are printed twice.
+        printed = re.sub(".\x08", "", done.stdout)
+        assert done.returncode == 0 and not done.stderr and "tokens rotate" in printed
 
 
 # --- what the audit log says -----------------------------------------------------------------------------------------
@@ -357,8 +359,7 @@ def test_jwts_are_revoked_and_revocations_taken_back(jwt):
 def test_check_reads_standard_input(edge):
     text = edge.config.read_text()
     checked = culvert("check", "-c", "-", input=text, cwd=edge.folder)
-    assert checked.returncode == 0 and checked.stdout == culvert("check", "-c", edge.config).stdout.replace(
-        str(edge.folder) + "/", "")
+    assert checked.returncode == 0 and checked.stdout == culvert("check", "-c", edge.config).stdout
     broken = culvert("check", "--config", "-", input=text.replace("session: {", "session: { hold: 25,"))
     assert broken.returncode == 1 and re.match(r"standard input:\d+:\d+: session\.hold: ", broken.stderr)
     assert "standard input:1:1: the file is empty" in culvert("check", "--config", "-", input="").stderr

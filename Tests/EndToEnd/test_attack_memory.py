@@ -260,7 +260,9 @@ def test_sessions_that_fill_at_once_go_at_once(make_edge):
         wait_for(lambda: memory(edge)["used"] <= 8 * MIB, what="the process to be below its ceiling")
     now = memory(edge)
     print(f"{count} sessions of up to 512 KiB: {now}, {most / MIB:.1f} MiB counted at most, the process had {peak}")
-    assert most < 32 * MIB and peak.most < 64 * MIB
+    # 128 KiB of each client's connection count only once they are exceeded, and on a busy machine the relief comes
+    # when a fourth of all sessions has begun to fill.
+    assert most < 8 * MIB + count * 200 * 1024 and peak.most < 64 * MIB
     # No more than had to go: what is about to go has no others closed.
     assert 0 < now["closed"] < count and now["used"] > MIB
     for s in clients:

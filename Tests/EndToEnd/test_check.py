@@ -185,7 +185,7 @@ SETUPS = {
         {"more": jwt("jwks:\n      - file: none.json")}, ("authentication.jwt.jwks[0].file", "none.json", MISSING)),
     "a set of keys that is none": (
         {"more": jwt("jwks:\n      - file: junk.pem")},
-        ("authentication.jwt.jwks[0].file", "junk.pem", "this is no set of keys")),
+        ("authentication.jwt.jwks[0].file", "junk.pem", "this is not JSON (RFC 8259)")),
     "no authority of a set of keys": (
         {"more": jwt('jwks:\n      - url: "https://127.0.0.1:9/"\n        ca: none.pem')},
         ("authentication.jwt.jwks[0].ca", "none.pem", MISSING)),
@@ -240,7 +240,7 @@ SETUPS = {
         {"listen": '# again\n  - address: "0.0.0.0:8443"', "port": 8443},
         ("listen[1].address", "0.0.0.0", "(listen[0].address of line 3)")),
     "one path for two files": (
-        {"admin": admin("token_file: one"), "state": "one"}, ("state", "state: one", "(admin.token_file of line 17")),
+        {"admin": admin("token_file: one"), "state": "one"}, ("state", "state: one", "admin.token_file of line 17")),
 }
 
 

@@ -32,7 +32,9 @@ def until_close(connection):
     got = b""
     while got[-8:-6] != b"\x88\x82":
         part = connection.recv(4096)
-        assert part, f"the connection ended behind {got!r}"
+        if not part:
+            # Of another client, which has said no Close.
+            return
         got += part
 
 
@@ -132,9 +134,6 @@ def test_a_server_that_half_closes_behind_a_full_window_is_answered(make_edge):
     edge = make_edge(backend.port, session="buffer: 64KiB", limits="handshake: 10s")
     with client(edge) as http:
         at = open_session(http)
-        assert done.wait(20)
-        [(opcode, payload)] = frames(b"".join(got))
-        assert (opcode, payload) == (8, CLOSE)
         received, close = 0, None
         while close is None:
             answer = http.get(at, params={"ack": received}, headers={"Accept": BATCH})
@@ -142,6 +141,8 @@ def test_a_server_that_half_closes_behind_a_full_window_is_answered(make_edge):
             _, first, new, close = unframe(answer.content)
             received = first + len(new) - 1
         assert (received, close) == (10, (1000, ""))
+    assert done.wait(20)
+    assert frames(b"".join(got)) == [(8, CLOSE)]
     backend.stop()
 
 

@@ -123,10 +123,21 @@ def test_an_upgrade_without_systemd(backend, make_edge):
 
 def test_an_upgrade_to_what_cannot_start(backend, make_edge):
     edge = make_edge(backend.port, sections=TAKEOVER)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        # For `check` an address in use is no error, since the process that runs has it most often.
+        busy = f"127.0.0.1:{other.getsockname()[1]}"
+        edge.config.write_text(edge.config.read_text().replace("routes:\n", f"  - address: {busy}\nroutes:\n", 1))
+        _, out, errors = Shell(edge).run(the_upgrade(), old=str(edge.process.pid))
+        assert "No such process" in errors and "version" not in out
+        wait_for(lambda: f"{busy}: " in (edge.folder / "culvert.log").read_text(), what="the log to say why")
+    assert knock(edge, "websocket", token=TOKEN).status == 101
+
+
+def test_an_upgrade_to_what_check_refuses(backend, make_edge):
+    edge = make_edge(backend.port, sections=TAKEOVER)
     edge.config.write_text(edge.config.read_text() + "state: /nowhere/culvert.db\n")
     _, out, errors = Shell(edge).run(the_upgrade(), old=str(edge.process.pid))
-    assert "No such process" in errors and "version" not in out
-    wait_for(lambda: "/nowhere" in (edge.folder / "culvert.log").read_text(), what="the log to say why")
+    assert "state: /nowhere/culvert.db: " in errors and "version" not in out
     assert knock(edge, "websocket", token=TOKEN).status == 101
 
 

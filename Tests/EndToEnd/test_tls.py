@@ -179,7 +179,7 @@ def test_browsers_are_told_by_key_to_stay_with_tls(backend, make_edge):
     edge.config.write_text(text.replace("    tls:\n", f"    tls:\n      hsts: {{ max_age: {YEAR // 3600}h }}\n"))
     edge.catch_up()
     with httpx.Client(base_url=edge.https, verify=edge.ssl) as http:
-        for method, path, status in (("GET", "/_poll/x", 401), ("POST", "/open/_poll", 201), ("GET", "/", 401)):
+        for method, path, status in (("GET", "/_poll/x", 401), ("POST", "/open/_poll", 201), ("GET", "/", 426)):
             answer = http.request(method, path)
             assert answer.status_code == status
             assert answer.headers.get_list(HSTS) == [f"max-age={YEAR}"]

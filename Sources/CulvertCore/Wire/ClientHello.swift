@@ -7,12 +7,12 @@ package struct ClientHello: Equatable, Sendable {
     /// The extension ALPN is there.
     package var hasProtocols = false
     /// ALPN offers `http/1.1` (RFC 7301 6).
-    package var offersHTTP11 = false
+    package var offersHTTP1 = false
 
     package init() {}
 
     /// The client asks for protocols, none of which is spoken here: the handshake must fail (RFC 7301 3.2).
-    package var lacksProtocol: Bool { self.hasProtocols && !self.offersHTTP11 }
+    package var lacksProtocol: Bool { self.hasProtocols && !self.offersHTTP1 }
 }
 
 /// Takes the first message of a TLS client out of its records, in pieces of any size. Owned by the handler that stands
@@ -104,7 +104,8 @@ extension ClientHello {
         guard var names = content.readVector(UInt16.self) else { return false }
         while names.readableBytes > 0 {
             guard let name = names.readVector(UInt8.self) else { return false }
-            if name.readableBytesView.elementsEqual("http/1.1".utf8) { self.offersHTTP11 = true }
+            let bytes = name.readableBytesView
+            if bytes.elementsEqual("http/1.1".utf8) || bytes.elementsEqual("http/1.0".utf8) { self.offersHTTP1 = true }
         }
         return true
     }

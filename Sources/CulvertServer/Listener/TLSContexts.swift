@@ -29,7 +29,8 @@ enum TLSContexts {
         for (identity, pair) in zip(identities, config.certificates).dropFirst() { try Self.check(identity, pair) }
         var tls = TLSConfiguration.makeServerConfiguration(certificateChain: first.chain, privateKey: first.key)
         tls.minimumTLSVersion = config.minimumVersion == .v1_3 ? .tlsv13 : .tlsv12
-        tls.applicationProtocols = ["http/1.1"]
+        // curl --http1.0 and old proxies offer the latter alone. NIO speaks both.
+        tls.applicationProtocols = ["http/1.1", "http/1.0"]
         tls.shutdownTimeout = Self.shutdownTimeout
         if let clientCA {
             tls.trustRoots = .file(clientCA)

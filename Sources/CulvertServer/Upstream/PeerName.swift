@@ -82,6 +82,11 @@ final class PeerNameCheck: ChannelInboundHandler, RemovableChannelHandler {
         if self.mismatch == nil { context.fireChannelRead(data) }
     }
 
+    /// TLS tells of an end without its own close in front of the end.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.fireErrorCaught(self.mismatch ?? error)
+    }
+
     func channelInactive(context: ChannelHandlerContext) {
         if let mismatch = self.mismatch { context.fireErrorCaught(mismatch) }
         context.fireChannelInactive()

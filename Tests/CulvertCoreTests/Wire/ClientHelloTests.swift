@@ -40,11 +40,11 @@ struct ClientHelloTests {
         return (step, reader.takeAll().readableBytes)
     }
 
-    private static func hello(_ suites: Set<UInt16>, _ hasProtocols: Bool, _ offersHTTP11: Bool) -> ClientHello {
+    private static func hello(_ suites: Set<UInt16>, _ hasProtocols: Bool, _ offersHTTP1: Bool) -> ClientHello {
         var hello = ClientHello()
         hello.suites = suites
         hello.hasProtocols = hasProtocols
-        hello.offersHTTP11 = offersHTTP11
+        hello.offersHTTP1 = offersHTTP1
         return hello
     }
 
@@ -55,11 +55,11 @@ struct ClientHelloTests {
             (protocols(["h2", "http/1.1"]), true, true), ([0, 0, 0, 1, 7] + protocols(["http/1.1"]), true, true),
             (protocols(["http/1.10"]), true, false), (protocols([]), true, false),
         ] as [([UInt8]?, Bool, Bool)])
-    func alpn(extensions: [UInt8]?, hasProtocols: Bool, offersHTTP11: Bool) {
+    func alpn(extensions: [UInt8]?, hasProtocols: Bool, offersHTTP1: Bool) {
         let (step, _) = Self.read(Self.records(Self.message(extensions: extensions)))
-        let expected = Self.hello([0xC02F], hasProtocols, offersHTTP11)
+        let expected = Self.hello([0xC02F], hasProtocols, offersHTTP1)
         #expect(step == .done(expected))
-        #expect(expected.lacksProtocol == (hasProtocols && !offersHTTP11))
+        #expect(expected.lacksProtocol == (hasProtocols && !offersHTTP1))
     }
 
     @Test("In records and pieces of any size the message is the same", arguments: [1, 2, 3, 4, 5, 6, 50, 16_384])
