@@ -359,7 +359,10 @@ def test_jwts_are_revoked_and_revocations_taken_back(jwt):
 def test_check_reads_standard_input(edge):
     text = edge.config.read_text()
     checked = culvert("check", "-c", "-", input=text, cwd=edge.folder)
-    assert checked.returncode == 0 and checked.stdout == culvert("check", "-c", edge.config).stdout
+    # Paths are those of the folder, which is that of the file, or the current one.
+    folder, from_file = f"{edge.folder}/", culvert("check", "-c", edge.config)
+    assert checked.returncode == 0
+    assert checked.stdout.replace(folder, "") == from_file.stdout.replace(folder, "")
     broken = culvert("check", "--config", "-", input=text.replace("session: {", "session: { hold: 25,"))
     assert broken.returncode == 1 and re.match(r"standard input:\d+:\d+: session\.hold: ", broken.stderr)
     assert "standard input:1:1: the file is empty" in culvert("check", "--config", "-", input="").stderr
