@@ -21,14 +21,32 @@ package struct EjectionPolicy: Equatable, Sendable {
     }
 }
 
+/// How a server failed an opening.
+package enum ServerFault: Equatable, Sendable {
+    /// There was no connection to it, or no trust in it. No request had gone out.
+    case unreachable
+    /// It had accepted the connection of this client's opening, and gave no answer. The request may be the reason: a
+    /// server that ends a connection for what the request says fails nobody else.
+    case unanswered(client: AddressKey)
+}
+
 /// What is known of one server from the sessions that went to it.
 package struct Ejection: Equatable, Sendable {
     package var policy: EjectionPolicy
     /// In a row.
     private var failures = 0
+    private var witness = Witness.none
     /// How often it was ejected since it last served.
     private var times = 0
     private var until: NIODeadline?
+
+    /// Whose openings the failures in a row were. A single client ejects no server by openings that are not answered.
+    private enum Witness: Equatable, Sendable {
+        case none
+        case client(AddressKey)
+        /// Openings of several clients failed, or the edge itself did not reach the server.
+        case several
+    }
 
     package init(_ policy: EjectionPolicy) {
         self.policy = policy
@@ -44,9 +62,15 @@ package struct Ejection: Equatable, Sendable {
     }
 
     /// - Returns: for how long it is ejected now; nil if it is not, or was already.
-    package mutating func failed(now: NIODeadline) -> TimeAmount? {
+    package mutating func failed(_ fault: ServerFault, now: NIODeadline) -> TimeAmount? {
         self.failures += 1
-        guard let most = self.policy.failures, !self.isEjected(now: now) else { return nil }
+        let witness: Witness =
+            switch fault {
+            case .unreachable: .several
+            case .unanswered(let client): .client(client)
+            }
+        self.witness = self.witness == .none || self.witness == witness ? witness : .several
+        guard self.witness == .several, let most = self.policy.failures, !self.isEjected(now: now) else { return nil }
         // One that comes back is on probation: its first failure is enough.
         guard self.failures >= most || self.times > 0 else { return nil }
         let doublings = min(self.times, 20)
@@ -56,11 +80,13 @@ package struct Ejection: Equatable, Sendable {
         self.until = now + bounded
         self.times += 1
         self.failures = 0
+        self.witness = .none
         return bounded
     }
 
     package mutating func succeeded() {
         self.failures = 0
+        self.witness = .none
         self.times = 0
     }
 }

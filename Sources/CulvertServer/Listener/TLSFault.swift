@@ -29,6 +29,20 @@ enum TLSFault {
         }
     }
 
+    /// Whether a connection to a server failed before a request went out in it: a request waits for the TLS handshake.
+    static func isBeforeRequest(_ error: any Error) -> Bool {
+        switch error {
+        case is PeerName.Mismatch: true
+        case let error as NIOSSLExtraError: error == .failedToValidateHostname
+        case let error as NIOSSLError:
+            switch error {
+            case .handshakeFailed, .unableToValidateCertificate, .noCertificateToValidate: true
+            default: false
+            }
+        default: false
+        }
+    }
+
     private static func reason(handshake error: BoringSSLError) -> String {
         let words = self.codes(of: error)
         if words.contains(where: { $0.equals("CERTIFICATE_VERIFY_FAILED") }) { return self.untrusted }

@@ -93,9 +93,9 @@ final class PooledServer: Sendable {
     }
 
     /// - Returns: for how long it is ejected from now on; nil if it is not.
-    func failed(now: NIODeadline) -> TimeAmount? {
+    func failed(_ fault: ServerFault, now: NIODeadline) -> TimeAmount? {
         self.record.hasFailed.store(true, ordering: .relaxed)
-        return self.record.ejection.withLock { $0.failed(now: now) }
+        return self.record.ejection.withLock { $0.failed(fault, now: now) }
     }
 
     func succeeded() {

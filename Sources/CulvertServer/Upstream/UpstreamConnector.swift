@@ -184,8 +184,8 @@ final class UpstreamConnector: Sendable {
                 switch result {
                 case .success(let connected):
                     return self.await(
-                        connected.made, channel: connected.channel, lease: lease, until: deadline, line: attempt.line,
-                        on: loop)
+                        connected.made, channel: connected.channel, lease: lease, until: deadline,
+                        client: AddressKey(attempt.client.address), line: attempt.line, on: loop)
                 case .failure(let error):
                     return self.next(after: attempt, error, lease: lease, until: deadline, on: loop)
                 }
@@ -200,7 +200,7 @@ final class UpstreamConnector: Sendable {
     ) -> EventLoopFuture<Outcome> {
         let cause = (error as? DialFailure)?.cause ?? .server
         switch cause {
-        case .server, .timeout: self.giveUp(lease, error)
+        case .server, .timeout: self.giveUp(lease, .unreachable, error)
         case .edge, .cancelled: lease.release()
         }
         guard cause != .cancelled else { return loop.makeFailedFuture(UpstreamFailure.clientGone) }
@@ -215,9 +215,9 @@ final class UpstreamConnector: Sendable {
                 isTimeout: cause == .timeout, isShortage: cause == .edge, reason: ConnectionFault.words(error)))
     }
 
-    private func giveUp(_ lease: ServerLease, _ error: any Error) {
+    private func giveUp(_ lease: ServerLease, _ fault: ServerFault, _ error: any Error) {
         lease.release()
-        guard let time = lease.server.failed(now: .now()) else { return }
+        guard let time = lease.server.failed(fault, now: .now()) else { return }
         self.logger.warning(
             "server ejected",
             metadata: [
@@ -227,11 +227,12 @@ final class UpstreamConnector: Sendable {
             ])
     }
 
-    /// - Parameter line: in which the client may go meanwhile. The connection is closed then, and the server has not
-    ///   failed.
+    /// - Parameters:
+    ///   - client: whose opening it is.
+    ///   - line: in which the client may go meanwhile. The connection is closed then, and the server has not failed.
     private func await(
         _ answer: EventLoopFuture<UpstreamAnswer>, channel: any Channel, lease: ServerLease, until end: NIODeadline,
-        line: PlaceInLine, on loop: any EventLoop
+        client: AddressKey, line: PlaceInLine, on loop: any EventLoop
     ) -> EventLoopFuture<Outcome> {
         let outcome = loop.makePromise(of: Outcome.self)
         let deadline = loop.scheduleTask(deadline: end) {
@@ -259,13 +260,24 @@ final class UpstreamConnector: Sendable {
                 self.closing.close(channel)
                 // The edge's own shortage tells nothing of the server.
                 let isShortage = error is AnswerMeter.Full
-                if line.isGone || isShortage { lease.release() } else { self.giveUp(lease, error) }
+                if line.isGone || isShortage {
+                    lease.release()
+                } else {
+                    self.giveUp(lease, self.fault(error, client: client), error)
+                }
                 outcome.fail(
                     UpstreamFailure(
                         isTimeout: false, isShortage: isShortage, reason: ConnectionFault.words(error)))
             }
         }
         return outcome.futureResult
+    }
+
+    /// - Parameter error: why there is no answer on a connection that the server had accepted.
+    private func fault(_ error: any Error, client: AddressKey) -> ServerFault {
+        // A PROXY header goes out in front of TLS, and a server may refuse the client that it names.
+        self.config.proxyProtocol == nil && TLSFault.isBeforeRequest(error)
+            ? .unreachable : .unanswered(client: client)
     }
 
     /// What an upgrade request goes through, to ``install(_:on:)``.
