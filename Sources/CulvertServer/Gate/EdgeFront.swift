@@ -29,10 +29,14 @@ final class EdgeFront: ConnectionOwner {
     /// The connection stops counting as a handshake.
     func releasePlace() { self.place = nil }
 
-    /// The connection goes on as something else, and still counts as a handshake.
-    func handOverPlace() -> ConnectionPlace? {
-        defer { self.place = nil }
-        return self.place
+    /// The connection goes on as a WebSocket that no session counts, and counts as a handshake.
+    ///
+    /// - Parameter address: of the client.
+    func handOverPlace(address: String) throws(AdmissionDenial) -> ConnectionPlace {
+        let place = try self.edge.admissions.upgrade(
+            self.place, address: address, limits: self.state.rules.config.limits)
+        self.place = nil
+        return place
     }
 
     // MARK: - ConnectionOwner

@@ -13,6 +13,8 @@ final class ProxyHeaderReader: ChannelInboundHandler, RemovableChannelHandler {
 
     private let edge: EdgeContext
     private let state: LoopState
+    /// Counts for the client that the header names; nil when this has left.
+    private var place: ConnectionPlace?
     private var received = ByteBuffer()
     private var deadline: LoopTimers.Timer?
     private var phase = Phase.awaiting
@@ -23,9 +25,10 @@ final class ProxyHeaderReader: ChannelInboundHandler, RemovableChannelHandler {
         case closed
     }
 
-    init(edge: EdgeContext, state: LoopState) {
+    init(edge: EdgeContext, state: LoopState, place: ConnectionPlace) {
         self.edge = edge
         self.state = state
+        self.place = place
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -34,7 +37,10 @@ final class ProxyHeaderReader: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.state.timers.cancel(self.deadline) }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.state.timers.cancel(self.deadline)
+        self.place = nil
+    }
 
     /// The peer's address is known by now, which it is not when the handler is added.
     func channelActive(context: ChannelHandlerContext) {
@@ -57,12 +63,30 @@ final class ProxyHeaderReader: ChannelInboundHandler, RemovableChannelHandler {
         case .needMore: break
         case .invalid(let reason): self.giveUp(context, reason, level: .info)
         case .header(let header, let length):
+            guard self.count(header) else {
+                self.edge.notices.warn(ClientPipeline.tooManyHandshakes)
+                self.phase = .closed
+                context.close(promise: nil)
+                return
+            }
             self.phase = .passed
             self.received.moveReaderIndex(forwardBy: length)
             context.fireUserInboundEventTriggered(header)
             if self.received.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(self.received)) }
             context.pipeline.syncOperations.removeHandler(self, promise: nil)
         }
+    }
+
+    /// Such a connection is a single client's, so it is a handshake of that client from here on. Another trusted proxy
+    /// that the header names may carry many.
+    ///
+    /// - Returns: false when the client has as many as it may.
+    private func count(_ header: ProxyHeader) -> Bool {
+        guard case .proxied(let source, _) = header, let place = self.place else { return true }
+        let rules = self.state.rules
+        let client = source.address.description
+        if rules.trustedProxies.trusts(client) { return true }
+        return self.edge.admissions.count(place, for: AddressKey(client), limits: rules.config.limits)
     }
 
     private func giveUp(_ context: ChannelHandlerContext, _ reason: String, level: Logger.Level) {

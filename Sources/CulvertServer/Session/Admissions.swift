@@ -70,16 +70,40 @@ final class Admissions: Sendable {
             return nil
         }
         let place = ConnectionPlace(self)
-        guard let limit = limits.address.handshakes else { return place }
+        guard limits.address.handshakes != nil else { return place }
         let peer = peer() ?? ""
         if rules.trustedProxies.trusts(peer) { return place }
-        let key = AddressKey(peer)
+        return self.count(place, for: AddressKey(peer), limits: limits) ? place : nil
+    }
+
+    /// Counts a handshake for its client's address too, unless it is counted for one already.
+    ///
+    /// - Returns: false when the address has as many as it may.
+    func count(_ place: ConnectionPlace, for key: AddressKey, limits: LimitsConfig) -> Bool {
+        guard let limit = limits.address.handshakes, place.address == nil else { return true }
         switch self.addresses.with(key, { $0.beginHandshake(key, limit: limit, now: .now()) }) {
         case .counted: place.address = key
         case .uncounted: break
         case .denied:
             self.denials.add((.address, .handshakes))
-            return nil
+            return false
+        }
+        return true
+    }
+
+    /// A place for a connection that goes on as a WebSocket which no session counts.
+    ///
+    /// - Parameter held: the connection's own; nil when it has had an answer, and counts as a handshake again.
+    func upgrade(
+        _ held: ConnectionPlace?, address: String, limits: LimitsConfig
+    ) throws(AdmissionDenial) -> ConnectionPlace {
+        if held == nil, !self.beginHandshake(limit: limits.process.handshakes) {
+            self.denials.add((.process, .handshakes))
+            throw AdmissionDenial(scope: .process, limit: .handshakes)
+        }
+        let place = held ?? ConnectionPlace(self)
+        guard self.count(place, for: AddressKey(address), limits: limits) else {
+            throw AdmissionDenial(scope: .address, limit: .handshakes)
         }
         return place
     }

@@ -14,7 +14,17 @@ extension EdgeRequest {
         switch target {
         case .open(let base): self.openOnLane(base: base, head: head, key: key, admission: admission)
         case .socket(let base, let id): self.join(base: base, id: id, head: head, key: key, admission: admission)
-        default: self.probe(key: key)
+        default: self.probe(key: key, admission: admission)
+        }
+    }
+
+    /// The place of a connection that leads to no session, or to none yet; answers if there is none.
+    private func takeHandshake(_ admission: Admission) -> ConnectionPlace? {
+        do throws(AdmissionDenial) {
+            return try self.front.handOverPlace(address: self.clientFacts(self.head).address)
+        } catch {
+            self.respond(.denial(error).allowing(origin: admission.allowedOrigin))
+            return nil
         }
     }
 
@@ -58,13 +68,14 @@ extension EdgeRequest {
     }
 
     private func join(base: String, id text: String, head: HTTPRequestHead, key: String, admission: Admission) {
+        guard let place = self.takeHandshake(admission) else { return }
         // What is no identifier belongs to no session, and is told so as if it did.
         let id = SessionID(text)
         let state = self.state
         let lane = SocketLane(
             edge: self.edge, state: state, session: id ?? SessionID(node: self.edge.node, shard: 0, random: (0, 0)),
             address: self.clientFacts(head).address, limits: admission.route.message, isSecure: self.front.isSecure)
-        lane.place = self.front.handOverPlace()
+        lane.place = place
         guard let ready = self.switchProtocols(to: lane, Self.answer(key: key)) else { return }
         let request = PollRequest(kind: .join(lane.link), ticket: 0, admission: admission, basePath: base, of: self)
         let back = lane.link
@@ -77,8 +88,9 @@ extension EdgeRequest {
         }
     }
 
-    private func probe(key: String) {
-        let handler = ProbeHandler(place: self.front.handOverPlace(), timers: self.state.timers)
+    private func probe(key: String, admission: Admission) {
+        guard let place = self.takeHandshake(admission) else { return }
+        let handler = ProbeHandler(place: place, timers: self.state.timers)
         _ = self.switchProtocols(to: handler, Self.answer(key: key))
     }
 }

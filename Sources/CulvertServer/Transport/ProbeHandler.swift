@@ -20,11 +20,11 @@ final class ProbeHandler: ChannelInboundHandler {
     private var dropped = 0
     private var deadline: LoopTimers.Timer?
     /// It leads to no session, and counts among the handshakes as long as it lasts.
-    private let place: ConnectionPlace?
+    private let place: ConnectionPlace
 
     private let timers: LoopTimers
 
-    init(place: ConnectionPlace?, timers: LoopTimers) {
+    init(place: ConnectionPlace, timers: LoopTimers) {
         self.place = place
         self.timers = timers
     }
