@@ -51,6 +51,8 @@ final class EdgeFront: ConnectionOwner {
 
     var memoryCeiling: Int? { self.state.rules.config.limits.memory }
 
+    var isCounted: Bool { self.place != nil }
+
     func opened(_ connection: ClientConnection) { self.state.connections[ObjectIdentifier(connection)] = connection }
 
     func closed(_ connection: ClientConnection) {

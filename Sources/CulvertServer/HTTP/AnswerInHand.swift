@@ -8,6 +8,9 @@ struct AnswerInHand {
     private(set) var bytes = 0
     private var hold: AnswerHold?
 
+    /// It is the newest answer of a session.
+    var isOfSession: Bool { self.hold?.isNewest ?? false }
+
     /// - Parameter length: bytes of the body that are written.
     mutating func begin(_ answer: HTTPAnswer, length: Int) {
         self.hold = answer.hold

@@ -50,8 +50,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// The client has ended its direction of the connection.
     private var isInputClosed = false
     private var requests = 0
-    /// When the last request had been answered; nil for a connection that has had no answer.
-    private var answeredAt: NIODeadline?
+    /// When the connection began to wait for its client, or had a sign last that the client goes on.
+    private(set) var waitsSince = NIODeadline.distantPast
 
     // The request in hand.
     private var exchange: Exchange?
@@ -93,9 +93,6 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     var isLingering: Bool { self.phase == .lingering }
     var isUpgraded: Bool { self.phase == .upgraded }
 
-    /// Since when the connection waits for its next whole request; nil until it has had an answer.
-    var idleSince: NIODeadline? { self.phase == .idle || self.phase == .head ? self.answeredAt : nil }
-
     // MARK: - handler
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -134,6 +131,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { self.waitsSince = self.loop.now }
         self.answer.writer?.pump()
         context.fireChannelWritabilityChanged()
     }
@@ -232,7 +230,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         return self.request.left.map { $0 <= self.feeder.heldBytes } ?? false
     }
 
-    func collect(limit: Int, _ then: @escaping (ByteBuffer) -> Void) {
+    func collect(limit: Int, claim: BodyClaim, _ then: @escaping (ByteBuffer) -> Void) {
         guard self.phase == .deciding else { return }
         if self.request.isWhole || !self.hasBody {
             then(ByteBuffer())
@@ -244,6 +242,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         }
         self.phase = .body
         self.request.limit = limit
+        self.request.claim = claim
+        self.waitsSince = self.loop.now
         self.onBody = then
         self.deadline.set(in: self.owner.bounds.head)
         if let context = self.context, self.request.shouldContinue(waiting: self.feeder.heldBytes) {
@@ -257,6 +257,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     private func bodyCame() {
         let bounds = self.owner.bounds
         let new = self.request.takeNew()
+        if new > 0 { self.waitsSince = self.loop.now }
         if let due = self.deadline.due {
             self.deadline.set(at: min(due + bounds.time(for: new), self.loop.now + bounds.head))
         }
@@ -297,6 +298,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     private func write(_ answer: HTTPAnswer) {
         guard let context = self.context else { return }
         self.phase = .answering
+        self.waitsSince = self.loop.now
         self.isFresh = false
         self.onBody = nil
         self.request.drop()
@@ -382,7 +384,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         self.phase = .idle
         self.request = RequestInHand()
         self.feeder.nextRequest()
-        self.answeredAt = self.loop.now
+        self.waitsSince = self.loop.now
         self.deadline.set(in: self.owner.bounds.idle)
         if self.feeder.heldBytes > 0 { self.bytesArrived() }
     }

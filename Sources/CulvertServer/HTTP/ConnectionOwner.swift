@@ -28,6 +28,10 @@ protocol ConnectionOwner: AnyObject {
     /// Bytes that the process may hold; nil for no ceiling.
     var memoryCeiling: Int? { get }
 
+    /// Whether something bounds the number of connections like this one. Any other may be closed when descriptors are
+    /// short, while it waits for its client.
+    var isCounted: Bool { get }
+
     func opened(_ connection: ClientConnection)
     /// The connection is closed, or speaks HTTP no longer.
     func closed(_ connection: ClientConnection)

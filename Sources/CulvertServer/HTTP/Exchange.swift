@@ -31,8 +31,10 @@ final class Exchange {
 
     /// Reads the body. A body of more than `limit` bytes, a body that comes too slowly, and a body for which there is
     /// no memory, are refused here; `then` is not called for them.
-    func collectBody(limit: Int, _ then: @escaping (ByteBuffer) -> Void) {
-        self.connection?.collect(limit: limit, then)
+    ///
+    /// - Parameter claim: tells whether the connection may be closed meanwhile for clients that wait to be accepted.
+    func collectBody(limit: Int, claim: BodyClaim = .unbounded, _ then: @escaping (ByteBuffer) -> Void) {
+        self.connection?.collect(limit: limit, claim: claim, then)
     }
 
     /// - Parameter isLast: the connection takes no other request.

@@ -31,6 +31,8 @@ struct RequestInHand {
     private(set) var body = ByteBuffer()
     /// Most bytes of content that are taken; nil while nobody wants any.
     var limit: Int?
+    /// What bounds the connections that take such a body.
+    var claim = BodyClaim.unbounded
     /// Bytes of content, wherever they went.
     private(set) var bytes = 0
     private var credited = 0

@@ -77,7 +77,7 @@ struct EdgeListener: Sendable {
         return try await ServerBootstrap(group: loop, childGroup: children)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let gate = AcceptGate(.clients, watch: edge.accepts) { edge.closeIdleConnections() }
+                    let gate = AcceptGate(.clients, watch: edge.accepts) { edge.makeRoomForClients() }
                     try channel.pipeline.syncOperations.addHandler(gate)
                 }
             }

@@ -77,6 +77,9 @@ final class AnswerHold: Sendable {
     /// Whether the answer is neither written nor gone.
     var isUnderWay: Bool { self.state.withLock { !$0.isReleased } }
 
+    /// Whether the answer is under way, and the session has not cut it for a newer one.
+    var isNewest: Bool { self.state.withLock { !$0.isReleased && !$0.isCut } }
+
     /// The answer is written, or its connection is gone. The first call counts.
     func release() {
         let bytes = self.state.withLock { state in

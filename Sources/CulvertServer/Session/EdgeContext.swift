@@ -27,7 +27,7 @@ final class EdgeContext: Sendable {
     let accepts: AcceptWatch
     private let stage = Atomic<Int>(0)
     private let handedOver = Atomic<Bool>(false)
-    /// When ``closeIdleConnections()`` may close connections again.
+    /// When ``makeRoomForClients()`` may close connections again.
     let nextRoom = Mutex(NIODeadline.distantPast)
     private let current: Mutex<EdgeRules>
 

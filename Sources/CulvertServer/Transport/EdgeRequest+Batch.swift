@@ -38,14 +38,16 @@ extension EdgeRequest {
     /// Asks the session whether it would take a batch at all, unless the batch is here already.
     func send(_ request: BatchRequest) {
         if self.exchange.isBodyHere {
-            self.collect(request)
+            self.collect(request, claim: .unbounded)
         } else {
-            self.dispatch(.offer, of: request) { self.collect(request) }
+            let claim = SessionID(request.id).map { BodyClaim.session($0) } ?? .unbounded
+            self.dispatch(.offer, of: request) { self.collect(request, claim: claim) }
         }
     }
 
-    private func collect(_ request: BatchRequest) {
-        self.exchange.collectBody(limit: self.state.rules.bodyLimit(request.admission.route.message)) { body in
+    private func collect(_ request: BatchRequest, claim: BodyClaim) {
+        let limit = self.state.rules.bodyLimit(request.admission.route.message)
+        self.exchange.collectBody(limit: limit, claim: claim) { body in
             let slices = self.state.slices
             let bytes = body.readableBytes
             if bytes <= Self.tinyBatch || (bytes <= Self.smallBatch && !slices.isBusy) {

@@ -57,7 +57,7 @@ extension EdgeRequest {
         let client = self.clientFacts(head)
         guard let place = self.takePlace(admission, address: client.address) else { return }
         self.openingPlace = place
-        self.exchange.collectBody(limit: PollTarget.open(base: base).bodyLimit ?? 0) { body in
+        self.exchange.collectBody(limit: PollTarget.open(base: base).bodyLimit ?? 0, claim: .place) { body in
             self.openingPlace = nil
             do throws(PollProblem) {
                 var admission = admission

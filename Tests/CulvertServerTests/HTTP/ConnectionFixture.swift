@@ -62,6 +62,7 @@ final class RecordingOwner: ConnectionOwner {
     var bounds = ConnectionBounds(
         firstByte: .seconds(1), head: .seconds(2), idle: .seconds(5), rate: 100, requests: 1000)
     var memoryCeiling: Int?
+    var isCounted = false
     var exchanges: [Exchange] = []
     /// What is done with each.
     var onExchange: (Exchange) -> Void = { _ in }

@@ -33,6 +33,9 @@ final class AdminFront: ConnectionOwner {
     /// Bodies of operators are counted, and never refused because others hold too much.
     var memoryCeiling: Int? { nil }
 
+    /// By ``AdminConnections``.
+    var isCounted: Bool { true }
+
     func opened(_ connection: ClientConnection) {}
 
     func closed(_ connection: ClientConnection) {}

@@ -1,0 +1,37 @@
+import CulvertCore
+import NIOCore
+
+/// What bounds the number of connections that take such a body.
+enum BodyClaim {
+    /// Nothing but the descriptors.
+    case unbounded
+    /// A place among the sessions and the handshakes.
+    case place
+    /// The session that wants it.
+    case session(SessionID)
+}
+
+/// A connection's wait for its own client: for a request, for the rest of one, until an answer is read, or for the end.
+struct ClientWait {
+    let since: NIODeadline
+    /// Set while a body is on its way that this session wants.
+    private(set) var session: SessionID?
+
+    /// The wait for which a connection may be closed when other clients wait to be accepted. Nil while the owner counts the
+    /// connection, while a session's answer is written, and while the edge has the next step.
+    init?(of connection: ClientConnection) {
+        guard !connection.owner.isCounted else { return nil }
+        self.since = connection.waitsSince
+        switch connection.phase {
+        case .idle, .head, .draining, .lingering: break
+        case .answering: if connection.answer.isOfSession { return nil }
+        case .body:
+            switch connection.request.claim {
+            case .unbounded: break
+            case .session(let id): self.session = id
+            case .place: return nil
+            }
+        case .deciding, .renewing, .upgraded, .closed: return nil
+        }
+    }
+}
