@@ -14,6 +14,9 @@ from kit.stray import (
     bye, cpu, descriptors, echoes, end, launch, launch_with_pipe, plain, wait_until_healthy)
 
 LIMIT = 160
+ROOM = "waiting connections closed: file descriptors are short, and clients wait"
+ATTACKER, VICTIM = "127.0.0.9", "127.0.0.2"
+GET = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PAUSES = "out of file descriptors: accepting pauses, and clients wait; raise the limit, or lower limits"
 
 
@@ -101,7 +104,7 @@ def test_without_descriptors_it_does_not_spin_and_what_is_open_goes_on(scarce):
 
 
 def test_connections_that_have_had_an_answer_and_idle_make_room_for_clients_that_wait(scarce):
-    """`limits.address.handshakes` counts no connection that has had an answer: nothing but this bounds them."""
+    """`limits.address.handshakes` counts no connection that has had an answer: nothing but this bounds it."""
     edge, pipe = scarce(limits="http: { idle: 10m }")
     s = plain(edge)
     held = []
@@ -123,6 +126,88 @@ def test_connections_that_have_had_an_answer_and_idle_make_room_for_clients_that
     print(f"10 sessions beside them: {took:.2f} s")
     assert took < 5 and all(echoes(other) for other in [s, *late])
     let_go([s, *late, *held])
+
+
+def post(path, length, kind="application/json"):
+    return (f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n").encode()
+
+
+def answer_of(s):
+    """The head of the next answer, and what came with it."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        part = s.recv(4096)
+        if not part:
+            raise ConnectionResetError("the connection ended without an answer")
+        got += part
+    return got
+
+
+# What a client sends on a connection that is a handshake no more, and leaves unfinished; {} is a session's path.
+DEBTS = {
+    "the rest of a refused request": post("/_poll", 60_000),
+    "the rest of a refused request that is too long": post("/_poll", 100_000),
+    "a form": post("/_poll/abc/close", 16_000, "application/x-www-form-urlencoded"),
+    "the body of a request to no session": post("/open/_poll/abc/close", 4_000),
+    "the body of a batch": post("{}", 60_000),
+    "answers that it does not read": b"GET /culvert.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 400,
+}
+
+
+@pytest.mark.parametrize("debt", DEBTS)
+def test_connections_whose_clients_owe_something_make_room_for_clients_that_wait(scarce, debt):
+    """They count as no handshakes, and have deadlines that are longer than anybody waits."""
+    edge, pipe = scarce(
+        limits="http: { idle: 10m }, handshake: 60s, address: { handshakes: 10 }", sections="client: /culvert.js")
+    location = httpx.post(f"http://127.0.0.1:{edge.plain_port}/open/_poll").headers["location"]
+    request = DEBTS[debt].replace(b"{}", location.encode())
+    held, sent = [], 0
+    for _ in range(2 * LIMIT):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        s.settimeout(3)
+        s.bind((ATTACKER, 0))
+        held.append(s)
+        try:
+            s.connect(("127.0.0.1", edge.plain_port))
+            s.sendall(GET)
+            assert answer_of(s).startswith(b"HTTP/1.1 4")
+            s.sendall(request)
+        except OSError:
+            break
+        sent += len(GET) + len(request)
+    print(f"{debt}: {len(held)} connections, {sent} bytes; {descriptors(edge.process)} of {LIMIT} descriptors")
+    waits = []
+    for _ in range(10):
+        begin = time.monotonic()
+        with socket.create_connection(("127.0.0.1", edge.plain_port), 20, (VICTIM, 0)) as s:
+            s.sendall(GET)
+            assert answer_of(s).startswith(b"HTTP/1.1 4")
+        waits.append(time.monotonic() - begin)
+    print(f"others wait {max(waits):.2f} s at most")
+    assert max(waits) < 5
+    pipe.expect_events(ROOM)
+    let_go(held)
+
+
+def test_a_body_that_a_session_wants_is_not_cut_for_clients_that_wait(scarce):
+    edge, pipe = scarce(limits="http: { idle: 10m }, handshake: 60s")
+    location = httpx.post(f"http://127.0.0.1:{edge.plain_port}/open/_poll").headers["location"]
+    body = b'{"ack":0,"first":1,"messages":[{"text":"x"}]}'
+    slow = socket.create_connection(("127.0.0.1", edge.plain_port), timeout=20)
+    slow.sendall(GET)
+    answer_of(slow)
+    slow.sendall(post(location, len(body)) + body[:10])
+    held = []
+    for _ in range(2 * LIMIT):
+        s = socket.create_connection(("127.0.0.1", edge.plain_port), timeout=5)
+        s.sendall(GET)
+        answer_of(s)
+        held.append(s)
+    pipe.expect_events(ROOM)
+    slow.sendall(body[10:])
+    assert answer_of(slow).split()[1] in (b"200", b"204")
+    let_go([slow, *held])
 
 
 def test_without_descriptors_for_clients_operators_are_served(scarce):

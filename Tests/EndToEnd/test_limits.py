@@ -12,6 +12,8 @@ from kit.admin import Admin
 from kit.edge import OTHER_TOKEN, TOKEN, free_port, wait_for
 from kit.held import Held, Refused, refusal
 from kit.knock import TRANSPORTS
+from kit.process import restart
+from kit.proxied import LOCAL, header, tcp
 from kit.raw import tls
 from kit.script import ScriptedBackend, switching
 
@@ -244,6 +246,51 @@ def test_connections_of_a_trusted_proxy_are_counted_by_its_clients(backend, make
     Held(edge, "websocket").close()
     for each in silent:
         each.close()
+
+
+def test_a_websocket_that_leads_nowhere_is_a_handshake_on_a_connection_that_has_had_an_answer(backend, make_edge):
+    edge = make_edge(backend.port, limits="address: { handshakes: 3 }")
+    held, statuses = [], []
+    for _ in range(5):
+        s = socket.create_connection(("127.0.0.1", edge.plain_port), 10)
+        held.append(s)
+        s.sendall(b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert s.recv(4096).startswith(b"HTTP/1.1 4")
+    for n, s in enumerate(held):
+        path = "/open/_poll/probe" if n % 2 else "/open/_poll/abc/socket"
+        s.sendall((f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                   "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+                   "Sec-WebSocket-Protocol: culvert.v1\r\n\r\n").encode())
+        statuses.append(int(s.recv(4096).split()[1]))
+    print(f"five upgrades on connections that had an answer: {statuses}")
+    assert statuses == [101, 101, 101, 429, 429]
+    assert numbers(edge)["denials"]["address"]["handshakes"] == 2
+    for each in held:
+        each.close()
+    wait_until_empty(edge)
+
+
+def test_connections_with_a_proxy_header_are_counted_by_the_client_that_it_names(backend, make_edge):
+    edge = make_edge(
+        backend.port, limits="address: { handshakes: 3 }, handshake: 60s", sections='trusted_proxies: ["127.0.0.1"]')
+    restart(edge, (f"address: 127.0.0.1:{edge.plain_port}\n",
+                   f"address: 127.0.0.1:{edge.plain_port}\n    proxy_protocol: true\n"))
+
+    def begun(first):
+        return tcp(edge, first, port=edge.plain_port)
+
+    crowd = [header("v2", "203.0.113.9"), header("v1", "203.0.113.9") + b"GET / HTTP/1.1\r\nHost: l"]
+    held = [begun(crowd[n % 2]) for n in range(20)]
+    wait_for(lambda: numbers(edge)["denials"]["address"]["handshakes"] == 17, what="17 of 20 to be refused")
+    wait_for(lambda: numbers(edge)["handshakes"] == 3, what="three handshakes to be left")
+    # Other clients, the proxy's own connections, and another trusted proxy that carries clients of its own.
+    others = [begun(header("v1", "203.0.113.10")) for _ in range(3)]
+    others += [begun(LOCAL["v1"]) for _ in range(5)] + [begun(header("v1", "127.0.0.1")) for _ in range(5)]
+    wait_for(lambda: numbers(edge)["handshakes"] == 16, what="all others to be let in")
+    assert numbers(edge)["denials"]["address"]["handshakes"] == 17
+    for each in held + others:
+        each.close()
+    wait_until_empty(edge)
 
 
 @EVERYWHERE
