@@ -13,8 +13,10 @@ struct MessagePack: Sendable {
     /// Messages in a pack, for empty ones.
     private static let most = 1024
     /// The cost of a pack beside its bytes: an entry of the window, and two objects with their headers.
-    private static let cost = 200
+    private static let cost = 216
 
+    /// The number of the first message that was packed, dropped or not.
+    private let first: UInt64
     private var bytes: ByteBuffer
     /// The offset in `bytes` at which each message ends, times two, and one more for text. Empty in a pack of one large
     /// message.
@@ -25,13 +27,14 @@ struct MessagePack: Sendable {
     private var dropped = 0
 
     /// A pack that no other message joins.
-    init(alone message: PollMessage) {
+    init(alone message: PollMessage, number: UInt64) {
+        self.first = number
         self.bytes = message.payload
         self.opcode = message.opcode
     }
 
-    init(_ message: PollMessage) {
-        self.init(alone: message)
+    init(_ message: PollMessage, number: UInt64) {
+        self.init(alone: message, number: number)
         guard message.payload.readableBytes < Self.large else { return }
         self.bytes = ByteBuffer()
         self.ends.reserveCapacity(8)
@@ -41,6 +44,9 @@ struct MessagePack: Sendable {
     private var isAlone: Bool { self.ends.isEmpty }
 
     var count: Int { self.isAlone ? 1 : self.ends.count - self.dropped }
+
+    /// The number of the last message.
+    var last: UInt64 { self.isAlone ? self.first : self.first &+ UInt64(self.ends.count) &- 1 }
 
     var heldBytes: Int { Self.cost + self.bytes.storageCapacity + self.ends.capacity * 4 }
 

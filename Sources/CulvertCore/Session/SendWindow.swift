@@ -48,7 +48,10 @@ package struct SendWindow: Sendable {
             }
         }
         // A message that is alone stays in the buffer that it came in: most are acknowledged before the next comes.
-        let pack = self.packs.isEmpty ? MessagePack(alone: message) : MessagePack(message)
+        let number = self.lastSequence
+        let pack =
+            self.packs.isEmpty
+            ? MessagePack(alone: message, number: number) : MessagePack(message, number: number)
         self.heldBytes += pack.heldBytes
         self.packs.append(pack)
         return self.lastSequence
@@ -87,14 +90,12 @@ package struct SendWindow: Sendable {
     ) -> (first: UInt64, messages: [PollMessage]) {
         let start = max(sequence, self.acknowledged)
         guard start < self.lastSequence else { return (self.lastSequence &+ 1, []) }
-        var skip = Int(clamping: start - self.acknowledged)
+        let place = self.pack(behind: start)
+        // Messages at the front of the first pack that `sequence` covers.
+        var skip = self.covered(by: start, inPackAt: place)
         var batch: [PollMessage] = []
         var bytes = 0
-        for pack in self.packs {
-            if skip >= pack.count {
-                skip -= pack.count
-                continue
-            }
+        for pack in self.packs[place...] {
             for index in skip..<pack.count {
                 bytes += pack.length(index) + Self.overhead
                 if !batch.isEmpty, bytes > maxBytes || batch.count >= maxMessages { return (start &+ 1, batch) }
@@ -103,5 +104,42 @@ package struct SendWindow: Sendable {
             skip = 0
         }
         return (start &+ 1, batch)
+    }
+
+    /// Whether more than `messages` messages, or more than `bytes` bytes of payload and ``overhead``, wait behind
+    /// `sequence`. The cost does not depend on the window: the search ends where the answer is known.
+    package func exceeds(messages: Int, bytes: Int, after sequence: UInt64) -> Bool {
+        let start = max(sequence, self.acknowledged)
+        guard start < self.lastSequence else { return false }
+        if self.lastSequence - start > UInt64(clamping: messages) { return true }
+        let place = self.pack(behind: start)
+        var skip = self.covered(by: start, inPackAt: place)
+        var sum = 0
+        for pack in self.packs[place...] {
+            for index in skip..<pack.count {
+                sum += pack.length(index) + Self.overhead
+                if sum > bytes { return true }
+            }
+            skip = 0
+        }
+        return false
+    }
+
+    /// The place of the pack that has the first message behind `sequence`, which is below ``lastSequence``. A window may
+    /// have very many packs, and a lane that acknowledges late reads behind nearly all of them.
+    private func pack(behind sequence: UInt64) -> Int {
+        var (low, high) = (self.packs.startIndex, self.packs.endIndex)
+        while low < high {
+            let middle = low + (high - low) / 2
+            if self.packs[middle].last > sequence { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+
+    /// The number of messages of a pack that `sequence` covers and that are not dropped.
+    private func covered(by sequence: UInt64, inPackAt place: Int) -> Int {
+        guard place < self.packs.endIndex else { return 0 }
+        let pack = self.packs[place]
+        return pack.count - min(pack.count, Int(clamping: pack.last - sequence))
     }
 }

@@ -177,23 +177,35 @@ package struct SessionStateMachine: Sendable {
         }
     }
 
-    private func nextBatch(after ack: UInt64, most: Int = SendWindow.messagesPerBatch) -> PollBatch? {
+    private func nextBatch(
+        after ack: UInt64, most: Int = SendWindow.messagesPerBatch, bytes: Int = .max
+    ) -> PollBatch? {
         let (first, messages) = self.sendWindow.batch(
-            after: ack, maxBytes: self.settings.maxBatch, maxMessages: min(most, SendWindow.messagesPerBatch))
+            after: ack, maxBytes: min(bytes, self.settings.maxBatch),
+            maxMessages: min(most, SendWindow.messagesPerBatch))
         let isLast = first &+ UInt64(messages.count) == self.sendWindow.lastSequence &+ 1
         let close = isLast || messages.isEmpty ? self.finalFrame : nil
         guard !messages.isEmpty || close != nil else { return nil }
         return PollBatch(ack: self.received, first: first, messages: messages, close: close)
     }
 
+    /// Whether a poll that acknowledges `ack` would be answered with more than `messages` messages or `bytes` bytes.
+    package func hasMore(than messages: Int, bytes: Int, after ack: UInt64) -> Bool {
+        self.sendWindow.exceeds(messages: messages, bytes: bytes, after: ack)
+    }
+
     // MARK: - the WebSocket lane
 
     /// What the lane has not been sent yet, as far as one envelope goes.
     ///
-    /// - Parameter most: messages.
-    package mutating func takeForSocket(_ most: Int = SendWindow.messagesPerBatch) -> PollBatch? {
+    /// - Parameters:
+    ///   - most: messages.
+    ///   - bytes: of messages. A longer message goes alone.
+    package mutating func takeForSocket(
+        _ most: Int = SendWindow.messagesPerBatch, bytes: Int = .max
+    ) -> PollBatch? {
         guard let lane = self.sockets.active, !lane.hasSentClose,
-            let batch = self.nextBatch(after: lane.sent, most: most)
+            let batch = self.nextBatch(after: lane.sent, most: most, bytes: bytes)
         else { return nil }
         // Nothing is empty here: `first` is above 0.
         self.sockets.active?.sent = batch.first &+ UInt64(batch.messages.count) &- 1

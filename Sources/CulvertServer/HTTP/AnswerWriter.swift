@@ -9,8 +9,9 @@ import NIOHTTP1
 final class AnswerWriter {
     /// The number of bytes of a piece. ``ClientConnection`` writes shorter answers at once.
     static let piece = KeptBuffers.flush
-    /// The most bytes that are written in one turn of the loop, to a client that takes them at once.
-    private static let bytesPerTurn = 1024 * 1024
+    /// The most bytes that are written in one turn of the loop, to a client that takes them at once. Very many clients
+    /// may take them in the same turn, so that the loop writes the rest, and while it is busy all of it, in slices.
+    private static let bytesPerTurn = 256 * 1024
 
     private enum Source {
         case bytes(ByteBuffer)
@@ -55,16 +56,16 @@ final class AnswerWriter {
     func stop() { self.source = nil }
 
     func pump() {
-        guard !self.isWriting, !self.isEnqueued else { return }
+        guard !self.isWriting, !self.isEnqueued, self.source != nil else { return }
+        guard !self.slices.isShort else {
+            self.pumpLater()
+            return
+        }
         self.isWriting = true
         var room = Self.bytesPerTurn
         while self.source != nil, self.context.channel.isWritable {
             guard room > 0 else {
-                self.isEnqueued = true
-                self.slices.enqueue {
-                    self.isEnqueued = false
-                    self.pump()
-                }
+                self.pumpLater()
                 break
             }
             guard let piece = self.source?.next() else {
@@ -77,5 +78,14 @@ final class AnswerWriter {
                 NIOAny(HTTPServerResponsePart.body(.byteBuffer(piece))), promise: nil)
         }
         self.isWriting = false
+        self.slices.notePassed(bytes: Self.bytesPerTurn - room)
+    }
+
+    private func pumpLater() {
+        self.isEnqueued = true
+        self.slices.enqueue {
+            self.isEnqueued = false
+            self.pump()
+        }
     }
 }

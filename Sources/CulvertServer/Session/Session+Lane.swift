@@ -213,7 +213,7 @@ extension Session {
 
     // MARK: - towards the client
 
-    /// Sends a turn's worth: a lane that has joined gets the whole window again, which may be very many messages.
+    /// Sends a turn's worth: a lane that has joined gets the whole window again, which may be very many messages or bytes.
     ///
     /// - Returns: whether there was anything.
     @discardableResult
@@ -222,11 +222,10 @@ extension Session {
         let slices = self.state.slices
         var room = slices.room
         while let lane = self.lane, lane.isWritable, !lane.isSentMoreLater,
-            let batch = self.machine.takeForSocket(room)
+            let batch = self.machine.takeForSocket(room, bytes: room * LoopSlices.bytesPerMessage)
         {
             hasSent = true
-            room -= batch.messages.count
-            slices.notePassed(batch.messages.count)
+            room -= slices.notePassed(batch, bytes: batch.encodedBytes)
             if room <= 0 { self.deliverMoreLater() }
             self.acknowledgeDeadline = nil
             self.lane?.owesAnswer = false

@@ -40,6 +40,7 @@ extension Session {
 
     private func receive(ack: UInt64, _ poll: ParkedPoll) {
         if self.lane == nil { self.transport = .longPoll }
+        self.pollTurn.supersede()
         // The client asks again, so it has read the answer before, or has given it up. A window that is fetched on many
         // connections and read on none is in memory once.
         self.answer?.cut()
@@ -133,7 +134,9 @@ extension Session {
 
     /// The answer with `batch`, counted until its connection has written it or is gone.
     private func holding(_ batch: PollBatch, for caller: Caller) -> PollAnswer {
-        let hold = AnswerHold(bytes: batch.encodedBytes, memory: self.edge.memory, now: .now(), caller: caller)
+        let bytes = batch.encodedBytes
+        self.state.slices.notePassed(batch, bytes: bytes)
+        let hold = AnswerHold(bytes: bytes, memory: self.edge.memory, now: .now(), caller: caller)
         self.answer = hold
         self.noteEnd(of: caller)
         self.state.answers.add(hold)
@@ -142,6 +145,7 @@ extension Session {
 
     /// The connection of a request is gone; what it did is not undone, its answer is not missed.
     func laneLost(ticket: UInt64) {
+        self.pollTurn.leave(ticket)
         guard ticket == self.parked?.ticket, let generation = self.machine.parked?.generation else { return }
         self.parked = nil
         self.machine.laneLost(generation: generation, now: .now())

@@ -79,6 +79,7 @@ final class Session: LegDelegate {
     }
     /// The batch that a GET was answered with last. Whether it is still being written, the hold tells.
     weak var answer: AnswerHold?
+    var pollTurn = PollTurn()
     /// A polled client has said Close: its requests are answered 410 from then on.
     var hasClientClosed = false
     /// Forgotten but for a tombstone.

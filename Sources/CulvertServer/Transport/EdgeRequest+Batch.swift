@@ -115,6 +115,23 @@ extension EdgeRequest {
         }
     }
 
+    /// Has an answer of a session of another loop written. That loop has taken a large batch out of the window in a
+    /// slice; this one gives it its form in a slice, too.
+    func inTurn(_ answer: PollAnswer, _ write: @escaping (EdgeRequest) -> Void) {
+        let slices = self.state.slices
+        guard case .batch(let batch, _) = answer else {
+            write(self)
+            return
+        }
+        let cost = batch.messages.count + batch.encodedBytes / LoopSlices.bytesPerMessage
+        if cost > slices.room {
+            slices.enqueue { write(self) }
+        } else {
+            slices.notePassed(cost)
+            write(self)
+        }
+    }
+
     private func refuse(_ problem: PollProblem, _ request: BatchRequest) {
         self.answer(.problem(problem.status, "bad_batch", problem.detail), request.admission)
     }

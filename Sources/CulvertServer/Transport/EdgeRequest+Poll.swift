@@ -215,7 +215,11 @@ extension EdgeRequest {
                 if loop.inEventLoop {
                     back.value.deliver(answer, ticket: ticket, codec: codec, admission: admission)
                 } else {
-                    loop.execute { back.value.deliver(answer, ticket: ticket, codec: codec, admission: admission) }
+                    loop.execute {
+                        back.value.inTurn(answer) { request in
+                            request.deliver(answer, ticket: ticket, codec: codec, admission: admission)
+                        }
+                    }
                 }
             }
         }
@@ -340,7 +344,11 @@ extension LoopState {
     /// A request with a newer token of the same subject moves the session to it. One with an older token that is still
     /// good is served: it may have been under way when the newer one came. One whose token has died since another
     /// loop's gate let it pass is told so, as the gate would tell it now.
-    func handle(_ request: PollRequest, id: SessionID, respond: @escaping (PollAnswer) -> Void) {
+    ///
+    /// - Parameter isInTurn: it has waited for its turn already.
+    func handle(
+        _ request: PollRequest, id: SessionID, isInTurn: Bool = false, respond: @escaping (PollAnswer) -> Void
+    ) {
         let session = self.session(id)
         var request = request
         if let session { request.caller = request.caller.withOrigin(of: session.facts) }
@@ -379,7 +387,11 @@ extension LoopState {
                         ? .refreshed(expires: session.expires) : .problem(.notNewer))
             } else if session.isPolled {
                 _ = session.adopt(credential)
-                session.handle(request, respond: respond)
+                if !isInTurn, session.needsTurn(request) {
+                    self.handleInTurn(request, of: session, respond: respond)
+                } else {
+                    session.handle(request, respond: respond)
+                }
             } else {
                 respond(.problem(.unknownSession))
             }

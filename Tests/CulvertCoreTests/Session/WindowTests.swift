@@ -111,6 +111,43 @@ struct SendWindowTests {
         #expect(sizes.reduce(0, +) == 3000)
     }
 
+    @Test("Whether more waits than a turn takes agrees with a batch of that size", arguments: 0..<40 as Range<UInt64>)
+    func excess(seed: UInt64) {
+        var random = PollRandom(seed: seed)
+        var window = SendWindow(byteLimit: .max)
+        let lengths = [0, 1, 20, 900, 1023, 1024, 5000]
+        for _ in 0..<Int.random(in: 0...400, using: &random) {
+            _ = window.append(Self.message(lengths.randomElement(using: &random) ?? 0))
+        }
+        _ = window.acknowledge(UInt64.random(in: 0...window.lastSequence, using: &random))
+        for _ in 0..<50 {
+            let after = UInt64.random(in: 0...window.lastSequence + 2, using: &random)
+            let most = Int.random(in: 0...100, using: &random)
+            let bytes = Int.random(in: 0...20_000, using: &random)
+            let all = window.batch(after: after, maxBytes: .max).messages
+            let cost = all.reduce(0) { $0 + $1.payload.readableBytes + SendWindow.overhead }
+            #expect(
+                window.exceeds(messages: most, bytes: bytes, after: after) == (all.count > most || cost > bytes),
+                "\(all.count) messages of \(cost) bytes, \(most), \(bytes)")
+        }
+    }
+
+    @Test("What a lane reads at the end of a very long window costs no walk over the window")
+    func longWindow() {
+        var window = SendWindow(byteLimit: .max)
+        let message = Self.message(1024)
+        // Each is a pack by itself. A walk over all of them, 100,000 times, would take minutes.
+        for _ in 0..<100_000 { _ = window.append(message) }
+        for number in (1...100_000 as ClosedRange<UInt64>).reversed() {
+            let (first, messages) = window.batch(after: number - 1, maxBytes: 1)
+            guard first == number, messages.count == 1 else {
+                Issue.record("number \(number): \(first), \(messages.count) messages")
+                return
+            }
+            if number % 1000 == 0 { _ = window.exceeds(messages: .max, bytes: 4096, after: number) }
+        }
+    }
+
     @Test("Packed messages keep their kinds and bytes in order", arguments: 0..<20 as Range<UInt64>)
     func kinds(seed: UInt64) {
         var random = PollRandom(seed: seed)
