@@ -106,10 +106,7 @@ extension EdgeServer {
     }
 
     private func closePolled(_ frame: CloseFrame) async {
-        await self.onLoops(until: .distantFuture) { state in
-            state.closePolled(frame)
-            return state.loop.makeSucceededVoidFuture()
-        }
+        await self.onLoops(until: .distantFuture) { $0.closePolled(frame) }
     }
 
     /// Connections that have not had an answer yet.

@@ -31,10 +31,18 @@ extension LoopState {
         return done
     }
 
+    /// Closes the sessions that are due. There may be thousands, all of them where there is no spread, and those beyond
+    /// the first have their turn in slices.
     private func closeDue() {
         let now = NIODeadline.now()
         guard let closings = self.closings else { return }
+        var closed = 0
         while let next = self.closings?.due.first, next.at <= now {
+            guard closed < Self.obeyAtOnce else {
+                self.slices.enqueue { self.closeDue() }
+                return
+            }
+            closed += 1
             self.closings?.due.removeFirst()
             guard let session = self.session(next.id), session.isOpen else { continue }
             session.shutdown(closings.frame, patience: closings.patience)
@@ -54,9 +62,39 @@ extension LoopState {
     }
 
     /// Sessions whose next request may reach another process. One that has a WebSocket for a lane goes with the others.
-    func closePolled(_ frame: CloseFrame) {
+    func closePolled(_ frame: CloseFrame) -> EventLoopFuture<Void> {
         let polled = self.sessions.values.filter { $0.isPolled && $0.isOpen && $0.lane == nil }
-        for session in polled { session.shutdown(frame) }
+        return self.inSlices(polled) { session in
+            if let session, session.isOpen, session.lane == nil { session.shutdown(frame) }
+        }
+    }
+
+    /// Sessions that are being closed now, some of which have yet to be told.
+    private var hasDueClosings: Bool {
+        self.closings?.due.first.map { $0.at <= .now() } ?? false
+    }
+
+    /// Has connections and lanes end when what is under way on them is done. A lane that goes before its session is told
+    /// would seem to have been lost.
+    func letGo() {
+        guard !self.hasDueClosings else {
+            self.slices.enqueue { self.letGo() }
+            return
+        }
+        var connections = Array(self.connections.values)
+        var lanes = Array(self.lanes.values)
+        self.slices.repeatWhile {
+            for _ in 0..<Self.obeyAtOnce {
+                if let connection = connections.popLast() {
+                    connection.drain()
+                } else if let lane = lanes.popLast() {
+                    lane.goAway()
+                } else {
+                    return false
+                }
+            }
+            return true
+        }
     }
 
     /// Nobody is waited for any more.

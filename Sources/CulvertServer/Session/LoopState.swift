@@ -12,6 +12,10 @@ final class LoopState {
     private(set) var sessions: [ObjectIdentifier: Session] = [:]
     private var byID: [SessionID: Session] = [:]
     private var tombstones = Tombstones()
+    /// Sessions whose close handshakes are not over, and sessions whose connections are not gone. Counted, because both
+    /// are asked for at the end of each session while the process stops.
+    private var unended = 0
+    private var present = 0
     /// Connections that speak HTTP now; they are told when the server stops.
     var connections: [ObjectIdentifier: ClientConnection] = [:]
     /// Connections that are lanes of sessions, here or of another loop.
@@ -50,17 +54,21 @@ final class LoopState {
     func add(_ session: Session) {
         self.sessions[ObjectIdentifier(session)] = session
         self.byID[session.id] = session
+        self.unended += 1
+        self.present += 1
         self.closeLatecomer(session)
     }
 
     /// Both close handshakes are over. A polled session stays reachable until ``bury(_:frame:until:)``.
     func ended(_ session: Session) {
+        self.unended -= 1
         guard !session.isPolled else { return }
         self.byID[session.id] = nil
     }
 
     /// The session has ended, and its connections are gone. A polled one is kept until it is buried.
     func gone(_ session: Session) {
+        self.present -= 1
         guard self.byID[session.id] !== session else { return self.tellWaiters() }
         self.forget(session)
     }
@@ -87,7 +95,7 @@ final class LoopState {
     // MARK: - tokens
 
     /// Sessions that obey in the same turn of the loop in which the tables change.
-    private static let obeyAtOnce = 64
+    static let obeyAtOnce = 64
 
     /// Changes the tables, and has the sessions obey. The first sessions obey in this turn of the loop. A token may have
     /// thousands of sessions, so the others obey in slices.
@@ -160,7 +168,7 @@ final class LoopState {
 
     /// Done when every session has ended. A polled one that has waits only for its client to fetch the last of it.
     func whenEnded() -> EventLoopFuture<Void> {
-        self.when { state in state.starting == 0 && state.sessions.values.allSatisfy(\.isEnded) }
+        self.when { state in state.starting == 0 && state.unended == 0 }
     }
 
     /// Done when that has been fetched, too.
@@ -168,13 +176,11 @@ final class LoopState {
         self.when(\.sessions.isEmpty)
     }
 
-    /// Lets go of connections; the future is done when the last is closed.
+    /// Lets go of connections, once the sessions that are due have been told; the future is done when the last is closed.
     func stop() -> EventLoopFuture<Void> {
-        for connection in Array(self.connections.values) { connection.drain() }
-        for lane in Array(self.lanes.values) { lane.goAway() }
+        self.letGo()
         return self.when { state in
-            state.connections.isEmpty && state.lanes.isEmpty && state.starting == 0
-                && state.sessions.values.allSatisfy(\.isGone)
+            state.connections.isEmpty && state.lanes.isEmpty && state.starting == 0 && state.present == 0
         }
     }
 

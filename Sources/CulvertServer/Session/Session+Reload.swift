@@ -70,17 +70,25 @@ extension LoopState {
             review()
             if !session.isOpen { judgement.closed += 1 }
         }
-        for session in self.take(changes) { judge(session) { session.reviewCredential() } }
-        return self.inSlices(Array(self.sessions.values)) { session in
-            if let session {
-                judge(session) {
-                    session.adopt(rules, haveJWTRulesChanged: haveJWTRulesChanged)
-                    if session.isOpen { judgement.kept += 1 }
-                }
-                session.reviewCallers(.rules(haveJWTRulesChanged: haveJWTRulesChanged))
-            }
-            return judgement
+        // The sessions of a token that was taken away go first, the first of them now. There may be thousands.
+        let changed = self.take(changes)
+        for session in changed.prefix(Self.obeyAtOnce) { judge(session) { session.reviewCredential() } }
+        let reviewed = self.inSlices(Array(changed.dropFirst(Self.obeyAtOnce))) { session in
+            if let session { judge(session) { session.reviewCredential() } }
         }
+        return reviewed.assumeIsolated().flatMap {
+            self.inSlices(Array(self.sessions.values)) { session in
+                if let session {
+                    judge(session) {
+                        session.adopt(rules, haveJWTRulesChanged: haveJWTRulesChanged)
+                        if session.isOpen { judgement.kept += 1 }
+                    }
+                    session.reviewCallers(.rules(haveJWTRulesChanged: haveJWTRulesChanged))
+                }
+                return judgement
+            }
+        }
+        .nonisolated()
     }
 
     /// What ``apply(rules:changes:)`` would come to.
