@@ -69,13 +69,14 @@ package struct AdmissionTable<Key: Hashable & Sendable>: Sendable {
         self.close(key, now: now)
     }
 
-    /// Counts a session that is open, whatever the limits.
+    /// Counts a session that is open already, and so neither a handshake nor an opening.
     ///
-    /// - Returns: false when it could not be counted, and is not to be closed.
-    package mutating func move(to key: Key, now: NIODeadline) -> Bool {
-        guard let place = self.place(of: key, now: now) else { return false }
+    /// - Parameter limit: of sessions; nil for none.
+    package mutating func move(to key: Key, limit: Int?, now: NIODeadline) -> Opening {
+        guard let place = self.place(of: key, now: now) else { return .uncounted }
+        if self.entries[place].sessions >= limit ?? .max { return .denied(.sessions, wait: nil) }
         self.entries[place].sessions += 1
-        return true
+        return .counted
     }
 
     package mutating func close(_ key: Key, now: NIODeadline) {

@@ -90,6 +90,7 @@ final class EdgeRequest {
             host: head.headers.first(name: "host"))
         request.origins = head.headers["origin"]
         (self.host, self.origins) = (request.host, request.origins)
+        if self.isOpening, self.refusesLoop() { return }
         request.authorization = head.headers["authorization"]
         request.cookies = head.headers["cookie"]
         // The list has room for one more than the gate lets pass, so that the gate sees that there are too many.

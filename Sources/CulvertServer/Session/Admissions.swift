@@ -14,7 +14,7 @@ final class Admissions: Sendable {
     /// By source and id. A JWT has an entry on each event loop, so that what is counted there would be a part.
     fileprivate let tokens = SharedAdmissionTable<String>()
     fileprivate let routes = SharedAdmissionTable<String>()
-    private let denials = Denials()
+    fileprivate let denials = Denials()
 
     /// How often each limit has refused.
     private final class Denials: Sendable {
@@ -331,18 +331,41 @@ final class SessionPlace {
         table.with(key) { $0.endHandshake(key, now: .now()) }
     }
 
-    /// The session lives by another token now. It is open, whatever the limits of that one say.
-    func move(to credential: Credential, limits: LimitsConfig) {
+    /// The session is to live by another token, or by another secret of its token. Another token has a place for it, or
+    /// the session keeps the place that it has: the sessions of a token would be without bound for a client that has two
+    /// tokens. A later secret finds the token's place as it is, whatever its limits have become.
+    func move(to credential: Credential, limits: LimitsConfig) throws(AdmissionDenial) {
         // Of a session that has ended there is nothing to move.
         guard self.isOpen else { return }
+        let key = Self.key(credential.token)
+        let isSame = self.credential.map { Self.key($0.token).equals(key) } ?? false
+        if isSame { self.releaseToken() }
+        let place = try self.takePlace(key, of: credential, limits, isBounded: !isSame)
         self.releaseToken()
         self.credential = credential
-        credential.entry.use.sessionOpened()
         self.isUsing = true
-        guard !limits.token.isEmpty else { return }
-        let key = Self.key(credential.token)
-        let isCounted = self.admissions.tokens.with(key) { $0.move(to: key, now: .now()) }
-        if isCounted { self.token = Taken(key: key, isHandshake: false) }
+        self.token = place
+    }
+
+    private func takePlace(
+        _ key: String, of credential: Credential, _ limits: LimitsConfig, isBounded: Bool
+    ) throws(AdmissionDenial) -> Taken<String>? {
+        let use = credential.entry.use
+        let denial = AdmissionDenial(scope: .token, limit: .sessions)
+        guard use.sessionOpened(limit: isBounded ? credential.token.limits.sessions : nil) else {
+            self.admissions.denials.add((.token, .sessions))
+            throw denial
+        }
+        guard !limits.token.isEmpty else { return nil }
+        let limit = isBounded ? limits.token.sessions : nil
+        switch self.admissions.tokens.with(key, { $0.move(to: key, limit: limit, now: .now()) }) {
+        case .counted: return Taken(key: key, isHandshake: false)
+        case .uncounted: return nil
+        case .denied:
+            use.sessionClosed()
+            self.admissions.denials.add((.token, .sessions))
+            throw denial
+        }
     }
 
     private func releaseToken() {

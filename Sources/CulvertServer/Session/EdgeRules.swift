@@ -8,6 +8,8 @@ final class EdgeRules: Sendable {
     let gate: Gate
     let trustedProxies: TrustedProxies
     let settings: SessionSettings
+    /// Of all routes: a browser sends the cookie of one on the others, too.
+    let tokenCookies: TokenCookies
     let connectors: [String: UpstreamConnector]
     /// Whether reads are to be charged at all.
     let hasSessionRates: Bool
@@ -22,6 +24,8 @@ final class EdgeRules: Sendable {
         self.config = config
         self.trustedProxies = TrustedProxies(config.trustedProxies)
         self.gate = Gate(routes: RouteTable(config.routes), carriers: config.authentication.carriers)
+        self.tokenCookies = TokenCookies(
+            [config.authentication.carriers] + config.routes.compactMap(\.carriers))
         self.settings = SessionSettings(
             hold: config.session.hold, resume: config.session.resume, ping: config.session.ping,
             buffer: config.session.buffer, maxBatch: config.session.buffer)

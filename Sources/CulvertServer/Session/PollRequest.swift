@@ -101,8 +101,17 @@ struct PollFailure: Sendable {
             extra: [("last", "\(last)")])
     }
 
-    static let notNewer = PollFailure(
-        status: 409, code: "token_not_newer", detail: "The session has a token that is as new or newer.")
+    init(_ reason: Session.NotAdopted) {
+        switch reason {
+        case .notNewer:
+            self.init(
+                status: 409, code: "token_not_newer", detail: "The session has a token that is as new or newer.")
+        case .full(let denial):
+            self.init(
+                status: denial.status, code: denial.code, detail: denial.detail,
+                extra: [("scope", Problem.quote(denial.scope.rawValue))], retryAfter: denial.retryAfter)
+        }
+    }
 
     static func rateLimited(_ wait: TimeAmount, who: String) -> PollFailure {
         PollFailure(

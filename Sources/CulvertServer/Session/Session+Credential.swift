@@ -94,20 +94,33 @@ extension Session {
             self.machine.close(.expelled(frame, upstream: CloseFrame(code: .goingAway, reason: upstreamReason))))
     }
 
-    /// Moves the session to another token of the same subject, if that is newer and would open the session.
-    ///
-    /// - Returns: whether the session lives by `credential` now.
-    func adopt(_ credential: Credential?) -> Bool {
-        guard let credential, let old = self.credential else { return true }
-        if credential.isNewer(than: old) {
-            guard self.refusal(of: credential) == nil else { return false }
-            self.place.move(to: credential, limits: self.state.rules.config.limits)
-            self.credential = credential
-            self.succeedCallers(of: old)
-            self.reviewCredential()
-            return true
+    /// Why a session goes on with the token that it has.
+    enum NotAdopted: Error {
+        /// The session has a token that is as new or newer, or could not be opened with this one.
+        case notNewer
+        /// The token has no place for another session.
+        case full(AdmissionDenial)
+    }
+
+    /// Moves the session to another token of the same subject, if that is newer, would open the session and has a place
+    /// for it. The session lives by `credential` afterwards, or did before.
+    func adopt(_ credential: Credential?) throws(NotAdopted) {
+        guard let credential, let old = self.credential else { return }
+        guard credential.isNewer(than: old) else {
+            guard credential.token.id.equals(old.token.id), credential.generation == old.generation else {
+                throw NotAdopted.notNewer
+            }
+            return
         }
-        return credential.token.id == old.token.id && credential.generation == old.generation
+        guard self.refusal(of: credential) == nil else { throw NotAdopted.notNewer }
+        do throws(AdmissionDenial) {
+            try self.place.move(to: credential, limits: self.state.rules.config.limits)
+        } catch {
+            throw NotAdopted.full(error)
+        }
+        self.credential = credential
+        self.succeedCallers(of: old)
+        self.reviewCredential()
     }
 
     /// Why the session could not be opened as it was, from its origin and at its path, with `credential`; nil if it

@@ -49,7 +49,7 @@ extension EdgeRequest {
                 limits: session.facts.route.message, isSecure: self.front.isSecure)
             guard
                 let ready = self.switchProtocols(
-                    to: lane, Self.answer(key: key, headers: ForwardedHeaders.response(upstream)))
+                    to: lane, Self.answer(key: key, headers: self.response(upstream)))
             else {
                 session.upstreamLeg.abort()
                 session.place.release()

@@ -126,7 +126,7 @@ extension EdgeRequest {
                 }
             case .success(.refused(let head, let body)):
                 place.release()
-                self.answer(.refusal(head, body), admission)
+                self.answer(.refusal(head, body, cookies: self.state.rules.tokenCookies), admission)
             case .failure(let error):
                 place.release()
                 self.answer(self.edge.answer(to: error, route: admission.route), admission)
@@ -166,7 +166,7 @@ extension EdgeRequest {
     private func answerOpened(_ session: Session, headers: HTTPHeaders, admission: Admission) {
         let base = session.basePath
         let location = (base == "/" ? "" : base) + "/" + PollTarget.marker + "/" + session.id.description
-        var response = ForwardedHeaders.response(headers)
+        var response = self.response(headers)
         response.replaceOrAdd(name: "Location", value: location)
         response.replaceOrAdd(name: "Content-Type", value: "application/json")
         // Of an answer without a body, while this one has its own.
@@ -382,11 +382,15 @@ extension LoopState {
                     respond(.rejected(rejection))
                     return
                 }
-                respond(
-                    session.adopt(credential)
-                        ? .refreshed(expires: session.expires) : .problem(.notNewer))
+                do throws(Session.NotAdopted) {
+                    try session.adopt(credential)
+                    respond(.refreshed(expires: session.expires))
+                } catch {
+                    respond(.problem(PollFailure(error)))
+                }
             } else if session.isPolled {
-                _ = session.adopt(credential)
+                // A request with a token that has no place for the session is served all the same.
+                try? session.adopt(credential)
                 if !isInTurn, session.needsTurn(request) {
                     self.handleInTurn(request, of: session, respond: respond)
                 } else {

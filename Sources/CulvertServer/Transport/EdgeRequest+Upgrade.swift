@@ -22,7 +22,7 @@ extension EdgeRequest {
                     admission: admission, place: place)
             case .success(.refused(let head, let body)):
                 place.release()
-                self.respond(.refusal(head, body))
+                self.respond(.refusal(head, body, cookies: self.state.rules.tokenCookies))
             case .failure(let error):
                 place.release()
                 self.respond(self.edge.answer(to: error, route: admission.route))
@@ -61,7 +61,7 @@ extension EdgeRequest {
             self.respond(self.edge.answer(to: failure, route: admission.route))
             return
         }
-        var response = ForwardedHeaders.response(headers)
+        var response = self.response(headers)
         response.addHandshake(key: key)
         let extensions = headers["sec-websocket-extensions"]
         for value in extensions { response.add(name: "Sec-WebSocket-Extensions", value: value) }
@@ -111,6 +111,11 @@ extension EdgeRequest {
         }
     }
 
+    /// Of the head with which an upstream has switched protocols, what goes on to the client.
+    func response(_ headers: HTTPHeaders) -> HTTPHeaders {
+        ForwardedHeaders.response(headers, cookies: self.state.rules.tokenCookies)
+    }
+
     /// Answers 101, and puts `handler` in the place of all that speaks HTTP.
     ///
     /// - Returns: done when the handler is there; nil when the connection is gone or goes now.
@@ -140,14 +145,16 @@ extension HTTPAnswer {
 
     /// An upstream's refusal, passed on as it is. A success that is no 101 is a fault of the upstream's, and so is a
     /// status of no class (RFC 9110 15).
-    static func refusal(_ head: HTTPResponseHead, _ body: ByteBuffer) -> HTTPAnswer {
+    ///
+    /// - Parameter cookies: Culvert's own, which no upstream sets.
+    static func refusal(_ head: HTTPResponseHead, _ body: ByteBuffer, cookies: TokenCookies) -> HTTPAnswer {
         guard head.status.code >= 300 else {
             return .problem(502, "upstream_no_websocket", "The upstream does not speak WebSocket here.")
         }
         guard head.status.code < 600 else {
             return .problem(502, "upstream_bad_status", "The upstream answered with a status that HTTP does not have.")
         }
-        var headers = ForwardedHeaders.response(head.headers)
+        var headers = ForwardedHeaders.response(head.headers, cookies: cookies)
         // RFC 9110 15.5.22: a 426 tells by which protocols the request would be served, and means them for the client.
         if head.status == .upgradeRequired {
             let offered = head.headers["upgrade"]

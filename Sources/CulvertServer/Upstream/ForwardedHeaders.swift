@@ -53,6 +53,7 @@ enum ForwardedHeaders {
     }
 
     private static let alsoReserved: Set<FieldName> = [
+        "cdn-loop",
         "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "origin",
         "set-cookie", "content-encoding", "content-range", "via", "max-forwards", "range", "date", "culvert-session",
     ]
@@ -83,11 +84,16 @@ enum ForwardedHeaders {
             let folded = FieldName(name)
             // A client's own identity header is a forgery, also under another spelling that upstreams fold together.
             if self.dropped.contains(folded) || self.isOfProxies(folded) || named.contains(folded) || folded == identity
+                || folded == self.loop
             {
                 continue
             }
             headers.add(name: name, value: value)
         }
+        // RFC 8586 2: what is there stays, and the own member comes behind it. In a line of its own, because a client's
+        // line may end within a quoted string.
+        for value in head.headers[LoopMark.field] { headers.add(name: LoopMark.field, value: value) }
+        headers.add(name: LoopMark.field, value: LoopMark.ofProcess.member)
         for cookie in admission.forwardCookies { headers.add(name: "Cookie", value: cookie) }
         if let authorization = admission.forwardAuthorization {
             headers.add(name: "Authorization", value: authorization)
@@ -97,6 +103,8 @@ enum ForwardedHeaders {
         let uri = basePath + (admission.forwardQuery.map { "?" + $0 } ?? "")
         return HTTPRequestHead(version: .http1_1, method: .GET, uri: uri, headers: headers)
     }
+
+    private static let loop: FieldName = "cdn-loop"
 
     private static func isOfProxies(_ name: FieldName) -> Bool {
         name.begins(with: "x-forwarded-") || self.ofProxies.contains(name)
@@ -124,7 +132,9 @@ enum ForwardedHeaders {
     }
 
     /// Of an upstream's answer, what concerns the client too.
-    static func response(_ headers: HTTPHeaders) -> HTTPHeaders {
+    ///
+    /// - Parameter cookies: Culvert's own, which no upstream sets.
+    static func response(_ headers: HTTPHeaders, cookies: TokenCookies) -> HTTPHeaders {
         // The list of fields that concern the connection alone is too long to be searched for each field.
         if FieldValue.isLong(headers["connection"]) { return HTTPHeaders() }
         let named = Set(Handshake.listTokens(headers["connection"]).map { FieldName($0) })
@@ -132,10 +142,13 @@ enum ForwardedHeaders {
         for (name, value) in headers {
             let folded = FieldName(name)
             if self.ofConnection.contains(folded) || named.contains(folded) { continue }
+            if folded == self.setCookie, cookies.areSet(by: value) { continue }
             kept.add(name: name, value: value)
         }
         return kept
     }
+
+    private static let setCookie: FieldName = "set-cookie"
 
     private static let ofConnection: Set<FieldName> = [
         "connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding",

@@ -138,6 +138,8 @@ struct HealthProbe: Sendable {
         [
             "Host": self.config.host ?? server.authority, "Connection": connection,
             "User-Agent": "culvert-health/\(Version.text)",
+            // A server that is the edge itself does not pass.
+            "CDN-Loop": LoopMark.ofProcess.member,
         ]
     }
 
