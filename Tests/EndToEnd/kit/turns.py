@@ -1,0 +1,106 @@
+"""How much a loop does in one turn: the time of the processor that its thread uses while others wait for an answer.
+
+On a busy machine a wait says little of the edge. The processor's time between a question and its answer is the edge's
+own work, whatever else runs."""
+
+import contextlib
+import multiprocessing
+import os
+import threading
+import time
+
+from kit.attack import dial, read_answer, request
+
+# Others, and attackers, have processes of their own: threads of one process wait for each other in Python.
+SPAWN = multiprocessing.get_context("fork")
+
+
+def _clocks(pid):
+    """Seconds that each thread has run, to the nanosecond."""
+    seconds = {}
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/schedstat") as clock:
+            seconds[thread] = int(clock.read().split()[0]) / 1e9
+    return seconds
+
+
+def _ask(port, pid, stopped, samples):
+    ask = request("GET", "/nothing-but-426")
+    with contextlib.suppress(OSError), dial(port, timeout=60) as s:
+        rest = b""
+        while not stopped.is_set():
+            before = _clocks(pid)
+            s.sendall(ask)
+            status, _, _, rest = read_answer(s, rest)
+            if not status:
+                return
+            samples.append(max(clock - before.get(thread, clock) for thread, clock in _clocks(pid).items()))
+            time.sleep(0.005)
+
+
+def _watch(port, pid, count, stopped, results):
+    samples = []
+    threads = [threading.Thread(target=_ask, args=(port, pid, stopped, samples), daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    stopped.wait(120)
+    for thread in threads:
+        thread.join(60)
+    results.put(sorted(samples))
+
+
+class Turns:
+    """`with Turns(edge) as turns: …`, then `turns.usual` and `turns.long`: the median, and what one wait of fifty
+    exceeds, in seconds of the processor."""
+
+    def __init__(self, edge, count=4):
+        self.results, self.stopped = SPAWN.Queue(), SPAWN.Event()
+        self.process = SPAWN.Process(
+            target=_watch, args=(edge.plain_port, edge.process.pid, count, self.stopped, self.results), daemon=True)
+
+    def __enter__(self):
+        self.process.start()
+        time.sleep(0.5)
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.samples = self.results.get(timeout=90)
+        self.process.join(10)
+        assert len(self.samples) > 20, "others were hardly served at all"
+
+    @property
+    def usual(self):
+        return self.samples[len(self.samples) // 2]
+
+    @property
+    def long(self):
+        return self.samples[len(self.samples) * 49 // 50]
+
+    def __str__(self):
+        return (f"the busiest loop worked {self.usual * 1000:.1f} ms while others waited, {self.long * 1000:.1f} ms in"
+                f" the longest of fifty waits, {self.samples[-1] * 1000:.1f} ms at most, {len(self.samples)} waits")
+
+
+class Attack:
+    """Runs `body(*arguments)` in a process of its own when it is told to, which is stopped at the end."""
+
+    def __init__(self, prepare, *arguments):
+        """`prepare` gives the function that attacks."""
+        self.ready, self.go = SPAWN.Event(), SPAWN.Event()
+        self.process = SPAWN.Process(target=self._run, args=(prepare, arguments), daemon=True)
+
+    def _run(self, prepare, arguments):
+        attack = prepare(*arguments)
+        self.ready.set()
+        self.go.wait(120)
+        attack()
+
+    def __enter__(self):
+        self.process.start()
+        assert self.ready.wait(90), "the attack could not be prepared"
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.join(10)
