@@ -125,6 +125,61 @@ def test_a_session_that_moves_to_another_token_counts_there(backend, make_edge, 
 
 
 @EVERYWHERE
+def test_a_session_does_not_move_to_a_token_that_has_no_place_for_it(backend, make_edge, transport):
+    """Otherwise a client with two tokens would open sessions on the first and move them to the second without end."""
+    edge = make_edge(backend.port, limits="token: { sessions: 3 }")
+    with Admin(edge) as admin, httpx.Client(base_url=edge.https, verify=edge.ssl, timeout=30) as http:
+        for own, most in ((2, 2), (9, 3)):
+            old = admin.mint(expires="2037-01-01T00:00:00Z", limits={"sessions": own})["secret"]
+            new = admin.mint(limits={"sessions": own})["secret"]
+
+            def move(held):
+                target = held.location if held.http else "/_poll/" + held.ws.response.headers["Culvert-Session"]
+                return http.put(target + "/token", headers={"Authorization": f"Bearer {new}"})
+
+            held = [Held(edge, transport, token=old) for _ in range(most)]
+            for each in held:
+                assert move(each).status_code == 200
+            held += [Held(edge, transport, token=old) for _ in range(most)]
+            for each in held[most:]:
+                answer = move(each)
+                print(f"{own} of its own: {answer.status_code} {answer.text}")
+                assert (answer.status_code, answer.json()["type"], answer.json()["scope"]) == (
+                    429, "urn:culvert:problem:too_many_sessions", "token")
+                assert int(answer.headers["Retry-After"]) > 0
+                # The session is as it was, and a request with the newer token is served.
+                assert not each.http or http.post(
+                    each.location, json={"first": 1, "messages": [{"text": "x"}]}, headers={"Authorization": f"Bearer {new}"}
+                ).status_code == 200
+            assert refusal(edge, transport, token=old)[:3] == (429, "too_many_sessions", "token")
+            # A session that was moved already moves no further, and one has room when another ends.
+            assert move(held[0]).status_code == 200
+            held[0].close()
+            wait_for(lambda: move(held[-1]).status_code == 200, what="a place to be free")
+            for each in held[1:]:
+                each.close()
+            wait_until_empty(edge)
+
+
+@EVERYWHERE
+def test_a_token_that_is_rotated_takes_all_its_sessions_along(backend, make_edge, transport):
+    edge = make_edge(backend.port, limits="token: { sessions: 2 }")
+    with Admin(edge) as admin, httpx.Client(base_url=edge.https, verify=edge.ssl, timeout=30) as http:
+        token = admin.mint(limits={"sessions": 2})
+        held = [Held(edge, transport, token=token["secret"]) for _ in range(2)]
+        later = admin.rotate(token)["secret"]
+        for each in held:
+            target = each.location if each.http else "/_poll/" + each.ws.response.headers["Culvert-Session"]
+            answer = http.put(target + "/token", headers={"Authorization": f"Bearer {later}"})
+            assert answer.status_code == 200, answer.text
+            if each.http:
+                each.http.headers["Authorization"] = f"Bearer {later}"
+        assert refusal(edge, transport, token=later)[:3] == (429, "too_many_sessions", "token")
+        for each in held:
+            each.close()
+
+
+@EVERYWHERE
 def test_an_ipv6_network_is_one_address(backend, make_edge, transport):
     edge = make_edge(backend.port, limits="address: { sessions: 1 }", sections=PROXY)
 

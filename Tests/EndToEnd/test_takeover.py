@@ -2,39 +2,17 @@
 
 import asyncio
 import contextlib
-import os
 import socket
-import subprocess
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from kit.admin import Admin
-from kit.edge import BIN, TOKEN, free_port, wait_for
+from kit.edge import TOKEN, free_port, wait_for
 from kit.knock import knock
-from kit.log import Log
 from kit.poll import client, open_session
-
-
-class Successor(Log):
-    """`culvert serve --takeover` with the configuration of an edge."""
-
-    def __init__(self, edge):
-        super().__init__()
-        self.process = subprocess.Popen(
-            [BIN, "serve", "--takeover", "--config", str(edge.config)], stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL, env={**os.environ, "SWIFT_BACKTRACE": "enable=no"}, text=True)
-        self.follow(self.process.stderr)
-
-    def stop(self):
-        self.process.terminate()
-        try:
-            code = self.process.wait(20)
-            self.read_to_end()
-            return code
-        finally:
-            self.process.kill()
+from kit.successor import Successor
 
 
 @pytest.fixture

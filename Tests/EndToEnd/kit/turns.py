@@ -9,7 +9,9 @@ import os
 import threading
 import time
 
-from kit.attack import dial, read_answer, request
+from kit.attack import dial, read_answer, read_head, request
+from kit.edge import TOKEN
+from kit.raw import masked
 
 # Others, and attackers, have processes of their own: threads of one process wait for each other in Python.
 SPAWN = multiprocessing.get_context("fork")
@@ -24,23 +26,41 @@ def _clocks(pid):
     return seconds
 
 
-def _ask(port, pid, stopped, samples):
-    ask = request("GET", "/nothing-but-426")
+def _requests(s, path):
+    """Asks and waits for the answer, again and again; tells whether there was one."""
+    ask, rest = request("GET", path), b""
+    while True:
+        s.sendall(ask)
+        status, _, _, rest = read_answer(s, rest)
+        yield status != 0
+
+
+def _echoes(s, path):
+    s.sendall(request(
+        "GET", path, "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", token=TOKEN))
+    assert read_head(s)[0] == 101
+    while True:
+        s.sendall(masked(1, b"still here"))
+        yield s.recv(100)[:1] == b"\x81"
+
+
+def _ask(port, pid, how, path, stopped, samples):
     with contextlib.suppress(OSError), dial(port, timeout=60) as s:
-        rest = b""
+        asking = how(s, path)
+        next(asking)
         while not stopped.is_set():
             before = _clocks(pid)
-            s.sendall(ask)
-            status, _, _, rest = read_answer(s, rest)
-            if not status:
+            if not next(asking):
                 return
             samples.append(max(clock - before.get(thread, clock) for thread, clock in _clocks(pid).items()))
             time.sleep(0.005)
 
 
-def _watch(port, pid, count, stopped, results):
+def _watch(port, pid, how, path, count, stopped, results):
     samples = []
-    threads = [threading.Thread(target=_ask, args=(port, pid, stopped, samples), daemon=True) for _ in range(count)]
+    threads = [threading.Thread(target=_ask, args=(port, pid, how, path, stopped, samples), daemon=True)
+               for _ in range(count)]
     for thread in threads:
         thread.start()
     stopped.wait(120)
@@ -51,12 +71,14 @@ def _watch(port, pid, count, stopped, results):
 
 class Turns:
     """`with Turns(edge) as turns: …`, then `turns.usual` and `turns.long`: the median, and what one wait of fifty
-    exceeds, in seconds of the processor."""
+    exceeds, in seconds of the processor. The others make plain requests, or with `echo` use WebSockets at that path."""
 
-    def __init__(self, edge, count=4):
+    def __init__(self, edge, count=4, echo=None):
         self.results, self.stopped = SPAWN.Queue(), SPAWN.Event()
         self.process = SPAWN.Process(
-            target=_watch, args=(edge.plain_port, edge.process.pid, count, self.stopped, self.results), daemon=True)
+            target=_watch, daemon=True,
+            args=(edge.plain_port, edge.process.pid, _echoes if echo else _requests, echo or "/nothing-but-426", count,
+                  self.stopped, self.results))
 
     def __enter__(self):
         self.process.start()
