@@ -26,6 +26,18 @@ struct AdmissionTableTests {
         #expect(self.open(&table, "a", Self.two) == .denied(.sessions, wait: nil))
     }
 
+    @Test("A session that moves to a key takes a place there, if there is one")
+    func moves() {
+        var table = AdmissionTable<String>(capacity: 10)
+        #expect(self.open(&table, "a", Self.two) == .counted)
+        let first = table.move(to: "a", limit: 2, now: Self.start)
+        let second = table.move(to: "a", limit: 2, now: Self.start)
+        #expect(first == .counted && second == .denied(.sessions, wait: nil))
+        // Another secret of the same token is not asked for a place.
+        let third = table.move(to: "a", limit: nil, now: Self.start)
+        #expect(third == .counted && table.sessions("a") == 3 && table.handshakes("a") == 0)
+    }
+
     @Test("Handshakes count until they end, connections and openings together")
     func handshakes() {
         let limits = AdmissionLimits(handshakes: 2)

@@ -102,14 +102,27 @@ struct ForwardedHeadersTests {
         #expect(head.headers["x-forwarded-host"] == (expected.utf8.last == UInt8(ascii: "\"") ? [host] : []))
     }
 
-    @Test("Of an answer, what concerns one connection or the handshake stays behind")
+    @Test("Of an answer, what concerns one connection or the handshake stays behind, and Culvert's own cookie")
     func response() {
-        let kept = ForwardedHeaders.response([
-            "Connection": "close, X-Hop", "X-Hop": "1", "Keep-Alive": "1", "Upgrade": "websocket",
-            "Content-Length": "5",
-            "Transfer-Encoding": "chunked", "Sec-WebSocket-Accept": "x", "Sec-WebSocket-Protocol": "y",
-            "Sec-WebSocket-Extensions": "z", "Set-Cookie": "a=b", "WWW-Authenticate": "Basic",
-        ])
+        let kept = ForwardedHeaders.response(
+            [
+                "Connection": "close, X-Hop", "X-Hop": "1", "Keep-Alive": "1", "Upgrade": "websocket",
+                "Content-Length": "5",
+                "Transfer-Encoding": "chunked", "Sec-WebSocket-Accept": "x", "Sec-WebSocket-Protocol": "y",
+                "Sec-WebSocket-Extensions": "z", "Set-Cookie": "a=b", "set-cookie": "own=x; Path=/",
+                "WWW-Authenticate": "Basic",
+            ], cookies: TokenCookies([CarrierNames(queryParameter: nil, cookie: "own")]))
         #expect(kept.map(\.name) == ["Set-Cookie", "WWW-Authenticate"])
+    }
+
+    @Test("The process adds its member to the proxies that a request has passed, whatever the client says of the field")
+    func loop() {
+        let own = LoopMark.ofProcess.member
+        #expect(Self.request([:]).headers["cdn-loop"] == [own])
+        let lines: HTTPHeaders = ["CDN-Loop": "a;x=\"", "cdn-loop": "b", "CDN_Loop": "c", "Connection": "CDN-Loop"]
+        let head = Self.request(lines)
+        #expect(head.headers["cdn-loop"] == ["a;x=\"", "b", own])
+        #expect(head.headers["cdn_loop"].isEmpty)
+        #expect(LoopMark.ofProcess.finding(in: head.headers["cdn-loop"]) == .returned)
     }
 }
