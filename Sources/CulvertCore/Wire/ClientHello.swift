@@ -6,8 +6,10 @@ package struct ClientHello: Equatable, Sendable {
     package var suites: Set<UInt16> = []
     /// The extension ALPN is there.
     package var hasProtocols = false
-    /// ALPN offers `http/1.1` (RFC 7301 6).
+    /// ALPN offers `http/1.1` or `http/1.0` (RFC 7301 6).
     package var offersHTTP1 = false
+    /// A group of ``KeyGroups/quick`` is offered for the agreement on keys (RFC 8446 4.2.7).
+    package var offersQuickGroup = false
 
     package init() {}
 
@@ -93,10 +95,20 @@ extension ClientHello {
         guard var extensions = body.readVector(UInt16.self) else { return nil }
         while let type: UInt16 = extensions.readInteger() {
             guard var content = extensions.readVector(UInt16.self) else { return nil }
-            if type == 16 {
-                guard self.readProtocols(&content) else { return nil }
+            switch type {
+            case 10: guard self.readGroups(&content) else { return nil }
+            case 16: guard self.readProtocols(&content) else { return nil }
+            default: break
             }
         }
+    }
+
+    private mutating func readGroups(_ content: inout ByteBuffer) -> Bool {
+        guard var groups = content.readVector(UInt16.self) else { return false }
+        while let group: UInt16 = groups.readInteger() {
+            if KeyGroups.quick.contains(group) { self.offersQuickGroup = true }
+        }
+        return true
     }
 
     private mutating func readProtocols(_ content: inout ByteBuffer) -> Bool {

@@ -25,7 +25,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     /// Bytes that nobody has asked for yet.
     private var held = ByteBuffer()
     /// Measures the bytes that TLS keeps in front of this handler; nil without TLS, and for a WebSocket.
-    var handshakeTurn: HandshakeTurn?
+    var tls: TLSFeeder?
     /// The channel would read, and may not yet.
     private var wantsRead = false
     private var isPumping = false
@@ -48,7 +48,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     var heldBytes: Int { self.held.readableBytes }
     /// Bytes of memory that they keep, and that TLS does.
     var heldMemory: Int {
-        (self.held.readableBytes > 0 ? self.held.storageCapacity : 0) + (self.handshakeTurn?.keptMemory ?? 0)
+        (self.held.readableBytes > 0 ? self.held.storageCapacity : 0) + (self.tls?.keptMemory ?? 0)
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -57,7 +57,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         self.context = nil
         self.connection = nil
         self.held = ByteBuffer()
-        self.handshakeTurn = nil
+        self.tls = nil
     }
 
     // MARK: - from the socket
@@ -67,8 +67,8 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = self.unwrapInboundIn(data)
-        self.handshakeTurn?.plaintextCame()
-        if self.handshakeTurn != nil, bytes.readableBytes > Self.smallPiece {
+        self.tls?.plaintextCame()
+        if self.tls != nil, bytes.readableBytes > Self.smallPiece {
             // The read of the socket keeps a buffer of this size, TLS keeps one for encrypted bytes, and one of twice the
             // size for the content.
             self.keptMemory = max(self.keptMemory, min(4 * bytes.readableBytes, Self.mostKept))
@@ -114,7 +114,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             return
         }
         self.held = ByteBuffer()
-        self.handshakeTurn = nil
+        self.tls = nil
         context.fireChannelInactive()
     }
 
@@ -207,8 +207,8 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         guard let context = self.context else { return }
         self.connection = nil
         let pipeline = context.pipeline.syncOperations
-        self.handshakeTurn?.leave()
-        self.handshakeTurn = nil
+        self.tls?.leave()
+        self.tls = nil
         let bytes = self.held
         self.held = ByteBuffer()
         if bytes.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(bytes)) }

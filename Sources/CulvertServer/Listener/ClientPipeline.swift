@@ -34,10 +34,7 @@ enum ClientPipeline {
             owner: front, memory: edge.memory, slices: state.slices, timers: state.timers, dates: state.dates,
             loop: state.loop)
         if let tls = mode.tls {
-            let turn = HandshakeTurn(state.handshakes, feeder: connection.feeder)
-            connection.feeder.handshakeTurn = turn
-            try pipeline.addHandler(turn)
-            try pipeline.addHandler(ClientHelloHandler(tls))
+            try tls.addHandlers(before: connection, to: pipeline, turns: state.tls, memory: edge.memory)
         }
         try RequestPipeline.add(connection, to: channel, headerLimit: state.rules.config.limits.header)
     }

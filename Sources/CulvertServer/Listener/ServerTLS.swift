@@ -4,11 +4,15 @@ import NIOSSL
 
 /// The TLS of one listener: what a connection is spoken to with.
 ///
-/// BoringSSL follows the client's order of suites unless an option is set that NIOSSL does not offer. Therefore there
-/// is a context for each family of suites, and the client's first message decides which of them it meets.
+/// BoringSSL follows the client's order of suites and of groups unless an option is set that NIOSSL does not offer.
+/// Therefore there is a context for each family of suites, and contexts with the groups that cost little alone; the
+/// client's first message decides which of them it meets.
 struct ServerTLS: Sendable {
-    /// By ``CipherOrder/families``; empty where TLS 1.2 is not spoken.
+    /// By ``CipherOrder/families``; empty where TLS 1.2 is not spoken. Their groups cost little.
     private let byFamily: [NIOSSLContext]
+    /// All suites, with the groups that cost little.
+    private let quick: NIOSSLContext
+    /// All suites and groups.
     private let all: NIOSSLContext
     /// What browsers are told with each answer; nil for nothing.
     let hsts: StrictTransport?
@@ -17,7 +21,10 @@ struct ServerTLS: Sendable {
         var configuration = configuration
         self.hsts = hsts
         configuration.cipherSuites = CipherOrder.names
+        configuration.curves = KeyGroups.all.map { NIOTLSCurve(rawValue: $0) }
         self.all = try NIOSSLContext(configuration: configuration)
+        configuration.curves = KeyGroups.quick.map { NIOTLSCurve(rawValue: $0) }
+        self.quick = try NIOSSLContext(configuration: configuration)
         guard configuration.minimumTLSVersion != .tlsv13 else {
             self.byFamily = []
             return
@@ -30,10 +37,23 @@ struct ServerTLS: Sendable {
 
     /// - Parameter hello: the client's first message; nil where it has sent none.
     func context(for hello: ClientHello?) -> NIOSSLContext {
-        guard let hello, let choice = CipherOrder.choice(hello.suites), choice < self.byFamily.count else {
-            return self.all
-        }
+        guard let hello, hello.offersQuickGroup else { return self.all }
+        guard let choice = CipherOrder.choice(hello.suites), choice < self.byFamily.count else { return self.quick }
         return self.byFamily[choice]
+    }
+
+    /// Adds what stands before `connection` until the client has sent its first message, TLS then, and what feeds TLS.
+    ///
+    /// - Parameter memory: counts the bytes that wait for TLS.
+    func addHandlers(
+        before connection: ClientConnection, to pipeline: ChannelPipeline.SynchronousOperations, turns: TLSTurns,
+        memory: SessionMemory
+    ) throws {
+        let feeder = TLSFeeder(turns, memory: memory, feeder: connection.feeder)
+        connection.feeder.tls = feeder
+        try pipeline.addHandler(feeder)
+        try pipeline.addHandler(ClientHelloHandler(self))
+        try pipeline.addHandler(HandshakeEnd(feeder))
     }
 }
 

@@ -119,11 +119,12 @@ enum TLSContexts {
 }
 
 extension TLSConfiguration {
-    /// What Culvert speaks as a client: TLS 1.2 or later, and of TLS 1.2 the suites of ``CipherOrder``.
+    /// What Culvert speaks as a client: TLS 1.2 or later, of TLS 1.2 the suites of ``CipherOrder``, and ``KeyGroups``.
     static func client() -> TLSConfiguration {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.minimumTLSVersion = .tlsv12
         tls.cipherSuites = CipherOrder.names
+        tls.curves = KeyGroups.all.map { NIOTLSCurve(rawValue: $0) }
         return tls
     }
 }

@@ -8,7 +8,7 @@ final class LoopState {
     let slices: LoopSlices
     let timers: LoopTimers
     let dates = AnswerDates()
-    let handshakes: HandshakeTurns
+    let tls: TLSTurns
     private(set) var sessions: [ObjectIdentifier: Session] = [:]
     private var byID: [SessionID: Session] = [:]
     private var tombstones = Tombstones()
@@ -38,7 +38,7 @@ final class LoopState {
         self.index = index
         self.slices = LoopSlices(loop: loop)
         self.timers = LoopTimers(loop: loop, slices: self.slices)
-        self.handshakes = HandshakeTurns(loop: loop, slices: self.slices)
+        self.tls = TLSTurns(loop: loop, slices: self.slices)
         self.rules = rules
         self.keyring = keyring
     }

@@ -31,7 +31,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
 
     /// Bytes that wait for the session to start, then a header or control frame that is not whole.
     private var carry = ByteBuffer()
-    /// It has been paused once, and has its ``RecordGuard``.
+    /// It has been paused once; see ``RecordWatch/paused(_:)``.
     private var isGuarded = false
     private var hasStarted = false
     /// The connection has ended, and its descriptor is closed.
@@ -183,7 +183,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
         self.pauses.insert(reason)
         guard !self.isGuarded, let context = self.context else { return }
         self.isGuarded = true
-        RecordGuard.add(to: context.channel)
+        RecordWatch.paused(context.channel)
     }
 
     func resume(_ reason: PauseReason) {

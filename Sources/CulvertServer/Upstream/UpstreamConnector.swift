@@ -113,12 +113,13 @@ final class UpstreamConnector: Sendable {
     ///   - line: tells that the client has gone, which ends the opening.
     ///   - memory: counts what the opening keeps of its answer.
     ///   - ceiling: bytes that the process may hold; nil for no ceiling.
+    ///   - turns: of the loop, for TLS.
     func connect(
         _ request: HTTPRequestHead, key: UInt64, client: ClientFacts, line: PlaceInLine, memory: SessionMemory,
-        ceiling: Int?, on loop: any EventLoop
+        ceiling: Int?, turns: TLSTurns, on loop: any EventLoop
     ) -> EventLoopFuture<Outcome> {
         let attempt = Attempt(
-            request: request, key: key, client: client, line: line, memory: memory, ceiling: ceiling,
+            request: request, key: key, client: client, line: line, memory: memory, ceiling: ceiling, turns: turns,
             time: self.config.handshakeTimeout)
         return self.connect(attempt, on: loop)
     }
@@ -131,6 +132,7 @@ final class UpstreamConnector: Sendable {
         var line: PlaceInLine
         var memory: SessionMemory
         var ceiling: Int?
+        var turns: TLSTurns
         var tried: Set<Int> = []
         /// What is left, not counting what was spent in line.
         var time: TimeAmount
@@ -166,7 +168,10 @@ final class UpstreamConnector: Sendable {
             let meter = AnswerMeter(attempt.memory, ceiling: attempt.ceiling)
             let handshake = UpstreamHandshakeHandler(request: request, answer: answer, meter: meter)
             do {
-                try Self.configure(channel, tls: self.tls, server: server, meter: meter, last: handshake)
+                let feeder =
+                    server.isSecure ? TLSFeeder(attempt.turns, memory: attempt.memory, feeder: nil) : nil
+                try Self.configure(
+                    channel, tls: self.tls, server: server, feeder: feeder, meter: meter, last: handshake)
             } catch {
                 answer.fail(error)
                 throw error
@@ -290,14 +295,15 @@ final class UpstreamConnector: Sendable {
     }
 
     /// - Parameters:
+    ///   - feeder: stands before TLS, if the server speaks it; nil for a check.
     ///   - meter: counts what is kept of the answer; nil where nothing is counted.
     ///   - last: what speaks HTTP/1 with the server.
     static func configure(
-        _ channel: any Channel, tls: UpstreamTLS?, server: UpstreamServer, meter: AnswerMeter? = nil,
-        last: any ChannelHandler
+        _ channel: any Channel, tls: UpstreamTLS?, server: UpstreamServer, feeder: TLSFeeder? = nil,
+        meter: AnswerMeter? = nil, last: any ChannelHandler
     ) throws {
         let pipeline = channel.pipeline.syncOperations
-        if let tls, server.isSecure { try tls.addHandlers(for: server, to: pipeline) }
+        if let tls, server.isSecure { try tls.addHandlers(for: server, feeder: feeder, to: pipeline) }
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderListSize = UpstreamHeadReader.byteLimit
         limits.maxHeaderFieldSize = UpstreamHeadReader.byteLimit
@@ -314,6 +320,7 @@ final class UpstreamConnector: Sendable {
         let splitter = try pipeline.handler(type: UpstreamHeadSplitter.self)
         try pipeline.addHandler(leg, position: .after(splitter))
         for name in [Names.handshake, Names.encoder, Names.decoder] { pipeline.removeHandler(name: name, promise: nil) }
+        if let feeder = try? pipeline.handler(type: TLSFeeder.self) { feeder.leave() }
         splitter.release()
     }
 }

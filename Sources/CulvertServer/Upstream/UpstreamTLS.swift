@@ -27,11 +27,16 @@ struct UpstreamTLS: Sendable {
         self.serverName = config.serverName
     }
 
-    func addHandlers(for server: UpstreamServer, to pipeline: ChannelPipeline.SynchronousOperations) throws {
+    /// - Parameter feeder: stands before TLS; nil for a check, of which there are few.
+    func addHandlers(
+        for server: UpstreamServer, feeder: TLSFeeder? = nil, to pipeline: ChannelPipeline.SynchronousOperations
+    ) throws {
         // SNI may not carry an address (RFC 6066 section 3); the certificate must be for it all the same.
         let name = self.serverName ?? (server.host.isIPAddress ? nil : server.host)
+        if let feeder { try pipeline.addHandler(feeder) }
         try pipeline.addHandler(
             NIOSSLClientHandler(context: self.context, serverHostname: name, configuration: .small))
+        if let feeder { try pipeline.addHandler(HandshakeEnd(feeder)) }
         if let name = name.flatMap(PeerName.init) { try pipeline.addHandler(PeerNameCheck(name)) }
     }
 }

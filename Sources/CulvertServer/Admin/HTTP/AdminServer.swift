@@ -37,14 +37,13 @@ package struct AdminServer: Sendable {
                         throw ClientPipeline.TooManyHandshakes()
                     }
                     let context = tls.context.withLock(\.self)
-                    if let context {
-                        try channel.pipeline.syncOperations.addHandler(ClientHelloHandler(context))
-                    }
                     let front = AdminFront(
                         api: api, requests: requests, isLocalSocket: isLocalSocket, hsts: context?.hsts, entry: entry)
                     let connection = ClientConnection(
                         owner: front, memory: edge.memory, slices: state.slices, timers: state.timers,
                         dates: state.dates, loop: channel.eventLoop)
+                    try context?.addHandlers(
+                        before: connection, to: channel.pipeline.syncOperations, turns: state.tls, memory: edge.memory)
                     try RequestPipeline.add(connection, to: channel, headerLimit: Self.headerLimit)
                 }
             }
