@@ -34,11 +34,11 @@ final class TLSTurns {
 
     /// Does a step of a handshake, and counts it.
     func step(_ work: () -> Void) {
-        self.endWithTurn()
-        self.steps += 1
         let begin = self.loop.now
         work()
         self.spent = self.spent + (self.loop.now - begin)
+        self.steps += 1
+        self.endWithTurn()
     }
 
     /// Whether a read of so many records may be passed on now. If so, they are counted.

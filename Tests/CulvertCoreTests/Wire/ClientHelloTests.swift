@@ -62,6 +62,20 @@ struct ClientHelloTests {
         #expect(expected.lacksProtocol == (hasProtocols && !offersHTTP1))
     }
 
+    @Test(
+        "Tells whether a group is offered that costs little",
+        arguments: [
+            ([], false), ([0, 10, 0, 2, 0, 0], false), ([0, 10, 0, 4, 0, 2, 0, 0x18], false),
+            ([0, 10, 0, 6, 0, 4, 0, 0x19, 0, 0x18], false), ([0, 10, 0, 6, 0, 4, 0, 0x18, 0, 0x1D], true),
+            ([0, 10, 0, 4, 0, 2, 0, 0x17], true), ([0, 10, 0, 4, 0, 2, 0x11, 0xEC], true),
+        ] as [([UInt8], Bool)])
+    func groups(extensions: [UInt8], offersQuickGroup: Bool) {
+        let (step, _) = Self.read(Self.records(Self.message(extensions: extensions)))
+        var expected = Self.hello([0xC02F], false, false)
+        expected.offersQuickGroup = offersQuickGroup
+        #expect(step == .done(expected))
+    }
+
     @Test("In records and pieces of any size the message is the same", arguments: [1, 2, 3, 4, 5, 6, 50, 16_384])
     func pieces(size: Int) {
         let message = Self.message([0xC02C, 0xCCA9, 0xCCA9, 0x002F], extensions: Self.protocols(["h2"]))
