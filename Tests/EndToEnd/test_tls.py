@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from kit.edge import TOKEN
+from kit.flights import P256, P384, TLS_1_2, X25519, Flights
 from kit.half import Half, Stream
 from kit.raw import Raw
 
@@ -193,3 +194,18 @@ def test_browsers_are_told_by_key_to_stay_with_tls(backend, make_edge):
     edge.catch_up()
     with httpx.Client(base_url=edge.https, verify=edge.ssl) as http:
         assert http.get("/").headers[HSTS] == f"max-age={YEAR}; includeSubDomains; preload"
+
+
+@pytest.mark.parametrize("groups, agreed", [
+    ("P-384:X25519", X25519), ("P-384:P-256", P256), ("P-521:P-384:P-256", P256), ("P-384", P384), ("P-521:P-384", P384)])
+@pytest.mark.parametrize("version", [None, TLS_1_2])
+def test_secp384r1_is_for_clients_that_have_nothing_else(tls_edge, groups, agreed, version):
+    """A client of TLS 1.2 takes no ECDSA key of a curve that it does not name: the key is RSA's."""
+    with Flights(tls_edge.tls_port, groups, version, "rsa.example") as client:
+        client.shake()
+        assert client.group == agreed
+
+
+def test_secp521r1_is_not_spoken(tls_edge):
+    with Flights(tls_edge.tls_port, "P-521") as client, pytest.raises((AssertionError, ConnectionError)):
+        client.shake()

@@ -190,11 +190,12 @@ final class TLSFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         self.account()
         guard !self.isQueued else { return }
         self.isQueued = true
-        self.turns.enqueue {
+        let goOn = {
             self.isQueued = false
             self.pass(most: TLSTurns.pieceOfRecords)
             self.settle()
         }
+        if self.isEstablished { self.turns.enqueueRecords(goOn) } else { self.turns.enqueueStep(goOn) }
     }
 
     /// Feeds TLS with the first records that wait, as many as `most`.
