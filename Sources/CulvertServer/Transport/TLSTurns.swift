@@ -83,7 +83,7 @@ final class TLSTurns {
     }
 
     /// Passes records on in a slice, behind what waits already.
-    func enqueueRecords(_ work: @escaping () -> Void) { self.slices.enqueue(work) }
+    func enqueueRecords(_ work: @escaping () -> Void) { self.slices.enqueue { work() } }
 
     // MARK: - the end of a turn
 
