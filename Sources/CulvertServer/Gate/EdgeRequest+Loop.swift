@@ -1,4 +1,5 @@
 import CulvertCore
+import NIOHTTP1
 
 extension LoopMark {
     /// Of this process. Another process that takes its listeners over has another.

@@ -17,7 +17,7 @@ final class Admissions: Sendable {
     fileprivate let denials = Denials()
 
     /// How often each limit has refused.
-    private final class Denials: Sendable {
+    fileprivate final class Denials: Sendable {
         private final class Count: Sendable {
             let value = Atomic<Int>(0)
         }

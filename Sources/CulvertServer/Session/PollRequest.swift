@@ -101,18 +101,6 @@ struct PollFailure: Sendable {
             extra: [("last", "\(last)")])
     }
 
-    init(_ reason: Session.NotAdopted) {
-        switch reason {
-        case .notNewer:
-            self.init(
-                status: 409, code: "token_not_newer", detail: "The session has a token that is as new or newer.")
-        case .full(let denial):
-            self.init(
-                status: denial.status, code: denial.code, detail: denial.detail,
-                extra: [("scope", Problem.quote(denial.scope.rawValue))], retryAfter: denial.retryAfter)
-        }
-    }
-
     static func rateLimited(_ wait: TimeAmount, who: String) -> PollFailure {
         PollFailure(
             status: 429, code: "rate_limited", detail: "The \(who)'s messages come too fast; nothing was taken.",
@@ -124,4 +112,19 @@ struct PollFailure: Sendable {
 
     static let busy = PollFailure(
         status: 503, code: "upstream_busy", detail: "The upstream does not keep up; nothing was taken.", retryAfter: 1)
+}
+
+extension PollFailure {
+    /// The answer to a token that the session is not moved to.
+    init(_ reason: Session.NotAdopted) {
+        switch reason {
+        case .notNewer:
+            self.init(
+                status: 409, code: "token_not_newer", detail: "The session has a token that is as new or newer.")
+        case .full(let denial):
+            self.init(
+                status: denial.status, code: denial.code, detail: denial.detail,
+                extra: [("scope", Problem.quote(denial.scope.rawValue))], retryAfter: denial.retryAfter)
+        }
+    }
 }
