@@ -65,7 +65,7 @@ struct EjectionTests {
     @Test("One client ejects no server by openings that are not answered, however many")
     func poison() {
         var server = Ejection(Self.policy)
-        for second in 0..<100 { #expect(server.failed(Self.anna, now: Self.start + .seconds(second)) == nil) }
+        for second in 0..<100 { #expect(server.failed(Self.anna, now: Self.start + .seconds(Int64(second))) == nil) }
         var subnet = Ejection(Self.policy)
         for host in 1..<100 {
             let fault = ServerFault.unanswered(client: AddressKey("2001:db8::\(host)"))
