@@ -22,14 +22,14 @@ log: {{ format: json }}
 """
 
 
-def blocks(heading):
+def blocks(heading, document=DOCUMENT):
     """[(language, text)] of the section."""
-    section = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", DOCUMENT.read_text(), re.M | re.S)
+    section = re.search(rf"^##+ {re.escape(heading)}\n(.*?)(?=^##+ |\Z)", document.read_text(), re.M | re.S)
     return re.findall(r"^```(\w+)\n(.*?)^```$", section[1], re.M | re.S)
 
 
-def block(heading, language, nth=0):
-    return [text for kind, text in blocks(heading) if kind == language][nth]
+def block(heading, language, nth=0, document=DOCUMENT):
+    return [text for kind, text in blocks(heading, document) if kind == language][nth]
 
 
 class Place:
