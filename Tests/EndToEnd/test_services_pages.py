@@ -1,10 +1,18 @@
 """Services with pages, which nobody here wrote, in Chromium, on a host that is divided as docs/services.md says: with
 WebSockets, and where WebSockets are blocked. `Tests/services` installs them; `Tests/run` skips them."""
 
-import pytest
+import contextlib
+import os
+import subprocess
+import sys
 
+import pytest
+from selenium.webdriver import ActionChains
+
+from kit.bridge import Bridge
+from kit.edge import TOKEN, wait_for
 from kit.front import Front
-from kit.services import bokeh, jupyter, streamlit
+from kit.services import APPS, bokeh, cockpit, jupyter, novnc, streamlit
 
 
 @pytest.fixture(params=[False, True], ids=["native", "blocked"])
@@ -18,7 +26,7 @@ def open_host(request, tmp_path, browser):
 
     def open_host(service, heading, documented_port, *arguments):
         front = Front(tmp_path / "front", heading, documented_port, is_blocked=request.param)
-        enter(service(tmp_path / "service", front.service_port, front, *arguments))
+        front.service = enter(service(tmp_path / "service", front.service_port, front, *arguments))
         enter(front.running())
         front.enter(browser)
         return front
@@ -106,3 +114,73 @@ def test_bokeh_answers_a_page(open_host, browser):
         browser.wait(model + 'return one("said").text === arguments[0] && one("points").data.x.length === arguments[1]',
                      f"pressed {presses} times", 100_000 * presses, what="the server's answer")
     front.check("/app/ws")
+
+
+@pytest.mark.parametrize("polled", [False, True], ids=["native", "polled"])
+def test_bokehs_client_changes_a_document(tmp_path, polled):
+    front = Front(tmp_path / "front", "Bokeh", 5006)
+    with bokeh(tmp_path / "service", front.service_port, front), front.running(), contextlib.ExitStack() as ends:
+        url = front.origin
+        if polled:
+            bridge = Bridge(front.origin, front.trust)
+            ends.callback(bridge.stop)
+            url = bridge.url.replace("ws:", "http:")
+        # It can set no header, and its certificates are the system's.
+        done = subprocess.run(
+            [sys.executable, APPS / "bokeh_client.py", url + "/app", TOKEN], capture_output=True, text=True, timeout=60,
+            env={**os.environ, "SSL_CERT_FILE": str(front.place.cert)})
+        assert done.stdout.strip() == "10000", done.stderr
+        (opened,) = front.edge.expect_events("session opened")
+        assert opened["transport"] == ("long-poll" if polled else "websocket")
+
+
+# --- noVNC ----------------------------------------------------------------------------------------------------------
+CANVAS = """
+const canvas = document.querySelector("#screen canvas");
+"""
+
+
+def test_novnc_shows_a_screen_and_moves_its_pointer(open_host, browser):
+    front = open_host(novnc, "noVNC", 6080)
+    from Xlib.display import Display
+
+    screen = Display(f":{front.service}")
+    try:
+        root = screen.screen().root
+        browser.driver.get(front.origin + "/vnc_lite.html")
+        browser.wait(CANVAS + "return canvas?.width === 640 && canvas.height === 400", what="the screen", timeout=60)
+        for color in (0x123456, 0xABCDEF, 0x00FF7F):
+            root.change_attributes(background_pixel=color)
+            root.clear_area()
+            screen.sync()
+            browser.wait(CANVAS + """
+                const [red, green, blue] = canvas.getContext("2d").getImageData(600, 300, 1, 1).data;
+                return red << 16 | green << 8 | blue === arguments[0];""", color, what="the color")
+        canvas = browser.driver.find_element("css selector", "#screen canvas")
+        for x, y in ((-100, -50), (120, 80)):
+            ActionChains(browser.driver).move_to_element_with_offset(canvas, x, y).perform()
+            where = (320 + x, 200 + y)
+            wait_for(lambda: near(root.query_pointer(), where), what=f"the pointer to be at {where}")
+    finally:
+        screen.close()
+    front.check("/websockify")
+
+
+def near(pointer, where):
+    return abs(pointer.root_x - where[0]) <= 2 and abs(pointer.root_y - where[1]) <= 2
+
+
+# --- Cockpit --------------------------------------------------------------------------------------------------------
+def test_cockpit_logs_in_and_runs_programs(open_host, browser):
+    front = open_host(cockpit, "Cockpit", 9090)
+    driver = browser.driver
+    driver.get(front.origin + "/cockpit/@localhost/hello/index.html")
+    field = "const field = document.querySelector(arguments[0]);"
+    browser.wait(field + "return field?.offsetParent", "#login-user-input", what="the login page")
+    driver.find_element("css selector", "#login-user-input").send_keys("tester")
+    driver.find_element("css selector", "#login-password-input").send_keys("secret")
+    driver.find_element("css selector", "#login-button").click()
+    browser.wait("return document.title === 'hello' && typeof cockpit === 'object'", what="the page")
+    assert browser.run('return cockpit.spawn(["cat"]).input("grüße 👋")') == "grüße 👋"
+    assert browser.run('return cockpit.spawn(["seq", "100000"])') == "".join(f"{n}\n" for n in range(1, 100_001))
+    front.check("/cockpit/socket")

@@ -1,8 +1,9 @@
 from bokeh.layouts import column
-from bokeh.models import Button, ColumnDataSource, Div
+from bokeh.models import Button, ColumnDataSource, Div, TextInput
 from bokeh.plotting import curdoc, figure
 
 said = Div(text="pressed 0 times", name="said")
+field = TextInput(name="field")
 button = Button(label="press", name="button")
 points = ColumnDataSource({"x": [], "y": []}, name="points")
 plot = figure()
@@ -17,5 +18,10 @@ def press():
     points.data = {"x": list(range(100_000 * presses)), "y": list(range(100_000 * presses))}
 
 
+def answer(attribute, old, new):
+    said.text = new.upper()
+
+
 button.on_click(press)
-curdoc().add_root(column(button, said, plot))
+field.on_change("value", answer)
+curdoc().add_root(column(button, field, said, plot))

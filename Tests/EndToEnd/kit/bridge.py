@@ -1,9 +1,10 @@
-"""Lets a client that knows nothing but WebSockets poll: a WebSocket server here, whose connections are polled sessions there."""
+"""Lets a client that knows nothing but WebSockets poll: a WebSocket server whose connections are polled sessions."""
 
 import asyncio
 import contextlib
 import http
 import threading
+import urllib.parse
 
 import httpx
 from websockets.asyncio.server import serve
@@ -16,11 +17,11 @@ PASSED = ("authorization", "cookie", "origin", "user-agent", "sec-websocket-prot
 
 
 class Bridge:
-    """`url` is where clients connect. Each connection opens a session at `edge` with the same path, query, subprotocols and
-    credentials. It is written from docs/protocol.md, sections 2 to 6."""
+    """`url` is where clients connect. Each connection opens a session at `base`, an edge's `https` URL, with the same path,
+    query, subprotocols and credentials. It is written from docs/protocol.md, sections 2 to 6."""
 
-    def __init__(self, edge):
-        self.base, self.ssl = edge.https, edge.ssl
+    def __init__(self, base, ssl):
+        self.base, self.ssl = base, ssl
         self.loop = asyncio.new_event_loop()
         self.opened = 0
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -31,8 +32,8 @@ class Bridge:
     async def _start(self):
         client = httpx.AsyncClient(base_url=self.base, verify=self.ssl, timeout=60)
         server = await serve(
-            self._carry, "127.0.0.1", 0, process_request=self._open, compression=None, max_size=None, ping_interval=None,
-            select_subprotocol=lambda connection, offered: connection.chosen)
+            self._carry, "127.0.0.1", 0, process_request=self._open, compression=None, max_size=None,
+            ping_interval=None, select_subprotocol=lambda connection, offered: connection.chosen)
         return client, server
 
     def stop(self):
@@ -54,6 +55,7 @@ class Bridge:
             return connection.respond(http.HTTPStatus(answer.status_code), answer.text)
         self.opened += 1
         connection.session, connection.chosen = answer.headers["location"], answer.json()["protocol"]
+        connection.token = [pair for pair in urllib.parse.parse_qsl(query) if pair[0] == "access_token"]
         connection.shown = [(name, value) for name, value in headers if name.lower() != "sec-websocket-protocol"]
 
     async def _carry(self, ws):
@@ -69,7 +71,7 @@ class Bridge:
         acked, close = 0, None
         with contextlib.suppress(ConnectionClosed):
             while not close:
-                answer = await self._ask(ws, "GET", params={"ack": acked}, headers=[*ws.shown, ("Accept", BATCH)])
+                answer = await self._ask(ws, "GET", [("ack", acked)], headers=[*ws.shown, ("Accept", BATCH)])
                 if answer is None:
                     return
                 if answer.status_code == 204:
@@ -92,12 +94,12 @@ class Bridge:
     async def _end(self, ws):
         """A session that has ended already is not asked for more."""
         code = 1000 if ws.close_code in (None, 1005, 1006) else ws.close_code
-        await self._ask(ws, "DELETE", params={"code": code, "reason": ws.close_reason or ""}, headers=ws.shown)
+        await self._ask(ws, "DELETE", [("code", code), ("reason", ws.close_reason or "")], headers=ws.shown)
 
-    async def _ask(self, ws, method, **what):
+    async def _ask(self, ws, method, query=(), **what):
         """The answer; None when the session has ended. The client sees a refusal as the end of its WebSocket."""
         while True:
-            answer = await self.http.request(method, ws.session, **what)
+            answer = await self.http.request(method, ws.session, params=[*query, *ws.token], **what)
             if answer.status_code in (200, 204):
                 return answer
             if answer.status_code in (404, 410):

@@ -1,8 +1,9 @@
-"""One host as docs/services.md divides it: nginx gives the paths of a service's WebSockets to Culvert, and the rest to the
-service."""
+"""One host as docs/services.md divides it: nginx gives the paths of a service's WebSockets to Culvert, and the rest to
+the service."""
 
 import contextlib
 import pathlib
+import ssl
 
 import httpx
 
@@ -12,10 +13,6 @@ from kit.edge import TOKEN, free_port, make_certificate
 DOCUMENT = pathlib.Path(__file__).parents[3] / "docs/services.md"
 SHARED, BLOCKED = "Pages and WebSockets under one host", "Where WebSockets are blocked"
 UPGRADE = "proxy_set_header Upgrade $http_upgrade;"
-
-
-def documented(heading, language, nth=0):
-    return block(heading, language, nth, DOCUMENT)
 
 
 class Front:
@@ -32,19 +29,27 @@ class Front:
         self.place.words += [
             (f"127.0.0.1:{documented_port}", f"127.0.0.1:{port}"), ("https://app.example.com", self.origin)]
 
+    @property
+    def trust(self):
+        return ssl.create_default_context(cafile=str(self.place.cert))
+
+    def documented(self, language, heading=None, nth=0):
+        """A block of the service's section, or of another, with the names, ports and files of this host."""
+        return self.place.fill(block(heading or self.heading, language, nth, DOCUMENT))
+
     @contextlib.contextmanager
     def running(self):
-        place, fill = self.place, self.place.fill
-        server, to_culvert = (fill(documented(SHARED, "nginx", nth)) for nth in range(2))
-        service = fill(documented(self.heading, "nginx"))
+        place = self.place
+        server, to_culvert = (self.documented("nginx", SHARED, nth) for nth in range(2))
+        service = self.documented("nginx")
         if self.is_blocked:
-            service += fill(documented(BLOCKED, "nginx"))
+            service += self.documented("nginx", BLOCKED)
             assert UPGRADE in to_culvert
             to_culvert = to_culvert.replace(UPGRADE, "")
         (place.folder / "service.conf").write_text(service)
         (place.folder / "culvert.conf").write_text(to_culvert)
         # nginx reads files whose names are relative from the folder of its own configuration.
-        self.edge = DocumentedEdge(place.folder, fill(documented(SHARED, "yaml") + documented(self.heading, "yaml")))
+        self.edge = DocumentedEdge(place.folder, self.documented("yaml", SHARED) + self.documented("yaml"))
         try:
             with nginx(place, server, place.front):
                 yield self
@@ -59,7 +64,7 @@ class Front:
         browser.driver.add_cookie({"name": "culvert_token", "value": TOKEN, "secure": True, "path": "/"})
 
     def check(self, path, sessions=1):
-        """That the service was reached through Culvert, the way that this host leaves open, and that nobody else gets in."""
+        """That the service was reached through Culvert, as this host allows, and that nobody else gets in."""
         opened = self.edge.expect_events("session opened", sessions)
         transports = {event["transport"] for event in opened}
         assert transports == ({"long-poll"} if self.is_blocked else {"websocket"}), opened

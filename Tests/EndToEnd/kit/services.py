@@ -1,8 +1,9 @@
-"""Runs services that nobody here wrote, each as a process of its own, and says how a client of either transport reaches them."""
+"""Runs services that nobody here wrote, each as a process of its own, and says how clients reach them."""
 
 import contextlib
 import importlib.util
 import pathlib
+import re
 import shutil
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 
 from kit.beside import running
 from kit.bridge import Bridge
-from kit.edge import free_port
+from kit.edge import free_port, wait_for
 
 APPS = pathlib.Path(__file__).parents[1] / "apps"
 
@@ -43,7 +44,8 @@ def graphql(folder):
 def channels(folder):
     need(["channels", "daphne"])
     port = free_port()
-    with python(folder, port, "-m", "daphne", "-b", "127.0.0.1", "-p", port, "--proxy-headers", "channels_app:application"):
+    with python(folder, port, "-m", "daphne", "-b", "127.0.0.1", "-p", port, "--proxy-headers",
+                "channels_app:application"):
         yield port
 
 
@@ -103,12 +105,49 @@ def bokeh(folder, port, front):
         yield
 
 
+@contextlib.contextmanager
+def novnc(folder, port, front):
+    """The page of noVNC, websockify, and a screen by TigerVNC; gives the screen's number for X."""
+    need(["Xlib"], ["Xtigervnc", "websockify"], LARGE)
+    (folder / "screen").mkdir(parents=True)
+    vnc = free_port()
+    screen = ["Xtigervnc", "-displayfd", "1", "-rfbport", vnc, "-localhost", "-SecurityTypes", "None", "-geometry", "640x400",
+              "-depth", "24", "-ac", "-AlwaysShared"]
+    page = ["websockify", "--web", "/usr/share/novnc", f"127.0.0.1:{port}", f"127.0.0.1:{vnc}"]
+    with running(screen, vnc, folder / "screen"), running(page, port, folder):
+        log = folder / "screen/other.log"
+        yield wait_for(lambda: re.search(r"^\d+$", log.read_text(), re.M), what="the number of the screen")[0]
+
+
+COCKPIT = "/usr/lib/cockpit/cockpit-ws"
+COCKPIT_PAGE = """<!doctype html>
+<html><head><title>hello</title><meta charset="utf-8"><script src="../base1/cockpit.js"></script></head></html>
+"""
+
+
+@contextlib.contextmanager
+def cockpit(folder, port, front):
+    """Cockpit with one page, `hello`, and one user, `tester`."""
+    need((), [COCKPIT, "cockpit-bridge"], LARGE)
+    package, config = folder / "cockpit/hello", folder / "cockpit/cockpit.conf"
+    package.mkdir(parents=True)
+    (package / "manifest.json").write_text('{ "menu": { "index": { "label": "Hello" } } }')
+    (package / "index.html").write_text(COCKPIT_PAGE)
+    login = folder / "login"
+    login.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{APPS / "cockpit_session.py"}"\n')
+    login.chmod(0o755)
+    config.write_text(front.documented("ini") + f"[Basic]\nCommand = {login}\n")
+    with running(["/usr/bin/env", f"XDG_CONFIG_DIRS={folder}", f"XDG_DATA_HOME={folder}", COCKPIT, "--address", "127.0.0.1",
+                  "--port", port, "--no-tls"], port, folder):
+        yield
+
+
 class Way:
     """A client's way through the edge: WebSockets as they are (`native`), or polling."""
 
     def __init__(self, name, edge):
         self.is_polled, self.edge = name == "polled", edge
-        self.bridge = Bridge(edge) if self.is_polled else None
+        self.bridge = Bridge(edge.https, edge.ssl) if self.is_polled else None
         self.url = self.bridge.url if self.is_polled else edge.wss
         self.ssl = None if self.is_polled else edge.ssl
 
