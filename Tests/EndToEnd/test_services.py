@@ -1,17 +1,21 @@
 """Services that nobody here wrote, and their own clients, with Culvert between: as WebSockets, and by polling.
 
-docs/services.md says what each service needs. This file has the light ones; test_services_pages.py has those with pages.
+docs/services.md says what each service needs. This file has the light ones; test_services_pages.py the others, which
+serve pages.
 """
 
 import asyncio
 import json
+import queue
+import urllib.parse
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from kit.edge import ORIGIN, TOKEN, Edge
-from kit.services import Way, channels, graphql, nats
+from kit.edge import ORIGIN, TOKEN
+from kit.mqtt import Peer
+from kit.services import OTHER_ORIGIN, ServiceEdge, Way, channels, graphql, mosquitto, nats
 
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Origin": ORIGIN}
 TRANSPORT_WS = "graphql-transport-ws"
@@ -22,15 +26,16 @@ def start(tmp_path_factory):
     """Starts a service and the edge in front of it, once for the module."""
     started, ends = {}, []
 
-    def start(service, *arguments, **options):
+    def start(service):
+        """(edge, another way to the service)"""
         if service not in started:
             folder = tmp_path_factory.mktemp(service.__name__)
-            running = service(folder / "service", *arguments)
-            ports = running.__enter__()
+            running = service(folder / "service")
+            port, other = running.__enter__()
             ends.append(lambda: running.__exit__(None, None, None))
-            edge = Edge(folder, ports if isinstance(ports, int) else ports[0], **options)
+            edge = ServiceEdge(folder, service, port)
             ends.append(edge.end)
-            started[service] = edge, ports
+            started[service] = edge, other
         return started[service]
 
     yield start
@@ -100,7 +105,8 @@ def test_graphql_close_codes_of_the_service_pass(start, go):
     way = go(edge)
 
     async def ended_by(*messages):
-        async with connect(way.url + "/graphql", ssl=way.ssl, additional_headers=HEADERS, subprotocols=[TRANSPORT_WS]) as ws:
+        async with connect(way.url + "/graphql", ssl=way.ssl, additional_headers=HEADERS,
+                           subprotocols=[TRANSPORT_WS]) as ws:
             assert ws.subprotocol == TRANSPORT_WS
             for message in messages:
                 await ws.send(json.dumps(message))
@@ -164,14 +170,15 @@ def test_channels_sees_the_user_the_address_and_the_host_and_its_close_code_pass
 
 # --- NATS (nats-server's WebSockets; nats-py) -----------------------------------------------------------------------
 async def settled(client):
-    """The server knows of the client's subscriptions. nats-py's PING overtakes what waits to be sent, the second does not."""
+    """Returns when the server knows of the client's subscriptions. nats-py's PING overtakes a subscription that waits to be
+    sent; a second PING does not."""
     await client.flush()
     await client.flush()
 
 
 @pytest.mark.filterwarnings("ignore:parameter 'timeout':DeprecationWarning")
 def test_nats_publishes_subscribes_and_answers(start, go):
-    edge, (_, tcp_port) = start(nats, ORIGIN)
+    edge, tcp_port = start(nats)
     way = go(edge)
 
     async def run():
@@ -179,7 +186,8 @@ def test_nats_publishes_subscribes_and_answers(start, go):
 
         headers = {name: [value] for name, value in HEADERS.items()}
         plain = await client.connect(f"nats://127.0.0.1:{tcp_port}")
-        through = await client.connect(way.url, ws_connection_headers=headers, allow_reconnect=False, tls=way.ssl)
+        through = await client.connect(
+            way.url + "/nats", ws_connection_headers=headers, allow_reconnect=False, tls=way.ssl)
         try:
             heard = await through.subscribe("to.client")
             await settled(through)
@@ -202,17 +210,17 @@ def test_nats_publishes_subscribes_and_answers(start, go):
         finally:
             await through.close()
             await plain.close()
-        await no_way_in(edge, "/")
+        await no_way_in(edge, "/nats")
 
     finish(run())
     way.check(1)
 
 
 def test_nats_compresses_end_to_end(start):
-    edge, _ = start(nats, ORIGIN)
+    edge, _ = start(nats)
 
     async def run():
-        async with connect(edge.wss, ssl=edge.ssl, additional_headers=HEADERS, compression="deflate") as ws:
+        async with connect(edge.wss + "/nats", ssl=edge.ssl, additional_headers=HEADERS) as ws:
             assert "permessage-deflate" in ws.response.headers["Sec-WebSocket-Extensions"]
             assert (await ws.recv()).startswith(b"INFO ")
             await ws.send(b"CONNECT {}\r\nSUB a 1\r\nPUB a 5000\r\n" + b"z" * 5000 + b"\r\nPING\r\n")
@@ -224,18 +232,54 @@ def test_nats_compresses_end_to_end(start):
     finish(run())
 
 
+# --- mosquitto (Paho; test_third_party.py has a library in a page) ---------------------------------------------------
+def test_mosquitto_carries_messages_both_ways(start, go):
+    from paho.mqtt import client as mqtt
+
+    edge, broker = start(mosquitto)
+    way = go(edge)
+    heard, told = queue.Queue(), queue.Queue()
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="paho", transport="websockets")
+    client.ws_set_options("/mqtt", HEADERS)
+    if way.ssl:
+        client.tls_set_context(way.ssl)
+    client.on_message = lambda client, data, message: heard.put((message.topic, message.payload))
+    client.on_subscribe = lambda client, data, number, reasons, properties: told.put(reasons)
+    address = urllib.parse.urlsplit(way.url)
+    client.connect(address.hostname, address.port)
+    client.loop_start()
+    peer = Peer(broker, "to/peer")
+    try:
+        client.subscribe("to/page", qos=1)
+        told.get(timeout=20)
+        said = [b"", b"hello", bytes(range(256)), b"x" * 300_000, *(b"%d" % n for n in range(100))]
+        for message in said:
+            peer.publish("to/page", message)
+        assert [heard.get(timeout=20) for _ in said] == [("to/page", message) for message in said]
+        for message in said:
+            client.publish("to/peer", message, qos=1)
+        assert [peer.receive() for _ in said] == said
+        client.disconnect()
+    finally:
+        client.loop_stop()
+        peer.close()
+    finish(no_way_in(edge, "/mqtt", ["mqtt"]))
+    way.check(1)
+
+
 # --- each ----------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("service,arguments,path", [
-    (graphql, (), "/graphql"), (channels, (), "/ws/chat/lobby/"), (nats, (ORIGIN,), "/")], ids=["graphql", "channels", "nats"])
-def test_the_service_still_checks_origins_itself(start, go, service, arguments, path):
+@pytest.mark.parametrize("service,path,protocol", [
+    (graphql, "/graphql", TRANSPORT_WS), (channels, "/ws/chat/lobby/", None), (nats, "/nats", None)],
+    ids=["graphql", "channels", "nats"])
+def test_the_service_still_checks_origins_itself(start, go, service, path, protocol):
     """Culvert lets this origin in, and the service does not: the client is told 403."""
-    edge, _ = start(service, *arguments)
+    edge, _ = start(service)
     way = go(edge)
 
     async def run():
         with pytest.raises(InvalidStatus) as refused:
-            await connect(way.url + path, ssl=way.ssl, additional_headers={**HEADERS, "Origin": "https://a.wild.example"},
-                          subprotocols=[TRANSPORT_WS] if service is graphql else None)
+            await connect(way.url + path, ssl=way.ssl, additional_headers={**HEADERS, "Origin": OTHER_ORIGIN},
+                          subprotocols=[protocol] if protocol else None)
         assert refused.value.response.status_code == 403
 
     finish(run())

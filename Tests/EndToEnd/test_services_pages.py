@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 
+import httpx
 import pytest
 from selenium.webdriver import ActionChains
 
 from kit.bridge import Bridge
 from kit.edge import TOKEN, wait_for
 from kit.front import Front
-from kit.services import APPS, bokeh, cockpit, jupyter, novnc, streamlit
+from kit.service_pages import bokeh, cockpit, jupyter, novnc, streamlit
+from kit.services import APPS
 
 
 @pytest.fixture(params=[False, True], ids=["native", "blocked"])
@@ -24,9 +26,9 @@ def open_host(request, tmp_path, browser):
         ends.append(manager)
         return manager.__enter__()
 
-    def open_host(service, heading, documented_port, *arguments):
+    def open_host(service, heading, documented_port):
         front = Front(tmp_path / "front", heading, documented_port, is_blocked=request.param)
-        front.service = enter(service(tmp_path / "service", front.service_port, front, *arguments))
+        front.service = enter(service(tmp_path / "service", front))
         enter(front.running())
         front.enter(browser)
         return front
@@ -64,6 +66,8 @@ def test_jupyter_runs_code_in_a_kernel(open_host, browser):
     browser.wait("return globalThis.jupyterapp?.serviceManager.isReady", what="JupyterLab", timeout=60)
     assert browser.run(KERNEL) == [["ok", "ok", "error"], "42", 2 + 2_000_001]
     front.check("/api/kernels/1/channels")
+    for host, status in (("app.example.com", 200), ("other.example.com", 403)):
+        assert httpx.get(front.origin + "/api", headers={"Host": host}, verify=front.trust).status_code == status
 
 
 TERMINAL = """
@@ -119,7 +123,7 @@ def test_bokeh_answers_a_page(open_host, browser):
 @pytest.mark.parametrize("polled", [False, True], ids=["native", "polled"])
 def test_bokehs_client_changes_a_document(tmp_path, polled):
     front = Front(tmp_path / "front", "Bokeh", 5006)
-    with bokeh(tmp_path / "service", front.service_port, front), front.running(), contextlib.ExitStack() as ends:
+    with bokeh(tmp_path / "service", front), front.running(), contextlib.ExitStack() as ends:
         url = front.origin
         if polled:
             bridge = Bridge(front.origin, front.trust)

@@ -1,4 +1,4 @@
-"""`python bokeh_client.py URL TOKEN`: Bokeh's own client changes a field of a session's document and prints the answer."""
+"""Bokeh's own client changes a field of a document and prints the answer: `python bokeh_client.py URL TOKEN`."""
 
 import sys
 

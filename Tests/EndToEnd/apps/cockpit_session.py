@@ -1,5 +1,5 @@
-"""Logs `tester` with the password `secret` in to Cockpit, in place of PAM: what cockpit.conf calls `Command`. It becomes the
-bridge of this process's own user, so that a test adds no user to the machine."""
+"""Logs `tester` with the password `secret` in to Cockpit, in place of PAM; cockpit.conf calls it `Command`. It becomes
+the bridge of this process's own user, so that a test adds no user to the machine."""
 
 import base64
 import json

@@ -12,12 +12,12 @@ from websockets.exceptions import ConnectionClosed
 
 from kit.poll import BATCH, batch, unframe
 
-# What a client says of itself; all else belongs to its connection with the bridge.
+# The fields in which a client says something of itself. All others belong to its connection with the bridge.
 PASSED = ("authorization", "cookie", "origin", "user-agent", "sec-websocket-protocol")
 
 
 class Bridge:
-    """`url` is where clients connect. Each connection opens a session at `base`, an edge's `https` URL, with the same path,
+    """Clients connect to `url`. Each connection opens a session at `base`, an edge's `https` URL, with the same path,
     query, subprotocols and credentials. It is written from docs/protocol.md, sections 2 to 6."""
 
     def __init__(self, base, ssl):

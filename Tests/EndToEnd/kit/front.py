@@ -2,15 +2,14 @@
 the service."""
 
 import contextlib
-import pathlib
 import ssl
 
 import httpx
 
-from kit.beside import DocumentedEdge, Place, block, nginx
+from kit.beside import DocumentedEdge, Place, nginx
 from kit.edge import TOKEN, free_port, make_certificate
+from kit.services import command, documented
 
-DOCUMENT = pathlib.Path(__file__).parents[3] / "docs/services.md"
 SHARED, BLOCKED = "Pages and WebSockets under one host", "Where WebSockets are blocked"
 UPGRADE = "proxy_set_header Upgrade $http_upgrade;"
 
@@ -21,7 +20,7 @@ class Front:
     With `is_blocked` no WebSocket gets through, and the pages have the lines that the document has for that."""
 
     def __init__(self, folder, heading, documented_port, is_blocked=False):
-        self.heading, self.is_blocked = heading, is_blocked
+        self.heading, self.documented_port, self.is_blocked = heading, documented_port, is_blocked
         folder.mkdir(exist_ok=True)
         self.service_port = port = free_port()
         self.place = Place(folder, make_certificate(folder), port)
@@ -35,7 +34,13 @@ class Front:
 
     def documented(self, language, heading=None, nth=0):
         """A block of the service's section, or of another, with the names, ports and files of this host."""
-        return self.place.fill(block(heading or self.heading, language, nth, DOCUMENT))
+        return self.place.fill(documented(heading or self.heading, language, nth))
+
+    def command(self):
+        """The command by which the document starts the service, as it has to be for this host."""
+        words = command(self.heading, self.documented_port, self.service_port)
+        host = self.origin.removeprefix("https://")
+        return [{"https://app.example.com": self.origin, "app.example.com": host}.get(word, word) for word in words]
 
     @contextlib.contextmanager
     def running(self):

@@ -1,19 +1,35 @@
-"""Runs services that nobody here wrote, each as a process of its own, and says how clients reach them."""
+"""Runs services that nobody here wrote, each as a process of its own, and Culvert in front of those without pages as
+docs/services.md has it."""
 
 import contextlib
 import importlib.util
 import pathlib
 import re
+import shlex
 import shutil
 import sys
 
 import pytest
 
-from kit.beside import running
+from kit.beside import DocumentedEdge, Place, block, running
 from kit.bridge import Bridge
-from kit.edge import free_port, wait_for
+from kit.edge import ORIGIN, free_port, make_certificate
+from kit.mqtt import Broker
 
+DOCUMENT = pathlib.Path(__file__).parents[3] / "docs/services.md"
 APPS = pathlib.Path(__file__).parents[1] / "apps"
+# An origin that Culvert lets in in front of these services, and of which they know nothing.
+OTHER_ORIGIN = "https://other.example.com"
+
+
+def documented(heading, language, nth=0):
+    return block(heading, language, nth, DOCUMENT)
+
+
+def command(heading, documented_port, port):
+    """The command by which the document starts the service, at another port."""
+    words = shlex.split(documented(heading, "sh").replace("\\\n", ""))
+    return [re.sub(rf"(?<!\d){documented_port}$", str(port), word) for word in words]
 
 
 def need(modules=(), commands=(), script="Tests/run"):
@@ -37,109 +53,61 @@ def graphql(folder):
     need(["strawberry", "gql"])
     port = free_port()
     with python(folder, port, APPS / "graphql_app.py", port):
-        yield port
+        yield port, None
 
 
 @contextlib.contextmanager
 def channels(folder):
     need(["channels", "daphne"])
     port = free_port()
-    with python(folder, port, "-m", "daphne", "-b", "127.0.0.1", "-p", port, "--proxy-headers",
-                "channels_app:application"):
-        yield port
+    daphne = [word.replace("app.asgi", "channels_app") for word in command("Django Channels", 8001, port)]
+    with python(folder, port, "-m", *daphne):
+        yield port, None
 
 
 NATS = "/usr/sbin/nats-server"
 
 
 @contextlib.contextmanager
-def nats(folder, origin):
-    """(port of WebSockets, port of TCP)."""
+def nats(folder):
+    """Gives, as every service here, its port for WebSockets, and another way to it."""
     need(["nats"], [NATS])
     folder.mkdir(exist_ok=True)
     port, tcp_port = free_port(), free_port()
     config = folder / "nats.conf"
-    config.write_text(f"""
-listen: "127.0.0.1:{tcp_port}"
-websocket {{
-    listen: "127.0.0.1:{port}"
-    no_tls: true
-    compression: true
-    allowed_origins: ["{origin}"]
-}}
-""")
+    documented_part = documented("NATS", "conf").replace(":9222", f":{port}")
+    config.write_text(f'listen: "127.0.0.1:{tcp_port}"\n{documented_part}')
     with running([NATS, "-c", config], port, folder):
         yield port, tcp_port
 
 
-# --- services with pages: at the port of a `Front`, which their own checks know --------------------------------------
-LARGE = "Tests/services"
-
-
 @contextlib.contextmanager
-def jupyter(folder, port, front):
-    need(["jupyterlab", "ipykernel"], script=LARGE)
-    with python(folder, port, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-                "--ServerApp.local_hostnames=localhost", "--ServerApp.local_hostnames=app.example.com",
-                "--IdentityProvider.token=secret", "--LabApp.expose_app_in_browser=True", f"--notebook-dir={folder}",
-                variables=[f"JUPYTER_CONFIG_DIR={folder}", f"JUPYTER_RUNTIME_DIR={folder}"]):
-        yield
-
-
-@contextlib.contextmanager
-def streamlit(folder, port, front):
-    need(["streamlit"], script=LARGE)
-    with python(folder, port, "-m", "streamlit", "run", APPS / "streamlit_app.py", "--server.address", "127.0.0.1",
-                "--server.port", port, "--server.headless", "true", "--server.corsAllowedOrigins", front.origin,
-                "--browser.gatherUsageStats", "false"):
-        yield
-
-
-@contextlib.contextmanager
-def bokeh(folder, port, front):
-    need(["bokeh"], script=LARGE)
+def mosquitto(folder):
+    need(["paho"])
     folder.mkdir()
-    shutil.copy(APPS / "bokeh_app.py", folder / "app.py")
-    with python(folder, port, "-m", "bokeh", "serve", folder / "app.py", "--address", "127.0.0.1", "--port", port,
-                "--use-xheaders", "--allow-websocket-origin", front.origin.removeprefix("https://")):
-        yield
+    broker = Broker(folder)
+    try:
+        yield broker.port, broker
+    finally:
+        broker.stop()
 
 
-@contextlib.contextmanager
-def novnc(folder, port, front):
-    """The page of noVNC, websockify, and a screen by TigerVNC; gives the screen's number for X."""
-    need(["Xlib"], ["Xtigervnc", "websockify"], LARGE)
-    (folder / "screen").mkdir(parents=True)
-    vnc = free_port()
-    screen = ["Xtigervnc", "-displayfd", "1", "-rfbport", vnc, "-localhost", "-SecurityTypes", "None", "-geometry", "640x400",
-              "-depth", "24", "-ac", "-AlwaysShared"]
-    page = ["websockify", "--web", "/usr/share/novnc", f"127.0.0.1:{port}", f"127.0.0.1:{vnc}"]
-    with running(screen, vnc, folder / "screen"), running(page, port, folder):
-        log = folder / "screen/other.log"
-        yield wait_for(lambda: re.search(r"^\d+$", log.read_text(), re.M), what="the number of the screen")[0]
+# Where the document has each: its heading, and the port that it says.
+PLACES = {
+    graphql: ("GraphQL", 8000), channels: ("Django Channels", 8001), nats: ("NATS", 9222), mosquitto: ("mosquitto", 1884)}
 
 
-COCKPIT = "/usr/lib/cockpit/cockpit-ws"
-COCKPIT_PAGE = """<!doctype html>
-<html><head><title>hello</title><meta charset="utf-8"><script src="../base1/cockpit.js"></script></head></html>
-"""
+class ServiceEdge(DocumentedEdge):
+    """Culvert under a name of its own, in front of a service without pages."""
 
-
-@contextlib.contextmanager
-def cockpit(folder, port, front):
-    """Cockpit with one page, `hello`, and one user, `tester`."""
-    need((), [COCKPIT, "cockpit-bridge"], LARGE)
-    package, config = folder / "cockpit/hello", folder / "cockpit/cockpit.conf"
-    package.mkdir(parents=True)
-    (package / "manifest.json").write_text('{ "menu": { "index": { "label": "Hello" } } }')
-    (package / "index.html").write_text(COCKPIT_PAGE)
-    login = folder / "login"
-    login.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{APPS / "cockpit_session.py"}"\n')
-    login.chmod(0o755)
-    config.write_text(front.documented("ini") + f"[Basic]\nCommand = {login}\n")
-    with running(["/usr/bin/env", f"XDG_CONFIG_DIRS={folder}", f"XDG_DATA_HOME={folder}", COCKPIT, "--address", "127.0.0.1",
-                  "--port", port, "--no-tls"], port, folder):
-        yield
+    def __init__(self, folder, service, port):
+        heading, documented_port = PLACES[service]
+        place = Place(folder, make_certificate(folder), port)
+        place.words.append((f"127.0.0.1:{documented_port}", f"127.0.0.1:{port}"))
+        text = place.fill(documented("Services without pages", "yaml") + documented(heading, "yaml"))
+        assert f'["{ORIGIN}"]' in text
+        self.cert, self.tls_port = place.cert, place.front
+        super().__init__(folder, text.replace(f'["{ORIGIN}"]', f'["{ORIGIN}", "{OTHER_ORIGIN}"]'))
 
 
 class Way:
