@@ -157,7 +157,8 @@ def test_channels_sees_the_user_the_address_and_the_host_and_its_close_code_pass
     way = go(edge)
 
     async def run():
-        async with connect(way.url + "/ws/chat/own/", ssl=way.ssl, additional_headers=HEADERS) as ws:
+        claim = {**HEADERS, "X-Forwarded-For": "203.0.113.66", "X-Forwarded-User": "root"}
+        async with connect(way.url + "/ws/chat/own/", ssl=way.ssl, additional_headers=claim) as ws:
             await ws.send("who am I")
             assert await ws.recv() == f"alice of 127.0.0.1 at localhost:{edge.tls_port}"
             await ws.send("end")
@@ -170,8 +171,8 @@ def test_channels_sees_the_user_the_address_and_the_host_and_its_close_code_pass
 
 # --- NATS (nats-server's WebSockets; nats-py) -----------------------------------------------------------------------
 async def settled(client):
-    """Returns when the server knows of the client's subscriptions. nats-py's PING overtakes a subscription that waits to be
-    sent; a second PING does not."""
+    """Returns when the server knows of the client's subscriptions. nats-py's PING overtakes a subscription that waits to
+    be sent; a second PING does not."""
     await client.flush()
     await client.flush()
 
@@ -234,9 +235,9 @@ def test_nats_compresses_end_to_end(start):
 
 # --- mosquitto (Paho; test_third_party.py has a library in a page) ---------------------------------------------------
 def test_mosquitto_carries_messages_both_ways(start, go):
+    edge, broker = start(mosquitto)
     from paho.mqtt import client as mqtt
 
-    edge, broker = start(mosquitto)
     way = go(edge)
     heard, told = queue.Queue(), queue.Queue()
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="paho", transport="websockets")
@@ -265,6 +266,17 @@ def test_mosquitto_carries_messages_both_ways(start, go):
         peer.close()
     finish(no_way_in(edge, "/mqtt", ["mqtt"]))
     way.check(1)
+
+
+def test_mosquitto_checks_no_origin(start):
+    edge, _ = start(mosquitto)
+
+    async def run():
+        headers = {**HEADERS, "Origin": OTHER_ORIGIN}
+        async with connect(edge.wss + "/mqtt", ssl=edge.ssl, additional_headers=headers, subprotocols=["mqtt"]) as ws:
+            assert ws.subprotocol == "mqtt"
+
+    finish(run())
 
 
 # --- each ----------------------------------------------------------------------------------------------------------

@@ -9,12 +9,17 @@ import sys
 import httpx
 import pytest
 from selenium.webdriver import ActionChains
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from kit.bridge import Bridge
 from kit.edge import TOKEN, wait_for
 from kit.front import Front
 from kit.service_pages import bokeh, cockpit, jupyter, novnc, streamlit
-from kit.services import APPS
+from kit.services import APPS, IS_SERVICES, OTHER_ORIGIN
+
+
+pytestmark = pytest.mark.skipif(not IS_SERVICES, reason="large services: run Tests/services, which installs them")
 
 
 @pytest.fixture(params=[False, True], ids=["native", "blocked"])
@@ -188,3 +193,41 @@ def test_cockpit_logs_in_and_runs_programs(open_host, browser):
     assert browser.run('return cockpit.spawn(["cat"]).input("grüße 👋")') == "grüße 👋"
     assert browser.run('return cockpit.spawn(["seq", "100000"])') == "".join(f"{n}\n" for n in range(1, 100_001))
     front.check("/cockpit/socket")
+
+
+# --- each -----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("service,heading,port,path,protocols,outcome", [
+    (streamlit, "Streamlit", 8501, "/_stcore/stream", ["streamlit"], 403),
+    (bokeh, "Bokeh", 5006, "/app/ws", ["bokeh"], 403),
+    (novnc, "noVNC", 6080, "/websockify", ["binary"], 101),
+    (cockpit, "Cockpit", 9090, "/cockpit/socket", ["cockpit1"], 403),
+], ids=["streamlit", "bokeh", "novnc", "cockpit"])
+def test_whether_the_service_checks_origins_itself(tmp_path, service, heading, port, path, protocols, outcome):
+    """Culvert lets this origin in. noVNC has no list of its own."""
+    front = Front(tmp_path / "front", heading, port)
+    with service(tmp_path / "service", front), front.running():
+        assert knock(front, path, OTHER_ORIGIN, protocols) == outcome
+
+
+def test_jupyter_checks_origins_of_whoever_shows_its_cookie(tmp_path):
+    """A request with Jupyter's token in the URL, which no other page knows, is taken from every origin."""
+    front, path = Front(tmp_path / "front", "Jupyter", 8888), "/api/events/subscribe"
+    with jupyter(tmp_path / "service", front), front.running():
+        answer = httpx.get(front.origin + "/api/me?token=secret", verify=front.trust)
+        assert answer.status_code == 200
+        cookie = "; ".join(f"{name}={value}" for name, value in answer.cookies.items())
+        assert knock(front, path, front.origin) == 403
+        assert knock(front, path, front.origin, cookie=cookie) == 101
+        assert knock(front, path, OTHER_ORIGIN, cookie=cookie) == 403
+        assert knock(front, path + "?token=secret", OTHER_ORIGIN) == 101
+
+
+def knock(front, path, origin, protocols=None, **fields):
+    """The status of a WebSocket's opening, with Culvert's token."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Origin": origin, **fields}
+    url = front.origin.replace("https:", "wss:") + path
+    try:
+        with connect(url, ssl=front.trust, additional_headers=headers, subprotocols=protocols) as ws:
+            return ws.response.status_code
+    except InvalidStatus as refused:
+        return refused.response.status_code

@@ -8,7 +8,7 @@ import httpx
 
 from kit.beside import DocumentedEdge, Place, nginx
 from kit.edge import TOKEN, free_port, make_certificate
-from kit.services import command, documented
+from kit.services import command, documented, let_other_in
 
 SHARED, BLOCKED = "Pages and WebSockets under one host", "Where WebSockets are blocked"
 UPGRADE = "proxy_set_header Upgrade $http_upgrade;"
@@ -54,7 +54,8 @@ class Front:
         (place.folder / "service.conf").write_text(service)
         (place.folder / "culvert.conf").write_text(to_culvert)
         # nginx reads files whose names are relative from the folder of its own configuration.
-        self.edge = DocumentedEdge(place.folder, self.documented("yaml", SHARED) + self.documented("yaml"))
+        text = self.documented("yaml", SHARED) + self.documented("yaml")
+        self.edge = DocumentedEdge(place.folder, let_other_in(text, self.origin))
         try:
             with nginx(place, server, place.front):
                 yield self

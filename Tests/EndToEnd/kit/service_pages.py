@@ -1,5 +1,5 @@
-"""Runs services with pages at the port of a `Front`. docs/services.md has their commands; the tests install them by
-`Tests/services`."""
+"""Runs services with pages at the port of a `Front`. docs/services.md has their commands, and `Tests/services` installs
+them."""
 
 import contextlib
 import re
@@ -10,7 +10,6 @@ from kit.beside import running
 from kit.edge import free_port, wait_for
 from kit.services import APPS, need, python
 
-SCRIPT = "Tests/services"
 COCKPIT = "/usr/lib/cockpit/cockpit-ws"
 COCKPIT_PAGE = """<!doctype html>
 <html><head><title>hello</title><meta charset="utf-8"><script src="../base1/cockpit.js"></script></head></html>
@@ -19,7 +18,7 @@ COCKPIT_PAGE = """<!doctype html>
 
 @contextlib.contextmanager
 def jupyter(folder, front):
-    need(["jupyterlab", "ipykernel"], script=SCRIPT)
+    need(["jupyterlab", "ipykernel"])
     _, _, *options = front.command()
     variables = [f"JUPYTER_CONFIG_DIR={folder}", f"JUPYTER_RUNTIME_DIR={folder}"]
     with python(folder, front.service_port, "-m", "jupyterlab", *options, "--allow-root",
@@ -30,7 +29,7 @@ def jupyter(folder, front):
 
 @contextlib.contextmanager
 def streamlit(folder, front):
-    need(["streamlit"], script=SCRIPT)
+    need(["streamlit"])
     command = [APPS / "streamlit_app.py" if word == "app.py" else word for word in front.command()]
     with python(folder, front.service_port, "-m", *command, "--browser.gatherUsageStats", "false"):
         yield
@@ -38,7 +37,7 @@ def streamlit(folder, front):
 
 @contextlib.contextmanager
 def bokeh(folder, front):
-    need(["bokeh"], script=SCRIPT)
+    need(["bokeh"])
     folder.mkdir()
     shutil.copy(APPS / "bokeh_app.py", folder / "app.py")
     with python(folder, front.service_port, "-m", *front.command()):
@@ -48,7 +47,7 @@ def bokeh(folder, front):
 @contextlib.contextmanager
 def novnc(folder, front):
     """The page of noVNC, websockify, and a screen by TigerVNC; gives the screen's number for X."""
-    need(["Xlib"], ["Xtigervnc", "websockify"], SCRIPT)
+    need(["Xlib"], ["Xtigervnc", "websockify"])
     (folder / "screen").mkdir(parents=True)
     vnc = free_port()
     screen = ["Xtigervnc", "-displayfd", "1", "-rfbport", vnc, "-localhost", "-SecurityTypes", "None", "-ac",
@@ -62,7 +61,7 @@ def novnc(folder, front):
 @contextlib.contextmanager
 def cockpit(folder, front):
     """Cockpit with one page, `hello`, and one user, `tester`."""
-    need((), [COCKPIT, "cockpit-bridge"], SCRIPT)
+    need((), [COCKPIT, "cockpit-bridge"])
     package, config = folder / "cockpit/hello", folder / "cockpit/cockpit.conf"
     package.mkdir(parents=True)
     (package / "manifest.json").write_text('{ "menu": { "index": { "label": "Hello" } } }')

@@ -3,6 +3,7 @@ docs/services.md has it."""
 
 import contextlib
 import importlib.util
+import os
 import pathlib
 import re
 import shlex
@@ -17,6 +18,8 @@ from kit.edge import ORIGIN, free_port, make_certificate
 from kit.mqtt import Broker
 
 DOCUMENT = pathlib.Path(__file__).parents[3] / "docs/services.md"
+# Set by Tests/services.
+IS_SERVICES = bool(os.environ.get("CULVERT_SERVICES"))
 APPS = pathlib.Path(__file__).parents[1] / "apps"
 # An origin that Culvert lets in in front of these services, and of which they know nothing.
 OTHER_ORIGIN = "https://other.example.com"
@@ -32,12 +35,18 @@ def command(heading, documented_port, port):
     return [re.sub(rf"(?<!\d){documented_port}$", str(port), word) for word in words]
 
 
-def need(modules=(), commands=(), script="Tests/run"):
-    """Skips what this machine lacks the packages for; `script` installs them."""
+def let_other_in(text, origin):
+    assert f'["{origin}"]' in text
+    return text.replace(f'["{origin}"]', f'["{origin}", "{OTHER_ORIGIN}"]')
+
+
+def need(modules=(), commands=()):
+    """Skips the test when this machine lacks a package that it needs. Under `Tests/services`, which installs all of them,
+    the test fails instead."""
     missing = [name for name in modules if not importlib.util.find_spec(name)] + [
         name for name in commands if not shutil.which(name)]
     if missing:
-        pytest.skip(f"needs {', '.join(missing)}: run {script}")
+        (pytest.fail if IS_SERVICES else pytest.skip)(f"needs {', '.join(missing)}: run Tests/run or Tests/services")
 
 
 @contextlib.contextmanager
@@ -94,7 +103,8 @@ def mosquitto(folder):
 
 # Where the document has each: its heading, and the port that it says.
 PLACES = {
-    graphql: ("GraphQL", 8000), channels: ("Django Channels", 8001), nats: ("NATS", 9222), mosquitto: ("mosquitto", 1884)}
+    graphql: ("GraphQL", 8000), channels: ("Django Channels", 8001), nats: ("NATS", 9222),
+    mosquitto: ("mosquitto", 1884)}
 
 
 class ServiceEdge(DocumentedEdge):
@@ -105,9 +115,8 @@ class ServiceEdge(DocumentedEdge):
         place = Place(folder, make_certificate(folder), port)
         place.words.append((f"127.0.0.1:{documented_port}", f"127.0.0.1:{port}"))
         text = place.fill(documented("Services without pages", "yaml") + documented(heading, "yaml"))
-        assert f'["{ORIGIN}"]' in text
         self.cert, self.tls_port = place.cert, place.front
-        super().__init__(folder, text.replace(f'["{ORIGIN}"]', f'["{ORIGIN}", "{OTHER_ORIGIN}"]'))
+        super().__init__(folder, let_other_in(text, ORIGIN))
 
 
 class Way:
