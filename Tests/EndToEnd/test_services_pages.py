@@ -109,6 +109,8 @@ def test_streamlit_shows_a_page_and_a_large_table(open_host, browser):
         return more;""", what="the button")
     browser.wait(text, "There are 100000 rows.", what="the answer", timeout=60)
     front.check("/_stcore/stream")
+    # The page has not had to connect again.
+    assert len(front.edge.events("session opened")) == 1
 
 
 # --- Bokeh ----------------------------------------------------------------------------------------------------------
