@@ -1,5 +1,7 @@
 import CulvertCore
 import NIOCore
+import NIOEmbedded
+import NIOHTTP1
 import Testing
 
 @testable import CulvertServer

@@ -228,8 +228,8 @@ struct TLSFeederTests {
             fixture.taker.parts = []
             // In the middle of a record.
             var bytes = Self.records(9)
-            let first = try #require(bytes.readSlice(length: 30))
-            fixture.receive(first)
+            let first = bytes.readSlice(length: 30)
+            fixture.receive(try #require(first))
             fixture.receive(bytes)
             #expect(fixture.taker.parts == [30, 9 * Self.recordLength - 30])
             fixture.taker.parts = []
