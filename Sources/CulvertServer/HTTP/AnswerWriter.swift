@@ -83,7 +83,7 @@ final class AnswerWriter {
 
     private func pumpLater() {
         self.isEnqueued = true
-        self.slices.enqueue {
+        self.slices.enqueue(in: .sessions) {
             self.isEnqueued = false
             self.pump()
         }

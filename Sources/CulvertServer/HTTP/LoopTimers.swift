@@ -91,7 +91,7 @@ final class LoopTimers {
         repeat {
             guard self.fireNext() else { return }
         } while self.loop.now < end
-        self.slices.repeatWhile { self.fireNext() }
+        self.slices.repeatWhile(in: .sessions) { self.fireNext() }
     }
 
     /// Fires the earliest timer that is due.

@@ -39,7 +39,7 @@ extension LoopState {
         var closed = 0
         while let next = self.closings?.due.first, next.at <= now {
             guard closed < Self.obeyAtOnce else {
-                self.slices.enqueue { self.closeDue() }
+                self.slices.enqueue(in: .sessions) { self.closeDue() }
                 return
             }
             closed += 1
@@ -78,12 +78,12 @@ extension LoopState {
     /// would seem to have been lost.
     func letGo() {
         guard !self.hasDueClosings else {
-            self.slices.enqueue { self.letGo() }
+            self.slices.enqueue(in: .sessions) { self.letGo() }
             return
         }
         var connections = Array(self.connections.values)
         var lanes = Array(self.lanes.values)
-        self.slices.repeatWhile {
+        self.slices.repeatWhile(in: .sessions) {
             for _ in 0..<Self.obeyAtOnce {
                 if let connection = connections.popLast() {
                     connection.drain()

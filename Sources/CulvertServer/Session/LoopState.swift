@@ -117,7 +117,7 @@ final class LoopState {
     ) -> EventLoopFuture<Answer> {
         let promise = self.loop.makePromise(of: Answer.self)
         var sessions = sessions
-        self.slices.repeatWhile {
+        self.slices.repeatWhile(in: .sessions) {
             let session = sessions.popLast()
             let answer = visit(session)
             if session == nil { promise.succeed(answer) }

@@ -34,7 +34,7 @@ extension LoopState {
     ) {
         session.pollTurn.wait(request.ticket)
         let id = session.id
-        self.slices.enqueue {
+        self.slices.enqueue(in: .sessions) {
             guard session.pollTurn.take(request.ticket) else {
                 respond(.empty)
                 return

@@ -61,7 +61,7 @@ extension Session {
         self.forwardParts(messages: slices.room, bytes: ForwardQueue.bytesPerTurn)
         guard !self.forwarding.isEmpty, !self.forwarding.isScheduled else { return }
         self.forwarding.isScheduled = true
-        slices.enqueue {
+        slices.enqueue(in: .sessions) {
             self.forwarding.isScheduled = false
             self.forwardMore()
         }

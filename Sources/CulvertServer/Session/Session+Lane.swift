@@ -236,7 +236,7 @@ extension Session {
 
     private func deliverMoreLater() {
         self.lane?.isSentMoreLater = true
-        self.state.slices.enqueue {
+        self.state.slices.enqueue(in: .sessions) {
             self.lane?.isSentMoreLater = false
             self.deliverReady()
         }

@@ -28,7 +28,7 @@ extension Session {
     /// Closes for the client behind a batch that is being forwarded in slices. What is left of the batch passes with
     /// the Close, in a turn of its own: very many sessions may be closed at once.
     func closeInTurn(_ frame: CloseFrame, respond: @escaping (PollAnswer) -> Void) {
-        self.state.slices.enqueue {
+        self.state.slices.enqueue(in: .sessions) {
             guard !self.hasClientClosed, !self.machine.isDelivered else {
                 respond(.problem(.gone(self.endFrame)))
                 return
@@ -45,8 +45,8 @@ extension Session {
 
     func legRoom(_ leg: WebSocketLeg) -> Int { self.state.slices.room }
 
-    func leg(_ leg: WebSocketLeg, took messages: Int, hasMore: Bool) {
-        self.state.slices.notePassed(messages)
-        if hasMore { self.state.slices.enqueue { leg.takeMore() } }
+    func leg(_ leg: WebSocketLeg, took frames: Int, hasMore: Bool) {
+        self.state.slices.notePassed(frames)
+        if hasMore { self.state.slices.enqueue(in: .sessions) { leg.takeMore() } }
     }
 }

@@ -55,7 +55,7 @@ extension EdgeRequest {
                 return
             }
             let waiting = WaitingBody(body, memory: self.edge.memory)
-            slices.enqueue { self.begin(body, waiting, of: request) }
+            slices.enqueue(in: .sessions) { self.begin(body, waiting, of: request) }
         }
     }
 
@@ -96,7 +96,7 @@ extension EdgeRequest {
 
     private func readOn(_ reader: BinaryBatchReader, _ waiting: WaitingBody, of request: BatchRequest) {
         var reader = reader
-        self.state.slices.repeatWhile {
+        self.state.slices.repeatWhile(in: .sessions) {
             guard !self.isGone else { return false }
             do throws(PollProblem) {
                 if let batch = try reader.read(LoopSlices.messages) {
@@ -125,7 +125,7 @@ extension EdgeRequest {
         }
         let cost = batch.messages.count + batch.encodedBytes / LoopSlices.bytesPerMessage
         if cost > slices.room {
-            slices.enqueue { write(self) }
+            slices.enqueue(in: .sessions) { write(self) }
         } else {
             slices.notePassed(cost)
             write(self)

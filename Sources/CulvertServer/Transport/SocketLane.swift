@@ -193,7 +193,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
 
     /// Many small envelopes in one read, and many messages in one envelope, are taken in slices.
     private func takeMoreLater() {
-        self.state.slices.enqueue {
+        self.state.slices.enqueue(in: .sessions) {
             self.hasMore = false
             self.obey(.read)
         }
