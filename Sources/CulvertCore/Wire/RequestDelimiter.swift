@@ -77,13 +77,19 @@ package struct RequestDelimiter {
     /// The next byte is that of another request.
     package mutating func next() { self = RequestDelimiter() }
 
-    /// How many bytes at the front of `bytes` belong to the request: up to the end of its head, or of its body.
-    package mutating func take(_ bytes: UnsafeRawBufferPointer) -> Int {
+    /// How many bytes at the front of `bytes` belong to the request: up to the end of its head, or of its body, or up to
+    /// where there is no room for more parts.
+    ///
+    /// - Parameter room: parts that may still be taken: lines of a head or of trailers, and chunks. The decoder has work
+    ///   for each of them, however few bytes it has.
+    package mutating func take(_ bytes: UnsafeRawBufferPointer, room: inout Int) -> Int {
         var at = 0
-        while at < bytes.count {
+        while at < bytes.count, room > 0 {
             switch self.state {
             case .headEnd, .complete: return at
-            case .broken: return bytes.count
+            case .broken:
+                // The decoder may find chunks in it.
+                if Self.skipLine(bytes, &at) { room -= 1 }
             case .beforeHead:
                 if bytes[at] == Self.lf || bytes[at] == Self.cr { at += 1 } else { self.state = .headLine }
             case .headLine:
@@ -93,7 +99,10 @@ package struct RequestDelimiter {
                     self.line.take(UnsafeRawBufferPointer(rebasing: bytes[start..<at]))
                     self.isInFirstLine = !isEnd
                 }
-                if isEnd { self.state = .headLineStart }
+                if isEnd {
+                    self.state = .headLineStart
+                    room -= 1
+                }
             case .headLineStart, .headLineCR:
                 switch bytes[at] {
                 case Self.lf: self.state = .headEnd
@@ -106,25 +115,30 @@ package struct RequestDelimiter {
                 at += count
                 self.state = count == left ? .complete : .length(left: left - count)
             default:
-                self.takeChunked(bytes, &at)
+                self.takeChunked(bytes, &at, &room)
             }
         }
         return at
     }
 
     /// RFC 9112 7.1.
-    private mutating func takeChunked(_ bytes: UnsafeRawBufferPointer, _ at: inout Int) {
+    private mutating func takeChunked(_ bytes: UnsafeRawBufferPointer, _ at: inout Int, _ room: inout Int) {
         switch self.state {
         case .chunkSize(let value, let digits):
             if let digit = Self.hexadecimal(bytes[at]) {
                 at += 1
+                // Zeros in front are no part of the value, and may be any number.
+                let length = value == 0 ? min(digits, 1) : digits
                 self.state =
-                    digits < Self.mostDigits ? .chunkSize(value: value << 4 | digit, digits: digits + 1) : .broken
+                    length < Self.mostDigits ? .chunkSize(value: value << 4 | digit, digits: length + 1) : .broken
             } else {
                 self.state = digits > 0 ? .chunkExtension(size: value) : .broken
             }
         case .chunkExtension(let size):
-            if Self.skipLine(bytes, &at) { self.state = size > 0 ? .chunkData(left: size) : .trailerLineStart }
+            if Self.skipLine(bytes, &at) {
+                self.state = size > 0 ? .chunkData(left: size) : .trailerLineStart
+                room -= 1
+            }
         case .chunkData(let left):
             let count = min(left, bytes.count - at)
             at += count
@@ -137,7 +151,10 @@ package struct RequestDelimiter {
             }
             at += 1
         case .trailerLine:
-            if Self.skipLine(bytes, &at) { self.state = .trailerLineStart }
+            if Self.skipLine(bytes, &at) {
+                self.state = .trailerLineStart
+                room -= 1
+            }
         case .trailerLineStart, .trailerLineCR:
             switch bytes[at] {
             case Self.lf: self.state = .complete

@@ -4,7 +4,8 @@ import NIOCore
 /// Stands before the HTTP decoder and gives it one request at a time: a head, then a body when somebody wants it.
 ///
 /// Later bytes, at most those of one read, wait here undecoded, and nothing more is read meanwhile. Decoded requests
-/// would cost a hundred times their bytes.
+/// would cost a hundred times their bytes. In one turn of the loop the decoder gets as many lines and chunks as there is
+/// room for (``LoopSlices/room``), because each costs some 0.2 µs, and may have six bytes. The rest has its turn later.
 final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -150,7 +151,13 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         guard !self.isPumping, let context = self.context, let connection = self.connection else { return }
         self.isPumping = true
         var begun = 0
-        while self.held.readableBytes > 0, connection.isHungry {
+        let most = self.slices.room
+        var room = most
+        while self.held.readableBytes > 0, connection.isHungry, !self.isQueued {
+            guard room > 0 else {
+                self.goOnLater()
+                break
+            }
             if self.delimiter.isAtStart {
                 guard begun < Self.turn else {
                     self.goOnLater()
@@ -159,7 +166,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
                 begun += 1
             }
             let isHead = self.delimiter.isInHead
-            let count = self.held.withUnsafeReadableBytes { self.delimiter.take($0) }
+            let count = self.held.withUnsafeReadableBytes { self.delimiter.take($0, room: &room) }
             guard count > 0, var part = self.held.readSlice(length: count) else { break }
             if connection.phase == .head { HeadBlanks.soften(&part) }
             if isHead { part = self.opaque.disguise(part) }
@@ -171,6 +178,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             if self.delimiter.isAtHeadEnd { self.delimiter.resumeHead() }
         }
         self.isPumping = false
+        self.slices.notePassed(most - room)
         self.settle(context)
     }
 

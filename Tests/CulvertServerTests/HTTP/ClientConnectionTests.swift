@@ -88,6 +88,56 @@ struct ClientConnectionTests {
         #expect(bodies == ["\r\n\r\n", "\r\nbc!", "", ""])
     }
 
+    private static func chunks(_ count: Int) -> String {
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + String(repeating: "1\r\nx\r\n", count: count) + "0\r\nT: 1\r\n\r\n"
+    }
+
+    @Test(
+        "Attack: chunks of a byte reach the decoder in slices, in their order, and nothing is read meanwhile",
+        arguments: [true, false], [true, false])
+    func tinyChunks(isBusy: Bool, isWanted: Bool) throws {
+        let count = isBusy ? LoopSlices.fewMessages + 1 : LoopSlices.messages + 1
+        let fixture = try ConnectionFixture()
+        var bodies: [Int] = []
+        fixture.owner.onExchange = { exchange in
+            guard isWanted else {
+                exchange.respond(Self.ok())
+                return
+            }
+            exchange.collectBody(limit: 10_000) { body in
+                bodies.append(body.readableBytes)
+                exchange.respond(Self.ok())
+            }
+        }
+        if isBusy { fixture.slices.enqueue {} }
+        fixture.receive(Self.chunks(count) + Self.get("/next"))
+        let waiting = fixture.connection.feeder.heldBytes
+        print("tried \(count) chunks of a byte, wanted: \(isWanted): \(waiting) bytes wait")
+        #expect(fixture.owner.targets == ["/"])
+        #expect(bodies == [])
+        #expect(waiting > 0)
+        #expect(fixture.slices.isBusy)
+        #expect(!fixture.wouldRead())
+        fixture.time.advanceTime(by: .milliseconds(10))
+        #expect(fixture.owner.targets == ["/", "/next"])
+        #expect(bodies == (isWanted ? [count, 0] : []))
+        #expect(fixture.wouldRead())
+    }
+
+    @Test("Attack: many connections with chunks of a byte have few of them decoded in one turn of the loop")
+    func tinyChunksOfMany() throws {
+        let fixture = try ConnectionFixture()
+        fixture.owner.onExchange = { $0.respond(Self.ok()) }
+        // As if other connections had passed as much as one turn takes.
+        fixture.slices.notePassed(LoopSlices.messages)
+        let text = Self.chunks(1000)
+        fixture.receive(text)
+        let decoded = text.utf8.count - fixture.connection.feeder.heldBytes
+        print("tried 1000 chunks in \(text.utf8.count) bytes on a busy loop: \(decoded) are decoded at once")
+        #expect(decoded < 600)
+    }
+
     @Test("A body that nobody wants is not read")
     func noBody() throws {
         let fixture = try ConnectionFixture()

@@ -12,6 +12,7 @@ final class ConnectionFixture {
     let owner = RecordingOwner()
     let memory = SessionMemory()
     let connection: ClientConnection
+    let slices: LoopSlices
     private let reads = ReadCounter()
     /// Of every answer.
     static let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
@@ -19,6 +20,7 @@ final class ConnectionFixture {
     init() throws {
         let loop = self.channel.eventLoop
         let slices = LoopSlices(loop: loop)
+        self.slices = slices
         self.connection = ClientConnection(
             owner: self.owner, memory: self.memory, slices: slices, timers: LoopTimers(loop: loop, slices: slices),
             dates: AnswerDates { 784_111_777 }, loop: loop)
