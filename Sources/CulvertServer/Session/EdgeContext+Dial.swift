@@ -23,7 +23,7 @@ extension EdgeContext {
         let key = connector.key(of: request, subject: admission.token?.subject, address: client.address)
         let outcome = connector.connect(
             request, key: key, client: client, line: line, memory: self.memory,
-            ceiling: state.rules.config.limits.memory, turns: state.tls, on: state.loop)
+            ceiling: state.rules.config.limits.memory, turns: state.tls, slices: state.slices, on: state.loop)
         return outcome.assumeIsolated()
             .flatMapError { error in
                 guard (error as? UpstreamFailure)?.isSuperseded == true,

@@ -114,12 +114,14 @@ final class UpstreamConnector: Sendable {
     ///   - memory: counts what the opening keeps of its answer.
     ///   - ceiling: bytes that the process may hold; nil for no ceiling.
     ///   - turns: of the loop, for TLS.
+    ///   - slices: of the loop; a long answer is decoded in them.
     func connect(
         _ request: HTTPRequestHead, key: UInt64, client: ClientFacts, line: PlaceInLine, memory: SessionMemory,
-        ceiling: Int?, turns: TLSTurns, on loop: any EventLoop
+        ceiling: Int?, turns: TLSTurns, slices: LoopSlices, on loop: any EventLoop
     ) -> EventLoopFuture<Outcome> {
         let attempt = Attempt(
             request: request, key: key, client: client, line: line, memory: memory, ceiling: ceiling, turns: turns,
+            slices: slices,
             time: self.config.handshakeTimeout)
         return self.connect(attempt, on: loop)
     }
@@ -133,6 +135,7 @@ final class UpstreamConnector: Sendable {
         var memory: SessionMemory
         var ceiling: Int?
         var turns: TLSTurns
+        var slices: LoopSlices
         var tried: Set<Int> = []
         /// What is left, not counting what was spent in line.
         var time: TimeAmount
@@ -171,7 +174,8 @@ final class UpstreamConnector: Sendable {
                 let feeder =
                     server.isSecure ? TLSFeeder(attempt.turns, memory: attempt.memory, feeder: nil) : nil
                 try Self.configure(
-                    channel, tls: self.tls, server: server, feeder: feeder, meter: meter, last: handshake)
+                    channel, tls: self.tls, server: server, feeder: feeder, meter: meter, slices: attempt.slices,
+                    last: handshake)
             } catch {
                 answer.fail(error)
                 throw error
@@ -297,17 +301,18 @@ final class UpstreamConnector: Sendable {
     /// - Parameters:
     ///   - feeder: stands before TLS, if the server speaks it; nil for a check.
     ///   - meter: counts what is kept of the answer; nil where nothing is counted.
+    ///   - slices: of the channel's loop; nil where an answer is decoded at once.
     ///   - last: what speaks HTTP/1 with the server.
     static func configure(
         _ channel: any Channel, tls: UpstreamTLS?, server: UpstreamServer, feeder: TLSFeeder? = nil,
-        meter: AnswerMeter? = nil, last: any ChannelHandler
+        meter: AnswerMeter? = nil, slices: LoopSlices? = nil, last: any ChannelHandler
     ) throws {
         let pipeline = channel.pipeline.syncOperations
         if let tls, server.isSecure { try tls.addHandlers(for: server, feeder: feeder, to: pipeline) }
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderListSize = UpstreamHeadReader.byteLimit
         limits.maxHeaderFieldSize = UpstreamHeadReader.byteLimit
-        try pipeline.addHandler(UpstreamHeadSplitter(meter: meter))
+        try pipeline.addHandler(UpstreamHeadSplitter(meter: meter, slices: slices))
         try pipeline.addHandler(HTTPRequestEncoder(), name: Names.encoder)
         try pipeline.addHandler(
             ByteToMessageHandler(HTTPResponseDecoder(limitConfiguration: limits)), name: Names.decoder)

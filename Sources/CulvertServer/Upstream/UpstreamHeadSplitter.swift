@@ -11,6 +11,9 @@ import NIOSSL
 ///
 /// A server may say Close and end its direction in the packet of its 101, and still read the client's Close. That end
 /// waits for the leg as well. Before the 101 it is the end of the connection.
+///
+/// In one turn of the loop the decoder gets as many lines as there is room for (``LoopSlices/room``): a field or a chunk
+/// costs some 0.2 µs, and may have six bytes. The rest has its turn later, and nothing is read until then.
 final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -46,25 +49,34 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
 
     /// Counts the bytes of the answer; nil in health checks.
     private let meter: AnswerMeter?
+    /// Of the connection's loop; nil in health checks, where the decoder gets everything at once.
+    private let slices: LoopSlices?
     private var mode = Mode.heads
     private var reader = UpstreamHeadReader()
     /// What came behind the 101.
     private var held = ByteBuffer()
+    /// What the decoder is still to get.
+    private var undecoded = ByteBuffer()
+    /// It has its turn later.
+    private var isQueued = false
     /// Bytes of a refusal's head, and those behind it.
     private var headBytes = 0
     private var passed = 0
     private var dropped = 0
     private var isClosing = false
-    /// A read was asked for behind the 101, and waits for the leg.
+    /// A read was asked for, and waits for the leg behind a 101, or for the decoder.
     private var isReadDue = false
     private var isInactive = false
     /// The head of the request has been written.
     private var isRequestWritten = false
-    /// The server has ended its direction behind the 101.
+    /// The server has ended its direction behind the 101, or while the decoder was to get the rest.
     private var isInputClosed = false
     private var context: ChannelHandlerContext?
 
-    init(meter: AnswerMeter? = nil) { self.meter = meter }
+    init(meter: AnswerMeter? = nil, slices: LoopSlices? = nil) {
+        self.meter = meter
+        self.slices = slices
+    }
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
@@ -75,6 +87,7 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         self.held = ByteBuffer()
+        self.undecoded = ByteBuffer()
     }
 
     /// A leg stands behind this handler now: gives it what was held, and leaves.
@@ -100,7 +113,11 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
     }
 
     func read(context: ChannelHandlerContext) {
-        if self.mode == .switched { self.isReadDue = true } else { context.read() }
+        if self.mode == .switched || self.undecoded.readableBytes > 0 {
+            self.isReadDue = true
+        } else {
+            context.read()
+        }
     }
 
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
@@ -131,7 +148,7 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
                 HeadBlanks.soften(&head)
                 self.mode = .switched
                 self.held = self.reader.takeRest()
-                context.fireChannelRead(self.wrapInboundOut(OpaqueBytes.disguised(head)))
+                self.decode(OpaqueBytes.disguised(head), context)
             case .other(var sent):
                 HeadBlanks.soften(&sent)
                 self.mode = .passing
@@ -139,7 +156,7 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
                 let head = OpaqueBytes.disguised(sent)
                 self.headBytes = head.readableBytes
                 let rest = self.reader.takeRest()
-                context.fireChannelRead(self.wrapInboundOut(head))
+                self.decode(head, context)
                 if rest.readableBytes > 0 { self.pass(rest, context) }
             }
         } catch {
@@ -169,8 +186,57 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
             self.fail(RefusalTooLong(), context)
             return
         }
-        context.fireChannelRead(self.wrapInboundOut(bytes))
+        self.decode(bytes, context)
         self.account(context)
+    }
+
+    // MARK: - to the decoder
+
+    /// Gives `bytes` to the decoder behind what it is still to get.
+    private func decode(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        if self.undecoded.readableBytes == 0 {
+            self.undecoded = bytes
+        } else {
+            self.undecoded.writeImmutableBuffer(bytes)
+        }
+        if !self.isQueued { self.decodeMore(context) }
+    }
+
+    private func decodeMore(_ context: ChannelHandlerContext) {
+        self.decodePart(context)
+        guard self.undecoded.readableBytes > 0, let slices = self.slices else {
+            self.caughtUp(context)
+            return
+        }
+        self.isQueued = true
+        slices.enqueue(in: .sessions) {
+            self.isQueued = false
+            if let context = self.context { self.decodeMore(context) }
+        }
+    }
+
+    /// As much as there is room for; nothing any more of an answer that nobody waits for.
+    private func decodePart(_ context: ChannelHandlerContext) {
+        let most = self.slices?.room ?? .max
+        var room = most
+        let count = self.undecoded.withUnsafeReadableBytes { LineRun.length($0, room: &room) }
+        self.slices?.notePassed(most - room)
+        if !self.isClosing, self.mode != .failed, let part = self.undecoded.readSlice(length: count), count > 0 {
+            context.fireChannelRead(self.wrapInboundOut(part))
+        }
+        // The decoder may have ended the connection.
+        if self.isClosing || self.mode == .failed || self.undecoded.readableBytes == 0 {
+            self.undecoded = ByteBuffer()
+        }
+    }
+
+    private func caughtUp(_ context: ChannelHandlerContext) {
+        guard self.mode != .switched, self.context != nil else { return }
+        if self.isReadDue {
+            self.isReadDue = false
+            context.read()
+        }
+        if self.isInputClosed { self.endWithInput(context) }
     }
 
     private func hold(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
@@ -183,6 +249,7 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
     /// Nothing more is read of this answer.
     private func fail(_ error: any Error, _ context: ChannelHandlerContext) {
         self.mode = .failed
+        self.undecoded = ByteBuffer()
         self.reader = UpstreamHeadReader()
         context.channel.readNoMore()
         context.fireErrorCaught(error)
@@ -193,10 +260,14 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
             context.fireUserInboundEventTriggered(event)
             return
         }
-        if self.mode == .switched, !self.isClosing {
+        if self.mode == .switched || self.undecoded.readableBytes > 0, !self.isClosing {
             self.isInputClosed = true
             return
         }
+        self.endWithInput(context)
+    }
+
+    private func endWithInput(_ context: ChannelHandlerContext) {
         context.close(promise: nil)
         // TLS waits for a close_notify, which does not come any more.
         context.channel.cut()
@@ -204,11 +275,14 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // The server has ended its direction without close_notify; the event inputClosed follows, or channelInactive.
-        if self.mode == .switched, case NIOSSLError.uncleanShutdown = error { return }
+        let isEndDue = self.mode == .switched || self.undecoded.readableBytes > 0
+        if isEndDue, case NIOSSLError.uncleanShutdown = error { return }
         context.fireErrorCaught(error)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        // There is no later turn.
+        if self.undecoded.readableBytes > 0 { self.decodePart(context) }
         if self.mode == .switched {
             self.isInactive = true
         } else {

@@ -107,6 +107,67 @@ struct UpstreamHeadSplitterTests {
         #expect(try Self.read(channel).utf8.count <= head.utf8.count + UpstreamHeadSplitter.refusalLimit)
     }
 
+    // MARK: - in slices
+
+    private static let chunks = String(repeating: "1\r\nx\r\n", count: 3000)
+
+    /// A channel whose reads are counted, on a loop that is busy.
+    private static func busyChannel() throws -> (EmbeddedChannel, LoopSlices, ReadCounter) {
+        let channel = EmbeddedChannel()
+        let slices = LoopSlices(loop: channel.eventLoop)
+        let reads = ReadCounter()
+        try channel.pipeline.syncOperations.addHandlers(reads, UpstreamHeadSplitter(slices: slices))
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        slices.enqueue {}
+        return (channel, slices, reads)
+    }
+
+    @Test(
+        "Attack: an answer of very many lines reaches the decoder in slices, and nothing is read meanwhile",
+        arguments: [
+            "HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks,
+            "HTTP/1.1 503 No\r\n" + String(repeating: "a: b\r\n", count: 6000) + "\r\n",
+            "HTTP/1.1 101 Yes\r\n" + String(repeating: "a: b\r\n", count: 6000) + "\r\n",
+        ])
+    func manyLines(text: String) throws {
+        let (channel, _, reads) = try Self.busyChannel()
+        let before = reads.count
+        try Self.feed(channel, text, by: 16384)
+        let atOnce = try Self.read(channel)
+        print("tried \(text.utf8.count) bytes in lines of few: \(atOnce.utf8.count) reach the decoder at once")
+        #expect(atOnce.utf8.count < 1000)
+        channel.read()
+        #expect(reads.count == before)
+        channel.embeddedEventLoop.advanceTime(by: .milliseconds(10))
+        #expect(try atOnce + Self.read(channel) == text)
+        // Behind a 101 the read waits for the leg.
+        #expect(reads.count == before + (text.hasPrefix("HTTP/1.1 101") ? 0 : 1))
+    }
+
+    @Test("A server that ends its direction behind many lines is heard to the end, and then its connection ends")
+    func endBehindManyLines() throws {
+        let (channel, _, _) = try Self.busyChannel()
+        let text = "HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n" + Self.chunks
+        try Self.feed(channel, text, by: 16384)
+        channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        #expect(channel.isActive)
+        channel.embeddedEventLoop.advanceTime(by: .milliseconds(10))
+        #expect(try Self.read(channel) == text)
+        #expect(!channel.isActive)
+    }
+
+    @Test("Of an opening that is given up the decoder gets no more lines")
+    func closesBehindManyLines() throws {
+        let (channel, slices, _) = try Self.busyChannel()
+        try Self.feed(channel, "HTTP/1.1 503 No\r\n\r\n" + Self.chunks, by: 16384)
+        let atOnce = try Self.read(channel)
+        channel.close(promise: nil)
+        channel.embeddedEventLoop.advanceTime(by: .milliseconds(10))
+        #expect(try Self.read(channel) == "")
+        #expect(atOnce.utf8.count < 1000)
+        #expect(!slices.isBusy)
+    }
+
     @Test("Lone line feeds end lines too")
     func takesLineFeeds() throws {
         let (channel, splitter) = try Self.channel()
