@@ -7,6 +7,8 @@ package import NIOCore
 package struct MessageAssembler: Sendable {
     package enum Event: Equatable, Sendable {
         case needMore
+        /// There are more frames than there was room for.
+        case noRoom
         /// Text or binary, with its unmasked payload.
         case message(Opcode, ByteBuffer)
         /// Close, ping or pong, with its unmasked payload. Only a Close where the assembler keeps pings.
@@ -85,7 +87,9 @@ package struct MessageAssembler: Sendable {
         }
     }
 
-    package mutating func next() -> Event {
+    /// - Parameter room: frames that may still be taken apart. Each costs as much as some bytes do, whatever is in it,
+    ///   and a message may have any number of them.
+    package mutating func next(room: inout Int) -> Event {
         if let (code, why) = self.failure { return .violation(code, why) }
         while true {
             if self.remaining > 0 {
@@ -94,6 +98,8 @@ package struct MessageAssembler: Sendable {
                 if let event = self.endFrame() { return event }
             }
             guard self.input.readableBytes > 0 else { return self.starve() }
+            guard room > 0 else { return .noRoom }
+            room -= 1
             let read = self.input.withUnsafeReadableBytes { self.scanner.readFrame($0) }
             switch read {
             case .incomplete: return self.starve()
@@ -128,6 +134,12 @@ package struct MessageAssembler: Sendable {
         }
     }
 
+    /// The same, with room for any number of frames.
+    package mutating func next() -> Event {
+        var room = Int.max
+        return self.next(room: &room)
+    }
+
     package enum Skimmed: Equatable, Sendable {
         case nothing
         case close
@@ -136,13 +148,18 @@ package struct MessageAssembler: Sendable {
 
     /// Goes through what has come for the peer's Close. From the first call on nothing of a message is kept, and what
     /// was there of one is dropped. The frame that is under way is passed over to its end.
-    package mutating func skim() -> Skimmed {
+    ///
+    /// - Parameter room: frames that may still be looked at. Nothing is kept of what is behind them.
+    package mutating func skim(room: inout Int) -> Skimmed {
         self.isSkimming = true
         self.message = ByteBuffer()
         defer { self.latestPing = nil }
         while true {
-            switch self.next() {
+            switch self.next(room: &room) {
             case .needMore: return .nothing
+            case .noRoom:
+                self.input = ByteBuffer()
+                return .nothing
             case .control(.close, _): return .close
             case .violation: return .violation
             case .control, .message: continue

@@ -19,6 +19,8 @@ struct ForwardQueue {
 
     var parts: Deque<Part> = []
     var isScheduled = false
+    /// Several batches pass now, and are flushed together: a flush costs as much as many small batches.
+    var holdsFlush = false
 
     var isEmpty: Bool { self.parts.isEmpty }
     var heldBytes: Int { self.parts.reduce(0) { $0 + $1.heldBytes } }
@@ -114,7 +116,7 @@ extension Session {
         self.state.slices.notePassed(passed)
         if out.readableBytes > 0 {
             self.upstreamLeg.write(out)
-            self.upstreamLeg.flush()
+            if !self.forwarding.holdsFlush { self.upstreamLeg.flush() }
         }
         for respond in answers { respond(self.takenAnswer) }
     }

@@ -13,6 +13,8 @@ struct AttachedLane {
     var waitsToRead = false
     /// It was asked for an answer while it had no room for one.
     var owesAnswer = false
+    /// It has brought more envelopes than a turn takes, and the rest is taken in a later turn.
+    var isTakenLater = false
     /// It has been sent a turn's worth of messages, and is sent more in a later turn.
     var isSentMoreLater = false
 
@@ -102,12 +104,33 @@ extension Session {
         self.takePending()
     }
 
-    /// Takes what the lane has brought while there is room for it.
+    /// Takes what the lane has brought while there is room for it. An envelope counts as a message does: it may come from
+    /// another loop, which brings them as fast as this one takes them.
     private func takePending() {
-        while self.mayReadLane, let batch = self.lane?.pending.popFirst() { self.take(batch) }
+        let slices = self.state.slices
+        let most = slices.room
+        var room = most
+        self.forwarding.holdsFlush = true
+        while room > 0, self.mayReadLane, let batch = self.lane?.pending.popFirst() {
+            room -= 1
+            self.take(batch)
+        }
+        self.forwarding.holdsFlush = false
+        self.upstreamLeg.flush()
+        slices.notePassed(most - room)
+        if room == 0 { self.takePendingLater() }
         guard let lane = self.lane, lane.owesAnswer, lane.pending.isEmpty || !self.mayReadLane else { return }
         // Whatever goes out is answer enough.
         if !self.deliverToLane() { self.acknowledgeOnLane() }
+    }
+
+    private func takePendingLater() {
+        guard let lane = self.lane, !lane.isTakenLater, !lane.pending.isEmpty else { return }
+        self.lane?.isTakenLater = true
+        self.state.slices.enqueue(in: .sessions) {
+            self.lane?.isTakenLater = false
+            self.readLane()
+        }
     }
 
     private func take(_ batch: PollBatch) {

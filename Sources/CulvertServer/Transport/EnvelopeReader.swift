@@ -1,7 +1,7 @@
 import CulvertCore
 import NIOCore
 
-/// Reads the envelopes of a lane out of its client's messages, so many messages at a time.
+/// Reads the envelopes of a lane out of its client's messages, so many frames and messages at a time.
 struct EnvelopeReader {
     enum Step {
         /// Everything that has come is read.
@@ -33,19 +33,19 @@ struct EnvelopeReader {
     /// Nothing of an envelope is of use any more.
     mutating func drop() { self.reader = nil }
 
-    /// - Parameter room: envelopes, and messages in them, that may still be read.
+    /// - Parameter room: frames of the client's, and messages in its envelopes, that may still be read.
     mutating func next(_ assembler: inout MessageAssembler, room: inout Int) -> Step {
         while true {
-            guard room > 0 else { return .noRoom }
             do throws(PollProblem) {
                 if let batch = try self.readOn(&room) { return .batch(batch) }
                 // Without a reader the envelope before is read to its end.
-                guard self.reader == nil else { continue }
-                switch assembler.next() {
+                guard self.reader == nil else { return .noRoom }
+                switch assembler.next(room: &room) {
                 case .needMore: return .needMore
+                case .noRoom: return .noRoom
                 case .message(.binary, let payload):
                     if let outline = try self.outlineOfOld(payload) {
-                        room -= 1 + outline.count / 32
+                        room -= outline.count / 32
                         return .batch(PollBatch(ack: outline.ack, first: self.last &+ 1))
                     }
                     self.reader = try BinaryBatchReader(
@@ -71,15 +71,15 @@ struct EnvelopeReader {
         }
     }
 
-    /// - Returns: the envelope, when it is read to its end. Nil without an envelope, and when it takes all room.
+    /// - Returns: the envelope, when it is read to its end. Nil without one, and when there is no room for the rest of it.
     private mutating func readOn(_ room: inout Int) throws(PollProblem) -> PollBatch? {
-        guard let before = self.reader?.count else { return nil }
+        guard let before = self.reader?.count, room > 0 else { return nil }
         guard let batch = try self.reader?.read(room) else {
             room = 0
             return nil
         }
         self.reader = nil
-        room -= 1 + batch.messages.count - before
+        room -= batch.messages.count - before
         self.last = max(self.last, Self.end(first: batch.first, count: batch.messages.count))
         return batch
     }

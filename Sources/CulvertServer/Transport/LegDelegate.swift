@@ -19,17 +19,17 @@ protocol LegDelegate: AnyObject {
     func legWantsMessages(_ leg: WebSocketLeg) -> Bool
     /// Whether the session closes, and what a leg brings goes nowhere; only asked of a leg that assembles.
     func legIsClosing(_ leg: WebSocketLeg) -> Bool
-    /// Messages that may be taken now; only asked of a leg that assembles.
+    /// Frames that may be taken now; only asked of a leg that assembles.
     func legRoom(_ leg: WebSocketLeg) -> Int
-    /// A leg that assembles has taken so many messages. Where it has more, it waits for ``WebSocketLeg/takeMore()``,
+    /// A leg that assembles has taken so many frames. Where it has more, it waits for ``WebSocketLeg/takeMore()``,
     /// which is to be called in a later turn of the loop.
-    func leg(_ leg: WebSocketLeg, took messages: Int, hasMore: Bool)
+    func leg(_ leg: WebSocketLeg, took frames: Int, hasMore: Bool)
 }
 
 extension LegDelegate {
     func legRoom(_ leg: WebSocketLeg) -> Int { .max }
 
-    func leg(_ leg: WebSocketLeg, took messages: Int, hasMore: Bool) {}
+    func leg(_ leg: WebSocketLeg, took frames: Int, hasMore: Bool) {}
 
     func wantsBoundary(from leg: WebSocketLeg) -> Bool { self.other(than: leg)?.wantsBoundary ?? false }
 

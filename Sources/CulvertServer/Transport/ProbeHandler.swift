@@ -54,7 +54,7 @@ final class ProbeHandler: ChannelInboundHandler {
     private func takeMessages(_ context: ChannelHandlerContext) {
         while !self.isClosing {
             switch self.assembler.next() {
-            case .needMore: return
+            case .needMore, .noRoom: return
             case .message(let opcode, let payload): self.answer(context, opcode, payload)
             case .control(.close, let payload):
                 let frame = try? CloseFrame.parse(payload: payload.readableBytesView)

@@ -52,8 +52,8 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     /// A lane counts among the handshakes until its first envelope, and again from its Close until it is gone.
     var place: ConnectionPlace?
     private let address: String
-    /// Bytes that came behind our Close.
-    private var dropped = 0
+    /// What comes behind our Close.
+    private var closeSearch = CloseSearch()
     /// The client has ended its direction of the connection.
     private var isInputClosed = false
     /// The budget of the client's pings and pongs, and the latest ping until it is answered.
@@ -67,8 +67,6 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     var toldHeld = 0
     /// For the client to answer our Close.
     private static let closingTime = TimeAmount.seconds(2)
-    /// Most that is read for the answer to our Close.
-    private static let mostDropped = 4 << 20
 
     /// - Parameters:
     ///   - address: of the client, under which the lane counts.
@@ -224,7 +222,7 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
             self.place = self.edge.admissions.linger(address: self.address, rules: self.state.rules)
         }
         // An envelope that is not whole is of no use any more, and the lane is read for the client's Close alone.
-        let isAnswered = self.assembler.skim() == .close || isAnswer
+        let isAnswered = self.closeSearch.begin(&self.assembler) || isAnswer
         self.dropEnvelope()
         _ = self.hold.set(self.heldNow)
         guard context.channel.isWritable else {
@@ -467,13 +465,10 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     }
 
     private func awaitClose(_ context: ChannelHandlerContext, _ bytes: ByteBuffer) {
-        self.dropped += bytes.readableBytes
-        guard self.dropped <= Self.mostDropped else {
-            context.channel.cut()
-            return
+        switch self.closeSearch.take(bytes, &self.assembler, isOfUse: !self.hasFailed) {
+        case .goesOn: break
+        case .isOver: context.close(promise: nil)
+        case .tooMuch: context.channel.cut()
         }
-        if self.hasFailed { return }
-        self.assembler.append(bytes)
-        if self.assembler.skim() != .nothing { context.close(promise: nil) }
     }
 }

@@ -40,7 +40,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     var ending = LegEnding()
     /// Bytes that were read for nothing since the last rest.
     private var dropped = 0
-    /// There are more messages than one turn of the loop takes.
+    /// There are more frames than one turn of the loop takes.
     private var waitsForTurn = false
     /// The session is still to be told of the connection's end.
     private var owesLoss = false
@@ -401,20 +401,18 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
     /// - Parameter all: whether or not the session wants them, since there will be no other time.
     private func takeMessages(all: Bool = false) {
         guard let delegate = self.delegate, let assembly = self.assembly, !self.waitsForTurn else { return }
-        let room = delegate.legRoom(self)
-        var taken = 0
+        let most = delegate.legRoom(self)
+        var room = most
         var hasMore = false
         loop: while !self.isDeaf, all || delegate.legWantsMessages(self) {
-            guard taken < room else {
+            switch assembly.assembler.next(room: &room) {
+            case .needMore: break loop
+            case .noRoom:
                 hasMore = true
                 self.waitsForTurn = true
                 self.pause(.turn)
-                break
-            }
-            switch assembly.assembler.next() {
-            case .needMore: break loop
+                break loop
             case .message(let opcode, let payload):
-                taken += 1
                 delegate.leg(self, message: PollMessage(opcode: opcode, payload: payload))
             case .control(let opcode, let payload):
                 guard opcode == .close else { continue }
@@ -427,7 +425,7 @@ final class WebSocketLeg: QueuedOutput, ChannelDuplexHandler {
             }
         }
         if let ping = assembly.assembler.takePing() { self.control.received(ping: ping) }
-        delegate.leg(self, took: taken, hasMore: hasMore)
+        delegate.leg(self, took: most - room, hasMore: hasMore)
     }
 
     /// Answers the latest ping of a read, or of several while the peer takes nothing.

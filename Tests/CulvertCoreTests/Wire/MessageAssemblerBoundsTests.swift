@@ -138,6 +138,52 @@ struct MessageAssemblerBoundsTests {
         #expect(most <= 1024)
     }
 
+    @Test("Attack: no more frames are taken apart together than there is room for, whatever is in them")
+    func room() {
+        let frames: [(UInt8, [UInt8])] = [
+            (0x02, [1]), (0x00, []), (0x00, [2]), (0x89, []), (0x8A, []), (0x80, [3]), (0x82, []), (0x82, [4]),
+        ]
+        var assembler = MessageAssembler(sender: .server, messageLimit: 100, keepsPings: true)
+        assembler.append(ByteBuffer(bytes: frames.flatMap { WireBytes.frame($0.0, $0.1) }))
+        var room = 5
+        #expect(assembler.next(room: &room) == .noRoom)
+        #expect(room == 0)
+        #expect(assembler.payloadBytes == 2)
+        #expect(assembler.next(room: &room) == .noRoom)
+        room = 3
+        #expect(assembler.next(room: &room) == .message(.binary, ByteBuffer(bytes: [1, 2, 3])))
+        #expect(room == 2)
+        #expect(assembler.next(room: &room) == .message(.binary, ByteBuffer()))
+        #expect(assembler.next(room: &room) == .message(.binary, ByteBuffer(bytes: [4])))
+        // Where nothing is left no room is wanted.
+        #expect(room == 0)
+        #expect(assembler.next(room: &room) == .needMore)
+    }
+
+    @Test("The rest of a frame that has begun needs no room")
+    func roomWithinFrame() {
+        var assembler = MessageAssembler(sender: .server, messageLimit: 100)
+        var room = 1
+        assembler.append(ByteBuffer(bytes: [0x82, 2, 1]))
+        #expect(assembler.next(room: &room) == .needMore)
+        #expect(room == 0)
+        assembler.append(ByteBuffer(bytes: [2]))
+        #expect(assembler.next(room: &room) == .message(.binary, ByteBuffer(bytes: [1, 2])))
+    }
+
+    @Test("Attack: of very many frames in front of a Close only some are looked at, and nothing of the others is kept")
+    func skimRoom() {
+        let flood = (0..<1000).flatMap { _ in WireBytes.frame(0x82, [1]) } + WireBytes.close(1000)
+        for (most, found) in [(1001, MessageAssembler.Skimmed.close), (1000, .nothing), (10, .nothing)] {
+            var assembler = MessageAssembler(sender: .server, messageLimit: 100)
+            assembler.append(ByteBuffer(bytes: flood))
+            var room = most
+            #expect(assembler.skim(room: &room) == found)
+            #expect(room == 0)
+            if found == .nothing { #expect(assembler.heldCapacity == 0) }
+        }
+    }
+
     @Test("What breaks the rules ends a stream that is read for its Close alone")
     func skimsToTheViolation() {
         var assembler = MessageAssembler(sender: .client, messageLimit: 10, keepsPings: true)

@@ -54,6 +54,34 @@ struct EnvelopeReaderTests {
         }
     }
 
+    @Test("Attack: an envelope in fragments of a byte, and envelopes without messages, take room for each frame")
+    func frames() {
+        let payload = Self.envelope(first: 1, count: 2).readableBytesView.dropFirst(6)
+        var fragments = ByteBuffer()
+        for (index, byte) in payload.enumerated() {
+            let first: UInt8 = (index == 0 ? 2 : 0) | (index == payload.count - 1 ? 0x80 : 0)
+            fragments.writeBytes([first, 0x81, 0, 0, 0, 0, byte])
+        }
+        var assembler = Self.assembler(fragments, Self.envelope(first: 3, count: 0), Self.envelope(first: 3, count: 0))
+        var reader = EnvelopeReader(messageLimit: 100, batchLimit: 1 << 20)
+        var steps: [String] = []
+        var left: [Int] = []
+        for _ in 0..<6 {
+            var room = payload.count - 1
+            switch reader.next(&assembler, room: &room) {
+            case .noRoom: steps.append("no room")
+            case .batch(let batch): steps.append("\(batch.messages.count)")
+            case .needMore: steps.append("need more")
+            case .end: steps.append("end")
+            }
+            left.append(room)
+        }
+        print("tried an envelope in \(payload.count) frames, with room for one less: \(steps), room \(left)")
+        #expect(steps == ["no room", "2", "0", "0", "need more", "need more"])
+        let most = payload.count - 1
+        #expect(left == [0, most - 3, most - 1, most - 1, most, most])
+    }
+
     @Test("A large envelope that comes again is not taken apart again, and what is new passes")
     func again() {
         let count = 3000

@@ -37,6 +37,39 @@ struct LegTurnTests {
         #expect(fixture.takeReads() == 1)
     }
 
+    @Test("Attack: fragments of a byte count as messages do, and so do pings")
+    func fragments() throws {
+        let fixture = try LegFixture(.server, assembles: true)
+        fixture.session.room = 10
+        var flood = LegFixture.frame(0x02, [0], from: .server)
+        for number in UInt8(1)...22 { flood += LegFixture.frame(0x00, [number], from: .server) }
+        flood += LegFixture.frame(0x89, [], from: .server) + LegFixture.frame(0x80, [23], from: .server)
+        try fixture.receive(flood)
+        print("tried 24 fragments of a byte and a ping in one read: \(fixture.session.taken) are taken at once")
+        #expect(fixture.session.taken == [10])
+        #expect(fixture.session.turnsWanted == 1)
+        #expect(fixture.leg.assembledPayload == 10)
+        #expect(fixture.leg.isPaused)
+        fixture.leg.takeMore()
+        #expect(fixture.session.take() == [])
+        fixture.leg.takeMore()
+        #expect(fixture.session.take() == [.message(.binary, Array(0...23))])
+        #expect(fixture.session.taken == [10, 10, 5])
+        #expect(fixture.session.turnsWanted == 2)
+        #expect(!fixture.leg.isPaused)
+        #expect(try fixture.written().count == 6)
+    }
+
+    @Test("A read that takes all room and no more waits for no other turn")
+    func exactly() throws {
+        let fixture = try LegFixture(.server, assembles: true)
+        fixture.session.room = 10
+        try fixture.receive(Self.flood(10))
+        #expect(fixture.session.taken == [10])
+        #expect(fixture.session.turnsWanted == 0)
+        #expect(!fixture.leg.isPaused)
+    }
+
     @Test(
         "The connection's end is told behind the last message, in whatever turn that passes", arguments: [false, true])
     func loss(isRemoved: Bool) throws {
