@@ -77,11 +77,11 @@ package struct RequestDelimiter {
     /// The next byte is that of another request.
     package mutating func next() { self = RequestDelimiter() }
 
-    /// How many bytes at the front of `bytes` belong to the request: up to the end of its head, or of its body, or up to
-    /// where there is no room for more parts.
+    /// How many bytes at the front of `bytes` belong to the request: up to the end of its head, or of its body, or as far
+    /// as there is room for their parts.
     ///
-    /// - Parameter room: parts that may still be taken: lines of a head or of trailers, and chunks. The decoder has work
-    ///   for each of them, however few bytes it has.
+    /// - Parameter room: parts that may still be taken: lines of a head or of trailers, and chunks. The decoder has
+    ///   work for each of them, however few bytes it has.
     package mutating func take(_ bytes: UnsafeRawBufferPointer, room: inout Int) -> Int {
         var at = 0
         while at < bytes.count, room > 0 {

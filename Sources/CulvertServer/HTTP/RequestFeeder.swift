@@ -4,8 +4,9 @@ import NIOCore
 /// Stands before the HTTP decoder and gives it one request at a time: a head, then a body when somebody wants it.
 ///
 /// Later bytes, at most those of one read, wait here undecoded, and nothing more is read meanwhile. Decoded requests
-/// would cost a hundred times their bytes. In one turn of the loop the decoder gets as many lines and chunks as there is
-/// room for (``LoopSlices/room``), because each costs some 0.2 µs, and may have six bytes. The rest has its turn later.
+/// would cost a hundred times their bytes. In one turn of the loop the decoder gets as many lines and chunks as there
+/// is room for (``LoopSlices/room``), because each costs some 0.2 µs, and may have six bytes. The rest has its turn
+/// later.
 final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer

@@ -104,8 +104,8 @@ extension Session {
         self.takePending()
     }
 
-    /// Takes what the lane has brought while there is room for it. An envelope counts as a message does: it may come from
-    /// another loop, which brings them as fast as this one takes them.
+    /// Takes what the lane has brought while there is room for it. An envelope counts as a message does: a lane on
+    /// another loop brings them as fast as this loop takes them.
     private func takePending() {
         let slices = self.state.slices
         let most = slices.room

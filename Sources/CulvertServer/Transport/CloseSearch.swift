@@ -1,8 +1,8 @@
 import CulvertCore
 import NIOCore
 
-/// Looks for the Close of a lane's client in what comes behind the lane's own Close, and bounds that: nothing else of it
-/// is of use. Owned by the lane.
+/// Looks for the Close of a lane's client in what comes behind the lane's own Close, and bounds that. Nothing else of
+/// it is of use. Owned by the lane.
 struct CloseSearch {
     enum Result: Equatable {
         case goesOn

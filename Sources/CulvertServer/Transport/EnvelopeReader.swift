@@ -71,7 +71,7 @@ struct EnvelopeReader {
         }
     }
 
-    /// - Returns: the envelope, when it is read to its end. Nil without one, and when there is no room for the rest of it.
+    /// - Returns: the envelope, when it is read to its end. Nil without one, and when there is no room for its rest.
     private mutating func readOn(_ room: inout Int) throws(PollProblem) -> PollBatch? {
         guard let before = self.reader?.count, room > 0 else { return nil }
         guard let batch = try self.reader?.read(room) else {

@@ -12,8 +12,8 @@ import NIOSSL
 /// A server may say Close and end its direction in the packet of its 101, and still read the client's Close. That end
 /// waits for the leg as well. Before the 101 it is the end of the connection.
 ///
-/// In one turn of the loop the decoder gets as many lines as there is room for (``LoopSlices/room``): a field or a chunk
-/// costs some 0.2 µs, and may have six bytes. The rest has its turn later, and nothing is read until then.
+/// In one turn of the loop the decoder gets as many lines as there is room for (``LoopSlices/room``): a field or a
+/// chunk costs some 0.2 µs, and may have six bytes. The rest has its turn later, and nothing is read until then.
 final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer

@@ -72,7 +72,7 @@ struct MessageAssemblerBoundsTests {
             rest = rest.dropFirst(piece)
             draining: while true {
                 switch assembler.next() {
-                case .needMore: break draining
+                case .needMore, .noRoom: break draining
                 case .control: pings += 1
                 case .message: messages += 1
                 case .violation(let code, let why):
