@@ -7,20 +7,21 @@ import NIOCore
 /// included. A timer for each piece of work gives them none either, once a round of all pieces takes longer than the
 /// timers. So all the work of a loop has a single timer, which is set again after each slice.
 ///
-/// The work waits in two lines, which are served in turn, a piece of each. In one line alone anybody who opens many
+/// The work waits in two lines, which are served in turn, a piece of each. With a single line, a client that opens many
 /// connections would put seconds of work in front of every session.
 final class LoopSlices {
     enum Line {
         /// Work in front of the gate: handshakes of TLS, heads of requests, bodies that are refused.
         case strangers
-        /// Work of those whom the gate has let in, and the loop's own.
+        /// Work for clients that the gate has let in, and the loop's own.
         case sessions
     }
 
     /// The time of work before the sockets have their turn; the last piece of work may exceed it.
     private static let turn = TimeAmount.milliseconds(1)
     private static let pause = TimeAmount.microseconds(100)
-    /// Messages in one piece of work.
+    /// Messages in one piece of work. What costs about as much counts as one: a frame, an envelope, a line of a head, a
+    /// chunk.
     static let messages = 2048
     /// Messages that a connection passes at once while the loop is busy.
     static let fewMessages = 64

@@ -183,6 +183,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         self.settle(context)
     }
 
+    /// In the line of strangers, whoever the client is: a body may be one that the gate has yet to see, as a form is.
     private func goOnLater() {
         guard !self.isQueued else { return }
         self.isQueued = true

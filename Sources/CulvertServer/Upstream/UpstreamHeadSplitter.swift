@@ -215,7 +215,7 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
         }
     }
 
-    /// As much as there is room for; nothing any more of an answer that nobody waits for.
+    /// Gives the decoder as much as there is room for, and drops what is left once the opening is over.
     private func decodePart(_ context: ChannelHandlerContext) {
         let most = self.slices?.room ?? .max
         var room = most
