@@ -195,7 +195,12 @@ final class TLSFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             self.pass(most: TLSTurns.pieceOfRecords)
             self.settle()
         }
-        if self.isEstablished { self.turns.enqueueRecords(goOn) } else { self.turns.enqueueStep(goOn) }
+        guard self.isEstablished else {
+            self.turns.enqueueStep(goOn)
+            return
+        }
+        // A WebSocket, and a connection to a server, are behind the gate.
+        self.turns.enqueueRecords(in: self.feeder == nil ? .sessions : .strangers, goOn)
     }
 
     /// Feeds TLS with the first records that wait, as many as `most`.

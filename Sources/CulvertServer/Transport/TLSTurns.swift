@@ -82,8 +82,10 @@ final class TLSTurns {
         return true
     }
 
-    /// Passes records on in a slice, behind what waits already.
-    func enqueueRecords(_ work: @escaping () -> Void) { self.slices.enqueue { work() } }
+    /// Passes records on in a slice, behind what waits already in the same line.
+    func enqueueRecords(in line: LoopSlices.Line, _ work: @escaping () -> Void) {
+        self.slices.enqueue(in: line, work)
+    }
 
     // MARK: - the end of a turn
 
