@@ -44,6 +44,14 @@ def scarce(backend, make_edge):
         end(edge.process)
 
 
+@pytest.fixture
+def closed_at_the_end(scarce):
+    """Connections of a test, which are closed before its edge is stopped, however the test ends."""
+    held = []
+    yield held
+    let_go(held)
+
+
 def idle(port, count):
     """Connections that say nothing. The kernel takes those that the process does not."""
     held = []
@@ -155,13 +163,13 @@ DEBTS = {
 
 
 @pytest.mark.parametrize("debt", DEBTS)
-def test_connections_whose_clients_owe_something_make_room_for_clients_that_wait(scarce, debt):
+def test_connections_whose_clients_owe_something_make_room_for_clients_that_wait(scarce, closed_at_the_end, debt):
     """They count as no handshakes, and have deadlines that are longer than anybody waits."""
     edge, pipe = scarce(
         limits="http: { idle: 10m }, handshake: 60s, address: { handshakes: 10 }", sections="client: /culvert.js")
     location = httpx.post(f"http://127.0.0.1:{edge.plain_port}/open/_poll").headers["location"]
     request = DEBTS[debt].replace(b"{}", location.encode())
-    held, sent = [], 0
+    held, sent = closed_at_the_end, 0
     for _ in range(2 * LIMIT):
         s = socket.socket()
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -187,10 +195,9 @@ def test_connections_whose_clients_owe_something_make_room_for_clients_that_wait
     print(f"others wait {max(waits):.2f} s at most")
     assert max(waits) < 5
     pipe.expect_events(ROOM)
-    let_go(held)
 
 
-def test_a_body_that_a_session_wants_is_not_cut_for_clients_that_wait(scarce):
+def test_a_body_that_a_session_wants_is_not_cut_for_clients_that_wait(scarce, closed_at_the_end):
     edge, pipe = scarce(limits="http: { idle: 10m }, handshake: 60s")
     location = httpx.post(f"http://127.0.0.1:{edge.plain_port}/open/_poll").headers["location"]
     body = b'{"ack":0,"first":1,"messages":[{"text":"x"}]}'
@@ -198,7 +205,8 @@ def test_a_body_that_a_session_wants_is_not_cut_for_clients_that_wait(scarce):
     slow.sendall(GET)
     answer_of(slow)
     slow.sendall(post(location, len(body)) + body[:10])
-    held = []
+    held = closed_at_the_end
+    held.append(slow)
     for _ in range(2 * LIMIT):
         s = socket.create_connection(("127.0.0.1", edge.plain_port), timeout=5)
         s.sendall(GET)
@@ -207,7 +215,6 @@ def test_a_body_that_a_session_wants_is_not_cut_for_clients_that_wait(scarce):
     pipe.expect_events(ROOM)
     slow.sendall(body[10:])
     assert answer_of(slow).split()[1] in (b"200", b"204")
-    let_go([slow, *held])
 
 
 def test_without_descriptors_for_clients_operators_are_served(scarce):
