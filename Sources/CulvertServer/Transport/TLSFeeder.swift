@@ -16,6 +16,8 @@ final class TLSFeeder: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// Records that still pass when the connection has ended: the end is not held up for the others.
     private static let lastRecords = 16
+    /// Bytes that wait here at most in front of a peer's end; then they count as unasked.
+    private static let mostAwaited = 512 * 1024
 
     private let turns: TLSTurns
     private let memory: SessionMemory
@@ -109,7 +111,7 @@ final class TLSFeeder: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = self.unwrapInboundIn(data)
-        guard self.unwanted.arrived(bytes) else {
+        guard self.isAwaited || self.unwanted.arrived(bytes) else {
             self.drop()
             context.channel.cut()
             return
@@ -132,6 +134,10 @@ final class TLSFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             }
         }
     }
+
+    /// What stands behind TLS would read more, and this handler alone holds the read back. At the end of its stream NIO
+    /// reads the socket empty all the same.
+    private var isAwaited: Bool { self.wantsRead && self.held.readableBytes <= Self.mostAwaited }
 
     func channelReadComplete(context: ChannelHandlerContext) {
         // TLS gives plaintext now.
