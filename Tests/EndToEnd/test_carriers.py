@@ -12,6 +12,7 @@ from kit.knock import CARRIERS, TRANSPORTS, knock
 from kit.process import culvert
 
 SIGNER = Key("EdDSA", "k")
+ISSUER = "https://id.example"
 OFF = {"header": "authorization: false", "query": "query_parameter: none", "cookie": "cookie: none", "subprotocol": "subprotocol: false"}
 
 
@@ -19,7 +20,8 @@ def only(carrier):
     return "{ " + ", ".join(off for name, off in OFF.items() if name != carrier) + " }"
 
 
-EDGE = dict(before="upstream", authentication=section(keys=[{"id": "k", "algorithm": "EdDSA", "pem": SIGNER.pem}]), extra_routes="".join(
+KEYS = [{"id": "k", "algorithm": "EdDSA", "pem": SIGNER.pem}]
+EDGE = dict(before="upstream", authentication=section(issuer=ISSUER, keys=KEYS), extra_routes="".join(
     f"  - {{ path: /only-{carrier}, upstream: echo, carriers: {only(carrier)} }}\n" for carrier in CARRIERS) + (
     "  - { path: /named, upstream: echo, carriers: { query_parameter: key, cookie: sid } }\n"
     f'  - {{ path: /public, upstream: echo, origins: {{ allow: ["*"] }}, carriers: {{ cookie: none }} }}\n'
@@ -82,13 +84,94 @@ def test_subprotocols_in_the_body_of_an_opening_are_no_others(edge, upstream):
         assert "Sec-WebSocket-Protocol: bearer.z, a\r\n" in head and TOKEN not in head
 
 
-def test_a_jwt_that_is_meant_for_culvert_goes_no_further(edge, upstream):
-    token = SIGNER.token()
-    for query, fields in (lines(token, "query"), lines(token, "cookie"), lines(token, "subprotocol")):
-        assert token in reach(edge, upstream, "websocket", "/open", query, fields)
+@EVERYWHERE
+@EVERY_WAY
+@pytest.mark.parametrize("path", ["/open", "/only-header", "/only-cookie", "/named", "/public"])
+def test_a_jwt_of_culverts_reaches_no_upstream(edge, upstream, transport, carrier, path):
+    """The same token lets the request in where one is asked for. On the open route nobody has verified it."""
+    token = SIGNER.token(iss=ISSUER, jti=f"{transport}{carrier}{path}")
+    read = {"/open": carrier, "/only-cookie": "cookie"}.get(path, "header")
+    query, fields = lines(token, carrier)
+    if read != carrier:
+        fields += lines(token, read)[1]
+    assert token not in reach(edge, upstream, transport, path, query, fields)
+
+
+@EVERYWHERE
+@EVERY_WAY
+def test_another_token_of_the_issuer_beside_the_one_that_opens_goes_no_further(edge, upstream, transport, carrier):
+    used, other = SIGNER.token(iss=ISSUER), SIGNER.token(iss=ISSUER, sub="joe")
+    query, fields = lines(other, carrier)
+    path = "/only-query" if carrier == "header" else "/only-header"
+    way = lines(used, "query" if carrier == "header" else "header")
+    assert other not in reach(edge, upstream, transport, path, query + way[0], fields + way[1])
+
+
+@EVERYWHERE
+@EVERY_WAY
+@pytest.mark.parametrize("claims", [{"iss": "https://app.example"}, {"iss": None}, {"iss": ISSUER, "aud": "the-application"}])
+def test_a_jwt_that_culvert_would_not_take_is_the_applications(edge, upstream, transport, carrier, claims):
+    token = SIGNER.token(**claims)
+    query, fields = lines(token, carrier)
+    assert token in reach(edge, upstream, transport, "/open", query, fields)
+
+
+@EVERYWHERE
+@EVERY_WAY
+def test_without_a_configured_issuer_the_tokens_of_all_issuers_are_taken_out(upstream, make_edge, transport, carrier):
+    edge = make_edge(upstream.port, authentication=section(keys=KEYS))
+    token = SIGNER.token(iss="https://app.example")
+    query, fields = lines(token, carrier)
+    assert token not in reach(edge, upstream, transport, "/open", query, fields)
+    for value in ("x", "three.parts.of-text", token.rsplit(".", 1)[0]):
+        query, fields = lines(value, carrier)
+        assert value in reach(edge, upstream, transport, "/open", query, fields)
+
+
+def test_a_jwt_beside_the_mark_of_culverts_goes_no_further(edge, upstream):
+    token = SIGNER.token(iss="https://app.example")
     fields = f"Sec-WebSocket-Protocol: culvert.auth, bearer.{token}, bearer.x\r\n"
     head = reach(edge, upstream, "websocket", "/open", fields=fields)
     assert token not in head and "culvert.auth" not in head and "Sec-WebSocket-Protocol: bearer.x\r\n" in head
+
+
+def test_a_jwt_in_the_body_of_an_opening_goes_no_further(edge, upstream):
+    own, other = SIGNER.token(iss=ISSUER), SIGNER.token(iss="https://app.example")
+    body = json.dumps({"protocols": [f"bearer.{own}", f"bearer.{other}"]}).encode()
+    head = reach(edge, upstream, "long-poll", "/open", body=body)
+    assert own not in head and f"Sec-WebSocket-Protocol: bearer.{other}\r\n" in head + "\r\n"
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("path", ["/", "/open", "/named", "/public", *(f"/only-{carrier}" for carrier in CARRIERS)])
+@pytest.mark.parametrize("name", ["?access_token", "?key", "culvert_token", "sid"])
+def test_a_token_by_the_name_of_any_route_reaches_the_upstream_of_none(edge, upstream, transport, path, name):
+    read = {"/open": None, "/only-query": "query", "/only-cookie": "cookie", "/only-subprotocol": "subprotocol"}.get(path, "header")
+    query, fields = lines(TOKEN, read) if read else ("", "")
+    if name.startswith("?"):
+        query = (query + "&" if query else "?") + f"{name[1:]}={TOKEN}&a=1"
+    elif read == "cookie":
+        fields = f"Cookie: culvert_token={TOKEN}; {name}={TOKEN}; a=1\r\n"
+    else:
+        fields += f"Cookie: {name}={TOKEN}; a=1\r\n"
+    head = reach(edge, upstream, transport, path, query, fields)
+    assert TOKEN not in head and ("?a=1 " if name.startswith("?") else "Cookie: a=1\r\n") in head + "\r\n"
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("path", ["/", "/open"])
+def test_an_applications_value_by_the_name_of_another_route_passes(edge, upstream, transport, path):
+    query, fields = ("?access_token=" + TOKEN, "") if path == "/" else ("?access_token=mine", "")
+    head = reach(edge, upstream, transport, path, query + "&key=its-own", fields + "Cookie: sid=its-own\r\n")
+    assert "key=its-own" in head and "Cookie: sid=its-own\r\n" in head + "\r\n" and ("access_token=mine" in head) == (path == "/open")
+
+
+@EVERYWHERE
+def test_where_every_origin_is_allowed_the_upstream_is_told_the_origin_beside_its_own_cookies(edge, upstream, transport):
+    """Any page can use them there, by either transport. The upstream alone can tell the pages apart."""
+    fields = f"Authorization: Bearer {TOKEN}\r\nOrigin: https://evil.example\r\nCookie: login=1\r\n"
+    head = reach(edge, upstream, transport, "/public", fields=fields) + "\r\n"
+    assert "Origin: https://evil.example\r\n" in head and "Cookie: login=1\r\n" in head
 
 
 @EVERYWHERE

@@ -28,10 +28,17 @@ package struct CarrierNames: Equatable, Sendable {
     package static let authProtocol = "culvert.auth"
     package static let bearerPrefix = "bearer."
 
-    /// Tells a token of Culvert's own from an application's.
-    ///
-    /// The second value says whether `culvert.auth` stands beside it, by which a client says that it is for Culvert.
-    package typealias Recognition = (Substring, Bool) -> Bool
+    /// Where a value stood in the request.
+    package enum Place: Sendable {
+        case authorization
+        case queryParameter
+        case cookie
+        /// - Parameter isMarked: `culvert.auth` stands beside it, by which a client says that the token is for Culvert.
+        case subprotocol(isMarked: Bool)
+    }
+
+    /// Tells a token of Culvert's own from an application's value in the same place.
+    package typealias Recognition = (Substring, Place) -> Bool
 
     /// Whether an offered subprotocol may be Culvert's: the name that asks for it, or a token.
     package static func mayBeOurs(subprotocol name: String) -> Bool {

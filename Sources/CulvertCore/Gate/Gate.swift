@@ -25,10 +25,17 @@ package struct Gate: Sendable {
 
     private let routes: RouteTable
     private let carriers: CarrierNames
+    private let allCarriers: AllCarriers
+    private let jwtRules: JWTClaimRules?
 
-    package init(routes: RouteTable, carriers: CarrierNames) {
+    /// - Parameters:
+    ///   - carriers: of the routes that have none of their own.
+    ///   - jwtRules: what JWTs must claim; nil where none is taken.
+    package init(routes: RouteTable, carriers: CarrierNames, jwtRules: JWTClaimRules? = nil) {
         self.routes = routes
         self.carriers = carriers
+        self.allCarriers = AllCarriers([carriers] + routes.carriers)
+        self.jwtRules = jwtRules
     }
 
     /// - Parameters:
@@ -61,9 +68,8 @@ package struct Gate: Sendable {
         }
         let names = route.carriers ?? self.carriers
         let carriers = TokenCarriers(
-            request, names: names, others: route.carriers == nil ? nil : self.carriers,
-            isAsked: route.authenticationRequired
-        ) { keyring.isOwn($0, isMarked: $1, now: now) }
+            request, names: names, all: self.allCarriers, isAsked: route.authenticationRequired
+        ) { self.isOwn($0, in: $1, keyring: &keyring, now: now) }
         do throws(Rejection) {
             var credential: Credential?
             if route.authenticationRequired {
@@ -105,6 +111,18 @@ package struct Gate: Sendable {
         case .none: throw Rejection(404, "no_route", "Nothing is served here.")
         case .ambiguous: throw Rejection(400, "ambiguous_path", PathFault.ambiguous.detail)
         }
+    }
+
+    /// Whether `value` is a token of Culvert's own, which goes no further where no token is read.
+    ///
+    /// - Parameter place: where it stood in the request.
+    package func isOwn(
+        _ value: Substring, in place: CarrierNames.Place, keyring: inout TokenKeyring, now: Int64
+    ) -> Bool {
+        if keyring.isOwn(value, now: now) { return true }
+        guard keyring.mayBeJWT(value) else { return false }
+        if case .subprotocol(isMarked: true) = place { return true }
+        return self.allCarriers.have(place) && self.jwtRules?.mayTake(value) ?? false
     }
 
     /// The name of the route that a request for `path` on `host` has.

@@ -61,6 +61,11 @@ package struct RouteTable: Equatable, Sendable {
         case ambiguous
     }
 
+    /// Of the routes that have carriers of their own.
+    var carriers: [CarrierNames] {
+        (self.anyHost + self.byHost.values.joined()).compactMap(\.route.carriers)
+    }
+
     private struct Entry: Equatable, Sendable {
         var route: Route
         var prefix: PathPrefix

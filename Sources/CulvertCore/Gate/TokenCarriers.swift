@@ -21,22 +21,25 @@ struct TokenCarriers {
 
     /// - Parameters:
     ///   - names: the carriers of the route.
-    ///   - others: the carriers of other routes, where they differ: a browser sends their cookie here, too.
+    ///   - all: the carriers of all routes: a browser sends the cookies of the others here, too.
     ///   - isAsked: the route asks for a token.
     ///   - isOwn: tells Culvert's own tokens.
     init(
-        _ request: GateRequest, names: CarrierNames, others: CarrierNames? = nil, isAsked: Bool,
-        isOwn: CarrierNames.Recognition
+        _ request: GateRequest, names: CarrierNames, all: AllCarriers, isAsked: Bool, isOwn: CarrierNames.Recognition
     ) {
         self.query = request.query
         self.cookies = request.cookies
         self.protocols = request.protocols
         self.takeAuthorization(request.authorization, reads: isAsked && names.authorization, isOwn)
-        if let name = names.queryParameter { self.takeQuery(name: name, reads: isAsked, isOwn) }
-        if let name = names.cookie { self.takeCookies(name: name, reads: isAsked, isOwn) }
-        if let others {
-            if let name = others.queryParameter { self.takeQuery(name: name, reads: false, isOwn) }
-            if let name = others.cookie { self.takeCookies(name: name, reads: false, isOwn) }
+        if request.query != nil {
+            for name in all.queryParameters {
+                self.takeQuery(name: name, reads: isAsked && names.queryParameter?.equals(name) ?? false, isOwn)
+            }
+        }
+        if !request.cookies.isEmpty {
+            for name in all.cookies {
+                self.takeCookies(name: name, reads: isAsked && names.cookie?.equals(name) ?? false, isOwn)
+            }
         }
         if request.protocols.contains(where: CarrierNames.mayBeOurs) {
             self.takeProtocols(reads: isAsked && names.subprotocol, isOwn)
@@ -62,7 +65,7 @@ struct TokenCarriers {
 
     /// - Returns: whether the value goes no further.
     private mutating func take(
-        _ value: Substring, reads: Bool, isMarked: Bool = false, _ isOwn: CarrierNames.Recognition
+        _ value: Substring, in place: CarrierNames.Place, reads: Bool, _ isOwn: CarrierNames.Recognition
     ) -> Bool {
         if reads {
             self.add(value)
@@ -70,7 +73,7 @@ struct TokenCarriers {
         }
         guard self.comparisons < Self.comparisonLimit else { return true }
         self.comparisons += 1
-        return isOwn(value, isMarked)
+        return isOwn(value, place)
     }
 
     private static func decoded(_ value: Substring) -> Substring? {
@@ -89,7 +92,7 @@ struct TokenCarriers {
                 self.authorization = line
                 continue
             }
-            if self.take(token, reads: reads, isOwn) { isTaken = true }
+            if self.take(token, in: .authorization, reads: reads, isOwn) { isTaken = true }
         }
         if !isTaken { self.authorization = lines.first }
     }
@@ -108,7 +111,8 @@ struct TokenCarriers {
                 for pair in Query.pairs(bytes) {
                     // A plus stands for itself, as in a token of RFC 6750 2.1.
                     if PercentEncoding.equals(bytes, pair.name, name),
-                        self.take(Self.decoded(query.slice(pair.value)) ?? "", reads: reads, isOwn)
+                        self.take(
+                            Self.decoded(query.slice(pair.value)) ?? "", in: .queryParameter, reads: reads, isOwn)
                     {
                         isTaken = true
                     } else if let last = kept.last, last.upperBound + 1 == pair.text.lowerBound {
@@ -153,7 +157,7 @@ struct TokenCarriers {
                             && UnsafeBufferPointer(rebasing: bytes[own]).begins(with: name)
                         if isNamed {
                             let value = line.slice(bytes.unquoted(bytes.trimmed(pair.value)))
-                            if self.take(Self.decoded(value) ?? value, reads: reads, isOwn) {
+                            if self.take(Self.decoded(value) ?? value, in: .cookie, reads: reads, isOwn) {
                                 isTaken = true
                                 continue
                             }
@@ -180,7 +184,7 @@ struct TokenCarriers {
         var kept: [String] = []
         for name in self.protocols where !name.equals(CarrierNames.authProtocol) {
             if let token = CarrierNames.token(inSubprotocol: name),
-                self.take(token, reads: reads, isMarked: self.offersAuthProtocol, isOwn)
+                self.take(token, in: .subprotocol(isMarked: self.offersAuthProtocol), reads: reads, isOwn)
             {
                 continue
             }

@@ -144,19 +144,13 @@ package struct TokenKeyring: Sendable {
         self.byDigest[digest] ?? (self.jwtKeys == nil ? nil : self.verified[digest])
     }
 
-    /// Whether `secret` is of an opaque token that stands, or may again: its times can be changed. Whose a JWT is, is not
-    /// known before it is verified. A revoked token counts like a token that never was, so that its holder does not
-    /// learn the difference.
-    package mutating func isOurs(_ secret: some StringProtocol, now: Int64) -> Bool {
-        guard let credential = self.credential(for: secret), credential.token.source != .jwt else { return false }
+    /// Whether `secret` is known to be of a token that stands, or may again: its times can be changed. A JWT is known
+    /// once it was verified here, and so is every JWT by which a request is let in. A revoked token counts like a token
+    /// that never was, so that its holder does not learn the difference.
+    package mutating func isOwn(_ secret: some StringProtocol, now: Int64) -> Bool {
+        guard let credential = self.credential(for: secret) else { return false }
         let fault = self.fault(of: credential, now: now, isOpening: false)
         return fault != .revoked && fault != .rotated
-    }
-
-    /// Whether `secret` is to go no further where no token is read. A JWT goes on unread, like any text of the
-    /// application's, unless the client marks it as meant for Culvert.
-    package mutating func isOwn(_ secret: some StringProtocol, isMarked: Bool, now: Int64) -> Bool {
-        self.isOurs(secret, now: now) || isMarked && self.mayBeJWT(secret)
     }
 
     /// Whether `secret` may be a JWT that is worth verifying.

@@ -37,7 +37,7 @@ package enum PollOpening {
                     !name.equals(CarrierNames.authProtocol)
                 else { return false }
                 guard let token = CarrierNames.token(inSubprotocol: name) else { return true }
-                return !readsTokens && !isOwn(token, isMarked)
+                return !readsTokens && !isOwn(token, .subprotocol(isMarked: isMarked))
             }
         default: throw Self.malformed
         }

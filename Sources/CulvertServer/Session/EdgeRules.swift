@@ -23,7 +23,9 @@ final class EdgeRules: Sendable {
     init(config: ProxyConfig, verifyJWT: JWTVerification?, previous: EdgeRules?, logger: Logger) throws {
         self.config = config
         self.trustedProxies = TrustedProxies(config.trustedProxies)
-        self.gate = Gate(routes: RouteTable(config.routes), carriers: config.authentication.carriers)
+        self.gate = Gate(
+            routes: RouteTable(config.routes), carriers: config.authentication.carriers,
+            jwtRules: config.authentication.jwt?.rules)
         self.tokenCookies = TokenCookies(
             [config.authentication.carriers] + config.routes.compactMap(\.carriers))
         self.settings = SessionSettings(

@@ -81,7 +81,7 @@ extension EdgeRequest {
     ) throws(PollProblem) {
         let now = Clock.unixSeconds()
         let asked = try PollOpening.protocols(of: body, readsTokens: admission.readsSubprotocols) {
-            self.state.keyring.isOwn($0, isMarked: $1, now: now)
+            self.state.rules.gate.isOwn($0, in: $1, keyring: &self.state.keyring, now: now)
         }
         guard !asked.isEmpty else { return }
         admission.forwardProtocols += asked
