@@ -4,6 +4,7 @@ import pytest
 
 from kit.admin import Admin, used
 from kit.edge import NARROW_TOKEN, ORIGIN, TOKEN, free_port, wait_for
+from kit.heads import ask
 from kit.knock import TRANSPORTS, knock
 from kit.poll import client, open_session
 from kit.process import whole_log
@@ -140,6 +141,18 @@ def test_what_a_client_says_of_itself_is_cut(backend, make_edge):
     assert sessions["/open"]["origin"] is None
     [opened, _] = edge.expect_events("session opened", count=2)
     assert opened["user_agent"] == "u" * 256 + "…" and opened["path"] == "/" + "p" * 511 + "…"
+
+
+def test_a_byte_that_is_not_utf8_is_shown_as_a_question_mark(backend, make_edge):
+    edge = make_edge(backend.port)
+    fields = f"Authorization: Bearer {TOKEN}\r\n".encode() + b"User-Agent: caf\xe9 1.0\r\n"
+    assert ask(edge.plain_port, "POST", "/_poll", fields).status == 201
+    [session] = Admin(edge).sessions()
+    [opened] = edge.expect_events("session opened")
+    assert session["user_agent"] == opened["user_agent"] == "caf? 1.0"
+    assert ask(edge.plain_port, "POST", "/_poll", fields + b"Origin: https://caf\xe9.example\r\n").status == 403
+    [refused] = edge.expect_events(REFUSED)
+    assert refused["origin"] == "https://caf?.example" and refused["user_agent"] == "caf? 1.0"
 
 
 def test_what_sessions_keep_of_their_clients_counts_as_memory(backend, make_edge):

@@ -68,6 +68,11 @@ package struct OpaqueBytes: Sendable {
         return ByteBuffer(bytes: out)
     }
 
+    /// The byte that a character stands for; nil for a character that is no disguise.
+    package static func byte(disguisedAs scalar: UInt32) -> UInt8? {
+        (0x10FE80...0x10FEFF).contains(scalar) ? UInt8(truncatingIfNeeded: scalar) : nil
+    }
+
     private static func isASCII(_ part: ByteBuffer) -> Bool {
         part.withUnsafeReadableBytes { bytes in
             // Without a branch for each byte.

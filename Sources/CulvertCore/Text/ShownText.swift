@@ -5,8 +5,8 @@ package enum ShownText {
     package static let longestOrigin = 256
     package static let longestAgent = 256
 
-    /// `text` with `?` in place of characters that end a line, drive a terminal or reorder text, and with at most `limit`
-    /// bytes of it. A text that is cut ends with `…`.
+    /// `text` with `?` in place of each character that ends a line, drives a terminal or reorders text, and of each byte
+    /// that is not UTF-8 (``OpaqueBytes``). A text of more than `limit` bytes is cut there, and ends with `…`.
     ///
     /// The result holds no part of a longer text.
     package static func clean(_ text: String, limit: Int) -> String {
@@ -14,10 +14,11 @@ package enum ShownText {
         var out = ""
         var bytes = 0
         for scalar in text.unicodeScalars {
-            let length = UTF8.width(scalar)
+            let isHidden = self.isHidden(scalar.value) || OpaqueBytes.byte(disguisedAs: scalar.value) != nil
+            let length = isHidden ? 1 : UTF8.width(scalar)
             guard bytes + length <= limit else { return out + "…" }
             bytes += length
-            out.unicodeScalars.append(self.isHidden(scalar.value) ? "?" : scalar)
+            out.unicodeScalars.append(isHidden ? "?" : scalar)
         }
         return out
     }

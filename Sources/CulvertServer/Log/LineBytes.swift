@@ -93,11 +93,17 @@ struct LineBytes {
         switch scalar {
         case 0x22: style != .text
         case 0x5C: true
-        default: ShownText.isHidden(scalar)
+        default: ShownText.isHidden(scalar) || OpaqueBytes.byte(disguisedAs: scalar) != nil
         }
     }
 
     private mutating func appendEscape(_ scalar: UInt32, _ style: Style) {
+        if let byte = OpaqueBytes.byte(disguisedAs: scalar) {
+            // JSON has no escape for a byte, so its readers get the text `\xNN`.
+            self.append(style == .json ? "\\\\x" : "\\x")
+            self.append(String(byte, radix: 16))
+            return
+        }
         self.append(UInt8(ascii: "\\"))
         switch scalar {
         case 0x22, 0x5C: self.append(UInt8(scalar))

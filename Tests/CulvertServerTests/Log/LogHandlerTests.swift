@@ -88,6 +88,13 @@ struct LogHandlerTests {
         )
     }
 
+    @Test("JSON shows a byte that is not UTF-8 by its number, rather than by its disguise")
+    func opaqueBytes() throws {
+        let line = json("m", ["agent": "\u{10FE80}caf\u{10FEE9}"])
+        let object = try #require(JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: String])
+        #expect(object["agent"] == #"\x80caf\xe9"#)
+    }
+
     @Test("Metadata cannot hide the event's own fields", arguments: ["time", "level", "logger", "message", "error"])
     func reservedNames(name: String) throws {
         let line = LogLine.json(
@@ -111,6 +118,7 @@ struct LogHandlerTests {
             ("word", "word"), ("127.0.0.1:80", "127.0.0.1:80"), ("", #""""#), ("two words", #""two words""#),
             ("a=b", #""a=b""#), (#"a"b"#, #""a\"b""#), (#"a\b"#, #""a\\b""#), ("a\nb", #""a\nb""#),
             ("\u{1B}[31m", #""\u{1b}[31m""#), ("ü", #""ü""#), ("\r\n", #""\r\n""#),
+            ("caf\u{10FEE9}", #""caf\xe9""#),
         ]
     )
     func textFields(value: String, expected: String) {
