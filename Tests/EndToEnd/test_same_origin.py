@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from kit.edge import ORIGIN, OTHER_TOKEN, TOKEN
+from kit.jwt import Key, bearer, section
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 FROM_PAGE = {"Origin": ORIGIN}
@@ -35,7 +36,7 @@ def test_it_polls_without_an_origin(http, headers):
 def test_every_request_that_says_so_has_the_origin_of_its_session(http):
     at = opened(http)
     assert http.post(at, headers=SAME, json={"first": 2, "messages": [{"text": "y"}]}).status_code == 200
-    assert http.put(at + "/token", headers=SAME).status_code in (200, 409)
+    assert http.put(at + "/token", headers=SAME).status_code == 200
     assert http.delete(at, headers=SAME).status_code == 204
 
 
@@ -64,7 +65,21 @@ def test_a_session_that_is_not_there_is_not_there(http, edge):
     assert http.get(unknown, headers=SAME).status_code == 404
 
 
+def test_the_sessions_origin_must_be_among_those_of_the_requests_token(backend, make_edge):
+    """The route lets the session's origin in. So only a token can tell whether the origin is looked at."""
+    signer = Key("EdDSA", "k")
+    edge = make_edge(backend.port, authentication=section(keys=[{"id": "k", "algorithm": "EdDSA", "pem": signer.pem}]))
+    any_origin, own, other = (bearer(signer.token(**claims)) for claims in (
+        {}, {"origins": [ORIGIN]}, {"origins": ["https://other.example"]}))
+    with httpx.Client(base_url=edge.https, verify=edge.ssl, headers=any_origin, timeout=40) as http:
+        at = opened(http)
+        for headers in (SAME, {}):
+            assert http.get(at, headers={**other, **headers}).status_code == 403
+            assert http.get(at, headers={**own, **headers}).json()["messages"] == [{"text": "x"}]
+
+
 def test_a_route_that_lets_the_sessions_origin_in_no_longer_does_not_let_it_poll(backend, make_edge):
+    """The session has ended. Without a look at its origin the answer would be 410 and the reason of its end."""
     edge = make_edge(backend.port)
     with httpx.Client(base_url=edge.https, verify=edge.ssl, headers=edge.auth, timeout=40) as http:
         at = opened(http)
@@ -72,4 +87,5 @@ def test_a_route_that_lets_the_sessions_origin_in_no_longer_does_not_let_it_poll
         edge.config.write_text(edge.config.read_text().replace(
             f'allow: ["{ORIGIN}"], missing: reject', 'allow: ["https://other.example"], missing: reject'))
         edge.catch_up()
-        assert http.get(at, headers=SAME).status_code in (403, 404, 410)
+        answer = http.get(at, headers=SAME)
+        assert answer.status_code == 403 and answer.json()["type"] == "urn:culvert:problem:origin_not_allowed"
