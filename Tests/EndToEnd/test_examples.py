@@ -1,16 +1,19 @@
 """What the documents show to somebody who writes a client works as it stands."""
 
+import contextlib
 import importlib.util
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from kit.cutter import Cutter
-from kit.edge import TOKEN
+from kit.edge import TOKEN, free_ports
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
 
@@ -73,12 +76,26 @@ def make_box():
         box.stop()
 
 
-def run_resume(edge, url, lines):
+RESUME = [sys.executable, DOCS / "examples" / "resume.py"]
+
+
+def run_resume(edge, url, lines, may_tell=False):
+    """What the program prints. It says nothing on standard error, unless it `may_tell` why a request failed."""
     ran = subprocess.run(
-        [sys.executable, DOCS / "examples" / "resume.py", url, str(edge.cert)],
+        [*RESUME, url, str(edge.cert)],
         input="\n".join(lines), capture_output=True, text=True, timeout=120, env={**os.environ, "TOKEN": TOKEN})
-    assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
+    assert ran.returncode == 0 and (may_tell or not ran.stderr) and "Traceback" not in ran.stderr, ran.stderr
     return ran.stdout.splitlines()
+
+
+def refuse_resume(url, ca, token=TOKEN):
+    """The one line with which the program ends when it is not let in."""
+    ran = subprocess.run(
+        [*RESUME, url, *filter(None, [ca])], input="hello\nworld", capture_output=True, text=True, timeout=60,
+        env={**os.environ, "TOKEN": token})
+    assert (ran.returncode, ran.stdout) == (1, ""), ran.stderr
+    assert ran.stderr.count("\n") == 1 and ran.stderr.endswith("\n"), ran.stderr
+    return ran.stderr
 
 
 def numbered(count):
@@ -131,11 +148,56 @@ def test_the_python_client_asks_for_the_path_that_it_was_given(edge, backend, pa
     assert backend.requests[-1].path == (path or "/")
 
 
-def test_the_python_client_is_refused_for_what_it_is(edge):
-    ran = subprocess.run(
-        [sys.executable, DOCS / "examples" / "resume.py", f"{edge.https}/echo", str(edge.cert)],
-        input="hello", capture_output=True, text=True, timeout=60, env={**os.environ, "TOKEN": "of nobody"})
-    assert ran.returncode == 1 and ran.stderr.startswith("401 ")
+@pytest.mark.parametrize("path, token, status", [("/echo", "of nobody", 401), ("/native-only", TOKEN, 404)])
+def test_the_python_client_says_why_the_edge_refuses_it_and_ends(edge, path, token, status):
+    assert refuse_resume(f"{edge.https}{path}", str(edge.cert), token).startswith(f"{status} ")
+
+
+def test_the_python_client_ends_when_it_does_not_trust_the_certificate(edge):
+    assert refuse_resume(f"{edge.https}/echo", None).startswith("the certificate is not trusted: ")
+
+
+@contextlib.contextmanager
+def hanging_up(port):
+    """A server that closes each connection at once."""
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                server.accept()[0].close()
+
+    with socket.create_server(("127.0.0.1", port)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+
+
+def test_the_python_client_says_once_that_nothing_listens_and_goes_on_when_something_does(edge):
+    """It says so again when the reason is another one."""
+    (port,) = free_ports(1)
+    client = subprocess.Popen([*RESUME, f"https://localhost:{port}/echo", str(edge.cert)], text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env={**os.environ, "TOKEN": TOKEN})
+    try:
+        client.stdin.write("hello")
+        client.stdin.close()
+        said = [client.stderr.readline()]
+        with hanging_up(port):
+            said.append(client.stderr.readline())
+        box = Cutter(edge, port=port)
+        try:
+            assert client.stdout.readline() == "hello\n" and client.wait(30) == 0
+        finally:
+            box.stop()
+        said += client.stderr.readlines()
+    finally:
+        client.kill()
+        client.wait()
+    assert all(line.startswith(f"cannot reach https://localhost:{port}/echo, still trying: ") for line in said), said
+    assert "Connect call failed" in said[0] and all(a != b for a, b in zip(said, said[1:])), said
 
 
 @pytest.mark.parametrize("refuses", [lambda upgrade: False, lambda upgrade: upgrade % 2], ids=["cut", "cut, refused"])
@@ -144,6 +206,6 @@ def test_the_python_client_loses_and_doubles_nothing_on_a_bad_network(backend, m
     # A buffer bounds a batch: one that is longer than any connection lasts would never arrive.
     edge, lines = make_edge(backend.port, session="buffer: 16KiB"), numbered(4000)
     box = make_box(edge, seed=1, cut_after=(8_000, 60_000), refuses=refuses)
-    assert run_resume(edge, f"{box.https}/echo", lines) == lines
+    assert run_resume(edge, f"{box.https}/echo", lines, may_tell=True) == lines
     assert box.cuts >= 2, box.cuts
     assert box.refused >= 1 if refuses(1) else box.upgrades >= 2, (box.refused, box.upgrades)

@@ -4,6 +4,10 @@
 
 sends each line as a message to a backend that echoes, and prints what comes back. It joins its session with a WebSocket
 lane where it can. Where it cannot it goes on with requests, and tries a lane again now and then, less and less often.
+
+A request that fails is sent again until it gets through. When it has failed twice in a row, the reason is printed on
+standard error, and again when the reason changes. The program ends with one line when the edge refuses it, or when the
+edge's certificate is not trusted before there is a session.
 """
 import asyncio, json, os, random, ssl, struct, sys, time  # noqa: E401
 from collections import deque
@@ -12,6 +16,15 @@ import aiohttp
 
 LOST = (aiohttp.ClientError, aiohttp.WSMessageTypeError, asyncio.TimeoutError, OSError)
 BATCH = "application/vnd.culvert.batch"
+
+
+class Refused(Exception):
+    """The program gives up, because another try would end in the same way."""
+
+
+def one_line(status, body):
+    """A refusal as people read it. The body of another server than the edge may be a page."""
+    return " ".join([str(status), *body.decode(errors="replace").split()])[:300]
 
 
 def frame(opcode, payload):
@@ -78,7 +91,14 @@ class Session:
 
     async def run(self):
         """Returns the (code, reason) with which the session ended."""
-        tries = 0
+        try:
+            await self.go_on()
+        finally:
+            self.inbox.put_nowait(None)
+        return self.ended
+
+    async def go_on(self):
+        tries, told = 0, None
         while not self.ended:
             try:
                 if not self.at:
@@ -88,12 +108,17 @@ class Session:
                     self.at, self.max_batch = f"{base}/_poll/{about['session']}", about["max_batch"]
                 if not (self.caution.is_over and await self.lane()):
                     await self.poll()
-                tries = 0
-            except LOST:                                 # longer each time, and not in step with all the others
+                tries, told = 0, None
+            except LOST as error:                        # longer each time, and not in step with all the others
+                reason = str(error) or type(error).__name__
+                # During a session this may be the login page of a network that the computer has moved to.
+                if isinstance(error, aiohttp.ClientConnectorCertificateError) and not self.at:
+                    raise Refused(f"the certificate is not trusted: {reason}") from None
                 tries += 1
+                if tries > 1 and reason != told:         # a single failure is nothing unusual
+                    print(f"cannot reach {self.url}, still trying: {reason}", file=sys.stderr, flush=True)
+                    told = reason
                 await asyncio.sleep(random.uniform(0, min(10, 0.25 * 2 ** tries)))
-        self.inbox.put_nowait(None)
-        return self.ended
 
     def batch(self, skip=0):
         frames, size = [], 0
@@ -155,6 +180,7 @@ class Session:
                 await ws.send_bytes(struct.pack("!QQ", self.received, self.acked + 1))
             finally:
                 writer.cancel()
+                await asyncio.gather(writer, return_exceptions=True)
 
     async def poll(self):
         """Sections 4 and 5: one GET, and meanwhile a POST whenever there is something to say."""
@@ -171,6 +197,7 @@ class Session:
                 self.take(batch)
         finally:
             get.cancel()
+            await asyncio.gather(get, return_exceptions=True)
 
     async def request(self, method, at, body=None):
         """What failed is repeated as it was: numbers make that safe."""
@@ -182,9 +209,9 @@ class Session:
         elif answer.status == 410:
             self.ended = json.loads(data)["code"], json.loads(data)["reason"]
         elif answer.status in (408, 429, 502, 503, 504):
-            raise aiohttp.ClientError(answer.status)
+            raise aiohttp.ClientError(one_line(answer.status, data))
         elif answer.status > 299:
-            raise SystemExit(f"{answer.status} {data.decode()}")
+            raise Refused(one_line(answer.status, data))
         return data if answer.status in (200, 201) else None
 
 
@@ -206,9 +233,14 @@ async def main(url, ca=None):
             print(message, flush=True)
         saying.cancel()
         session.close()
-        code, reason = await running
+        try:
+            code, reason = await running
+        except Refused as error:
+            return str(error)
     return None if code == 1000 else f"ended: {code} {reason}"
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2 or "TOKEN" not in os.environ:
+        sys.exit(__doc__)
     sys.exit(asyncio.run(main(*sys.argv[1:])))

@@ -12,10 +12,10 @@ import threading
 
 class Cutter:
     """`refuses(n)` says whether the n-th upgrade, from 0, is answered 403; a connection breaks after as many bytes as
-    are drawn from `cut_after`."""
+    are drawn from `cut_after`. With `port` 0 the system chooses the port."""
 
-    def __init__(self, edge, refuses=lambda upgrade: False, cut_after=None, seed=0):
-        self.edge, self.refuses, self.cut_after = edge, refuses, cut_after
+    def __init__(self, edge, refuses=lambda upgrade: False, cut_after=None, seed=0, port=0):
+        self.edge, self.refuses, self.cut_after, self.port = edge, refuses, cut_after, port
         self.random = random.Random(seed)
         self.asked = self.upgrades = self.refused = self.cuts = 0
         ready = threading.Event()
@@ -27,7 +27,7 @@ class Cutter:
         self.loop, self.finish = asyncio.get_running_loop(), asyncio.Event()
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(self.edge.cert, self.edge.cert.with_suffix(".key"))
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
+        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=tls)
         self.https = f"https://localhost:{server.sockets[0].getsockname()[1]}"
         ready.set()
         await self.finish.wait()
