@@ -2,15 +2,21 @@
 
 import asyncio
 import contextlib
+import csv
+import json
+import re
+import shlex
+import socket
 import ssl
 
 import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from kit.beside import DocumentedEdge, Place, block, caddy, haproxy, nginx
-from kit.edge import TOKEN, make_certificate
+from kit.beside import DOCUMENT, DocumentedEdge, Place, block, caddy, haproxy, nginx
+from kit.edge import TOKEN, make_certificate, wait_for
 from kit.poll import BATCH, batch, unframe
+from kit.process import culvert as command
 
 ORIGIN = "https://app.example.com"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Origin": ORIGIN}
@@ -28,8 +34,7 @@ BY_HTTP = {
     "Caddy": lambda place: caddy(place, place.fill(block("Behind Caddy", "caddy")), place.front),
 }
 BY_TCP = {
-    "nginx": lambda place: nginx(
-        place, place.fill(block("Behind a TCP balancer", "nginx")), place.front, is_stream=True),
+    "nginx": lambda place: nginx(place, place.fill(block("Behind a TCP balancer", "nginx")), place.front),
     "HAProxy": lambda place: haproxy(
         place, place.fill(block("Behind a TCP balancer", "haproxy")), place.front),
 }
@@ -42,7 +47,7 @@ def place(tmp_path, backend):
 
 @contextlib.contextmanager
 def culvert(place, heading, others=contextlib.nullcontext()):
-    edge = DocumentedEdge(place.folder, place.fill(block(heading, "yaml")))
+    edge = DocumentedEdge(place.folder, place.fill(block(heading, "yaml")), place.admin)
     try:
         with others:
             yield edge
@@ -93,9 +98,10 @@ def upstream_saw(backend, count=2):
 def test_behind_a_proxy_by_http_both_transports_work_and_the_client_keeps_its_address(proxy, place, backend):
     with culvert(place, "Behind nginx", BY_HTTP[proxy](place)) as edge:
         talk(place)
-        # What the proxy keeps for itself is still its own.
-        page = httpx.get(f"https://localhost:{place.front}/", verify=trust(place))
-        assert (page.status_code, page.text.strip()) == (200, "a page")
+        # All other paths are still the proxy's, also those that begin with the same letters.
+        for path in ("/", "/chatter", "/culvert"):
+            page = httpx.get(f"https://localhost:{place.front}{path}", verify=trust(place))
+            assert (page.status_code, page.text.strip()) == (200, "a page"), path
         # A page of another origin stays out behind the proxy, too.
         refused = httpx.post(f"https://localhost:{place.front}/chat/_poll", verify=trust(place),
                              headers={**HEADERS, "Origin": "https://evil.example"})
@@ -106,6 +112,55 @@ def test_behind_a_proxy_by_http_both_transports_work_and_the_client_keeps_its_ad
         assert "203.0.113.66" not in str(headers) and "evil.example" not in str(headers)
         assert headers["x-forwarded-proto"] == "https" and headers["x-forwarded-host"] == f"localhost:{place.front}"
         assert headers["x-forwarded-port"] == str(place.front)
+
+
+ARRANGEMENTS = {
+    **{f"behind {name} by HTTP": ("Behind nginx", start) for name, start in BY_HTTP.items()},
+    **{f"behind {name} by TCP": ("Behind a TCP balancer", start) for name, start in BY_TCP.items()},
+    "a name of its own": ("A name of its own", lambda place: contextlib.nullcontext()),
+}
+
+
+@pytest.mark.parametrize("arrangement", ARRANGEMENTS)
+def test_pages_get_the_browser_client_in_every_arrangement(arrangement, place):
+    heading, start = ARRANGEMENTS[arrangement]
+    with culvert(place, heading, start(place)) as edge:
+        told = json.loads(command("client", "--config", edge.config, "--json").stdout)
+        paths = re.findall(r"/culvert[\w.]*\.(?:js|d\.ts)\b", json.dumps(told))
+        assert {"/culvert.js", "/culvert.classic.js", "/culvert.d.ts"} < set(paths), told
+        for path in paths:
+            answer = httpx.get(f"https://localhost:{place.front}{path}", verify=trust(place))
+            assert answer.status_code == 200 and "culvert" in answer.text.lower(), (path, answer.text[:80])
+
+
+def test_the_documented_command_mints_a_token_that_opens_the_documented_route(place):
+    with culvert(place, "A name of its own") as edge:
+        (text,) = re.findall(r"^  ```sh\n  culvert (.*?)\n  ```$", DOCUMENT.read_text(), re.M | re.S)
+        minted = command(*shlex.split(text.replace("proxy.yaml", str(edge.config))))
+        assert minted.returncode == 0, minted.stderr
+        opening = {"url": f"https://localhost:{place.front}/chat/_poll", "verify": trust(place)}
+        assert httpx.post(**opening).status_code == 401
+        token = minted.stdout.split()[-1]
+        assert httpx.post(**opening, headers={"Authorization": f"Bearer {token}"}).status_code == 201
+
+
+def test_haproxy_asks_for_readyz_and_sends_no_more_connections_to_a_culvert_that_drains(place):
+    def status():
+        with socket.socket(socket.AF_UNIX) as stats:
+            stats.connect(str(place.folder / "haproxy.sock"))
+            stats.sendall(b"show stat\n")
+            text = b"".join(iter(lambda: stats.recv(65536), b"")).decode().removeprefix("# ")
+        (server,) = [row for row in csv.DictReader(text.splitlines()) if row["svname"] == "edge1"]
+        return server["status"].split()[0], server["check_status"].split()[-1], server["check_code"]
+
+    with culvert(place, "Behind a TCP balancer", BY_TCP["HAProxy"](place)) as edge:
+        wait_for(lambda: status() == ("UP", "L7OK", "200"), what="a check that passes")
+        talk(place)
+        drain = command("drain", "--config", edge.config, "--delay", "60s")
+        assert drain.returncode == 0, drain.stderr
+        wait_for(lambda: status() == ("DOWN", "L7STS", "503"), what="a check that fails", timeout=30)
+        with pytest.raises((httpx.ConnectError, httpx.ReadError)):
+            httpx.post(f"https://localhost:{place.front}/chat/_poll", verify=trust(place), headers=HEADERS)
 
 
 @pytest.mark.parametrize("proxy", BY_TCP)

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from kit.edge import TOKEN, Edge, Log, digest, free_ports, wait_for
+from kit.edge import TOKEN, Edge, Log, digest, free_port, free_ports, wait_for
 
 DOCUMENT = pathlib.Path(__file__).parents[3] / "docs/beside.md"
 # What the documents leave out.
@@ -40,7 +40,7 @@ class Place:
         self.cert, self.key = certificate
         both = folder / "both.pem"
         both.write_text(self.cert.read_text() + self.key.read_text())
-        self.front, self.plain, self.tls, self.behind = free_ports(4)
+        self.front, self.plain, self.tls, self.behind, self.admin = free_ports(5)
         self.words = [
             ("certs/app.example.com.both.pem", both),
             ("certs/app.example.com.pem", self.cert), ("certs/app.example.com.key", self.key),
@@ -49,6 +49,7 @@ class Place:
             ("bind :443", f"bind 127.0.0.1:{self.front}"), ("listen 443", f"listen 127.0.0.1:{self.front}"),
             ("127.0.0.1:8080", f"127.0.0.1:{self.plain}"), ("127.0.0.1:8443", f"127.0.0.1:{self.tls}"),
             ("127.0.0.1:8081", f"127.0.0.1:{backend_port}"),
+            ("check port 9901", f"check port {self.admin}"),
             ("server_name app.example.com", "server_name localhost"),
         ]
 
@@ -60,12 +61,12 @@ class Place:
 
 
 class DocumentedEdge(Edge):
-    """Culvert with a configuration of the document, and with what that leaves out."""
+    """Culvert with a configuration of the document, and with what that leaves out. `admin` is the admin API's port."""
 
-    def __init__(self, folder, text):
+    def __init__(self, folder, text, admin=None):
         Log.__init__(self)
         self.folder = folder
-        (self.admin_port,) = free_ports(1)
+        self.admin_port = admin or free_port()
         self.config = folder / "proxy.yaml"
         self.config.write_text(text + REST.format(digest=digest(TOKEN), admin=self.admin_port))
         self.is_healthy = Edge._healthy
@@ -98,27 +99,26 @@ def listens(port):
         return s.connect_ex(("127.0.0.1", port)) == 0
 
 
-def nginx(place, text, port, is_stream=False):
-    """`text` stands in nginx's `http` context, or is the `stream` context itself."""
-    module = "/usr/lib/nginx/modules/ngx_stream_module.so"
-    load = f"load_module {module};\n" if is_stream and pathlib.Path(module).exists() else ""
+def nginx(place, text, port):
+    """`text` stands in nginx's `http` context, or is a whole configuration, with `events`."""
     scratch = "\n".join(f"{name}_temp_path {place.folder}/{name};"
                         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     config = place.folder / "nginx.conf"
-    config.write_text(f"""{load}
+    is_whole = "events {}" in text
+    config.write_text(f"""
 daemon off;
 master_process off;
 pid {place.folder}/nginx.pid;
 error_log stderr;
-events {{}}
-{text if is_stream else f'http {{ access_log off; {scratch} {text} }}'}
+{text if is_whole else f'events {{}} http {{ access_log off; {scratch} {text} }}'}
 """)
     return running(["/usr/sbin/nginx", "-e", "stderr", "-p", place.folder, "-c", config], port, place.folder)
 
 
 def haproxy(place, text, port):
+    """Its `haproxy.sock` answers `show stat`."""
     config = place.folder / "haproxy.cfg"
-    config.write_text(text)
+    config.write_text(f"global\n    stats socket {place.folder}/haproxy.sock\n{text}")
     return running(["/usr/sbin/haproxy", "-db", "-f", config], port, place.folder)
 
 
