@@ -62,8 +62,8 @@ def trust(place):
 def talk(place):
     """A native WebSocket and a polled session, which say small and large messages through all that is between."""
     async def native():
-        async with connect(f"wss://localhost:{place.front}/chat", ssl=trust(place), max_size=None, local_addr=(ADDRESS, 0),
-                           additional_headers={**HEADERS, **CLAIM}) as ws:
+        async with connect(f"wss://localhost:{place.front}/chat", ssl=trust(place), max_size=None,
+                           local_addr=(ADDRESS, 0), additional_headers={**HEADERS, **CLAIM}) as ws:
             for message in ("hello", LARGE, b"\0\xff"):
                 await ws.send(message)
                 assert await ws.recv() == message
