@@ -1,8 +1,10 @@
 """How large a message may be: without a limit where it passes in parts, and what both sides are told past a limit."""
 
 import asyncio
+import contextlib
 import os
 import struct
+import threading
 import time
 
 import pytest
@@ -171,4 +173,25 @@ def test_a_frame_that_takes_longer_than_keepalive_ends_nothing(make_edge):
     while opcode == 9:
         opcode, payload = raw.frame()
     assert (opcode, payload) == (1, b"done")
+    backend.stop()
+
+
+def test_frames_that_both_stand_still_do_not_stop_keepalive(make_edge):
+    """Each ping waits for the end of the other side's frame. Peers that vanish so kept both connections for ever."""
+    halves = b"\x82\x7e\x00\xc8x"
+    gone = threading.Event()
+
+    def script(connection, head):
+        connection.sendall(switching(head) + halves)
+        with contextlib.suppress(OSError):
+            while connection.recv(65536):
+                pass
+        gone.set()
+
+    backend = ScriptedBackend(script)
+    edge = make_edge(backend.port, session="ping: 200ms")
+    raw = Raw(edge)
+    raw.send(struct.pack("!BBHI", 0x82, 0x80 | 126, 200, 0) + b"x")
+    edge.expect_events("session ended")
+    assert gone.wait(20)
     backend.stop()

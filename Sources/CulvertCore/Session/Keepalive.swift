@@ -5,6 +5,9 @@
 ///
 /// An endpoint may answer only the latest of several pings (RFC 6455 5.5.3), so ours is not sent while an
 /// application's ping waits for its pong: that ping probes the leg as well as ours would.
+///
+/// No ping can be put into a frame that the other leg is bringing. A leg whose ping waits for the end of such a frame has
+/// not been asked, and is excused as long as that frame goes on. Where it does not, both peers may be gone.
 package struct Keepalive: Equatable, Sendable {
     package enum OnTick: Equatable, Sendable {
         case nothing
@@ -17,6 +20,9 @@ package struct Keepalive: Equatable, Sendable {
     private var applicationPings = 0
 
     package init() {}
+
+    /// Any bytes came from the peer since the last tick.
+    package var hasHeard: Bool { self.heard }
 
     /// Any bytes came from the peer.
     package mutating func hear() {
@@ -34,6 +40,21 @@ package struct Keepalive: Equatable, Sendable {
     }
 
     /// One period has passed.
+    ///
+    /// - Parameters:
+    ///   - isPaused: the peer is not read, so that nothing can be heard of it.
+    ///   - isUnasked: a ping waits for the end of a frame of the other leg.
+    ///   - goesOn: the other leg has brought bytes in the period, or is not read either.
+    package mutating func tick(isPaused: Bool, isUnasked: Bool, goesOn: Bool) -> OnTick {
+        if isPaused || (isUnasked && goesOn) { self.hear() }
+        switch self.tick() {
+        // It waits already. Another would make the leg wait for both.
+        case .ping where isUnasked: return .nothing
+        case let action: return action
+        }
+    }
+
+    /// One period of a leg that is asked whenever that is due has passed.
     package mutating func tick() -> OnTick {
         if self.heard {
             self.heard = false
@@ -43,5 +64,36 @@ package struct Keepalive: Equatable, Sendable {
         if self.probing { return .lost }
         self.probing = true
         return self.applicationPings > 0 ? .nothing : .ping
+    }
+}
+
+extension SessionStateMachine {
+    /// How a leg stands when a period has passed.
+    package struct Standing: Sendable {
+        var isPaused: Bool
+        var isUnasked: Bool
+
+        /// - Parameters:
+        ///   - isPaused: the peer is not read.
+        ///   - isUnasked: a ping waits for the end of a frame of the other leg.
+        package init(isPaused: Bool, isUnasked: Bool) {
+            self.isPaused = isPaused
+            self.isUnasked = isUnasked
+        }
+    }
+
+    /// One period of both legs has passed. A client that polls has none.
+    package mutating func tick(
+        client: Standing?, upstream: Standing
+    ) -> (client: Keepalive.OnTick, upstream: Keepalive.OnTick) {
+        // Each tick begins a period, so both are asked before.
+        let clientGoesOn = client.map { $0.isPaused || self.clientKeepalive.hasHeard } ?? true
+        let upstreamGoesOn = upstream.isPaused || self.upstreamKeepalive.hasHeard
+        let first = client.map {
+            self.clientKeepalive.tick(isPaused: $0.isPaused, isUnasked: $0.isUnasked, goesOn: upstreamGoesOn)
+        }
+        let second = self.upstreamKeepalive.tick(
+            isPaused: upstream.isPaused, isUnasked: upstream.isUnasked, goesOn: clientGoesOn)
+        return (first ?? .nothing, second)
     }
 }

@@ -73,3 +73,10 @@ extension Session {
         self.upstreamLeg.resume(.controlRate)
     }
 }
+
+extension WebSocketLeg {
+    /// For keepalive. Behind a Close of ours, which may wait as well, keepalive does nothing.
+    var standing: SessionStateMachine.Standing {
+        SessionStateMachine.Standing(isPaused: self.isPaused, isUnasked: self.wantsBoundary)
+    }
+}

@@ -446,16 +446,15 @@ final class Session: LegDelegate {
         self.arm()
     }
 
-    /// A leg whose ping waits for the end of a frame on its way there has not been asked yet.
     private func keepAlive() {
-        if let clientLeg = self.clientLeg {
-            if clientLeg.isPaused || clientLeg.wantsBoundary { self.machine.clientKeepalive.hear() }
-            self.act(on: self.machine.clientKeepalive.tick(), leg: clientLeg)
-            clientLeg.look()
+        let upstream = self.upstreamLeg
+        let ticks = self.machine.tick(client: self.clientLeg?.standing, upstream: upstream.standing)
+        if let client = self.clientLeg {
+            self.act(on: ticks.client, leg: client)
+            client.look()
         }
-        if self.upstreamLeg.isPaused || self.upstreamLeg.wantsBoundary { self.machine.upstreamKeepalive.hear() }
-        self.act(on: self.machine.upstreamKeepalive.tick(), leg: self.upstreamLeg)
-        self.upstreamLeg.look()
+        self.act(on: ticks.upstream, leg: upstream)
+        upstream.look()
     }
 
     private func act(on tick: Keepalive.OnTick, leg: WebSocketLeg) {

@@ -5,6 +5,9 @@ struct KeepaliveTests {
     enum Step: Sendable {
         case hear, ping, pong
         case tick(Keepalive.OnTick)
+        /// A tick while a ping waits for the end of a frame of the other leg.
+        case unasked(goesOn: Bool, Keepalive.OnTick)
+        case paused(Keepalive.OnTick)
     }
 
     @Test(
@@ -32,6 +35,32 @@ struct KeepaliveTests {
                 "an application's pong alone is no reason to wait",
                 [.tick(.nothing), .pong, .tick(.ping), .tick(.lost)]
             ),
+            (
+                "a leg whose ping waits is excused as long as the other leg's frame goes on, and is asked then",
+                [
+                    .tick(.nothing), .tick(.ping), .unasked(goesOn: true, .nothing), .unasked(goesOn: true, .nothing),
+                    .unasked(goesOn: true, .nothing), .tick(.ping), .tick(.lost),
+                ]
+            ),
+            (
+                "a leg whose ping waits for a frame that stands still is lost, and has one ping waiting",
+                [
+                    .tick(.nothing), .tick(.ping), .unasked(goesOn: true, .nothing), .unasked(goesOn: false, .nothing),
+                    .unasked(goesOn: false, .lost),
+                ]
+            ),
+            (
+                "a frame that goes on again in time excuses the leg again",
+                [
+                    .tick(.nothing), .tick(.ping), .unasked(goesOn: true, .nothing), .unasked(goesOn: false, .nothing),
+                    .unasked(goesOn: true, .nothing), .unasked(goesOn: false, .nothing),
+                    .unasked(goesOn: false, .lost),
+                ]
+            ),
+            (
+                "a leg that is not read is left alone",
+                [.tick(.nothing), .tick(.ping), .paused(.nothing), .paused(.nothing), .tick(.ping), .tick(.lost)]
+            ),
         ] as [(String, [Step])])
     func table(name: String, steps: [Step]) {
         var keepalive = Keepalive()
@@ -41,6 +70,12 @@ struct KeepaliveTests {
             case .ping: keepalive.applicationPing()
             case .pong: keepalive.applicationPong()
             case .tick(let expected): #expect(keepalive.tick() == expected, "\(name), step \(index)")
+            case .unasked(let goesOn, let expected):
+                let action = keepalive.tick(isPaused: false, isUnasked: true, goesOn: goesOn)
+                #expect(action == expected, "\(name), step \(index)")
+            case .paused(let expected):
+                let action = keepalive.tick(isPaused: true, isUnasked: false, goesOn: true)
+                #expect(action == expected, "\(name), step \(index)")
             }
         }
     }
