@@ -26,7 +26,8 @@ BLANKS = {
 
 @pytest.mark.parametrize("listener", ["clients", "admin"])
 @pytest.mark.parametrize("place", BLANKS)
-def test_blanks_without_end_are_not_kept(backend, make_edge, place, listener):
+@pytest.mark.parametrize("blank", [b" ", b"\t"], ids=["space", "tab"])
+def test_blanks_without_end_are_not_kept(backend, make_edge, blank, place, listener):
     """A decoder passes over them in silence, and keeps them."""
     edge = make_edge(backend.port, limits="memory: 64MiB, handshake: 60s")
     port = edge.plain_port if listener == "clients" else edge.admin_port
@@ -36,7 +37,7 @@ def test_blanks_without_end_are_not_kept(backend, make_edge, place, listener):
         s.settimeout(20)
         with contextlib.suppress(OSError):
             while sent < 200 * MiB:
-                s.sendall(b" " * 65536)
+                s.sendall(blank * 65536)
                 sent += 65536
         with contextlib.suppress(OSError):
             answer = s.recv(64)

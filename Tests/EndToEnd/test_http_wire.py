@@ -135,6 +135,20 @@ def test_blanks_at_the_end_of_a_value_are_no_part_of_it(edge, backend, blanks):
         assert status == 200 and "connection: close" in head
 
 
+@pytest.mark.parametrize("field, body", [
+    (b"Content-Length: 2", b"{}"), (b"Transfer-Encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n"),
+], ids=["length", "chunked"])
+def test_a_tab_behind_a_value_is_no_part_of_it_where_a_packet_ends_behind_the_tab(edge, field, body):
+    with dial(edge.plain_port) as s:
+        # The answer to the first request tells that the packet has been read.
+        s.sendall(request("GET", "/_poll/probe", AUTH)
+                  + f"POST /_poll HTTP/1.1\r\nHost: localhost\r\n{AUTH}\r\n".encode() + field + b"\t")
+        status, _, _, rest = read_answer(s)
+        assert status == 426
+        s.sendall(b"\r\n\r\n" + body)
+        assert read_answer(s, rest)[0] == 201
+
+
 @pytest.mark.parametrize("blanks", [" ", "\t", " \t "], ids=repr)
 def test_blanks_at_the_end_of_an_upstreams_value_are_no_part_of_it(make_edge, blanks):
     def answer(connection, head):

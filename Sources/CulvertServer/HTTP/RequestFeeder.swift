@@ -22,6 +22,8 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     private var connection: ClientConnection?
     private var context: ChannelHandlerContext?
     private var delimiter = RequestDelimiter()
+    /// Makes spaces of the tabs at the ends of the lines of heads. What it keeps counts as bytes of the head.
+    private var blanks = HeadBlanks()
     /// Keeps the bytes of heads that are not UTF-8 from becoming U+FFFD in the decoder.
     private var opaque = OpaqueBytes()
     /// Bytes that nobody has asked for yet.
@@ -169,12 +171,16 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             let isHead = self.delimiter.isInHead
             let count = self.held.withUnsafeReadableBytes { self.delimiter.take($0, room: &room) }
             guard count > 0, var part = self.held.readSlice(length: count) else { break }
-            if connection.phase == .head { HeadBlanks.soften(&part) }
-            if isHead { part = self.opaque.disguise(part) }
-            let length = part.readableBytes
-            if length > 0 { context.fireChannelRead(self.wrapInboundOut(part)) }
-            // The decoder keeps the longer form.
-            connection.fed(max(count, length))
+            var cost = count
+            if isHead {
+                part = self.blanks.soften(part)
+                let length = part.readableBytes
+                part = self.opaque.disguise(part)
+                // The decoder keeps the longer form.
+                cost += max(0, part.readableBytes - length)
+            }
+            if part.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(part)) }
+            connection.fed(cost)
             // The decoder knows better.
             if self.delimiter.isAtHeadEnd { self.delimiter.resumeHead() }
         }

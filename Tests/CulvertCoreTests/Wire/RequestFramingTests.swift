@@ -58,12 +58,15 @@ struct RequestFramingTests {
         #expect(fault.status == (fault == .unknownCoding ? 501 : 400))
     }
 
-    @Test(
-        "Tabs at the ends of lines are spaces to the decoder, and tabs within a value stay",
-        arguments: [
-            ("A: b\t\r\nC:\td\te \t \t\r\n\r\n", "A: b \r\nC:\td\te    \r\n\r\n"), ("A: b\t\n\n", "A: b \n\n"),
-            ("A: b\t", "A: b\t"), ("\t\t", "\t\t"), ("", ""), ("A: b\r\n", "A: b\r\n"), ("\t\r\n", " \r\n"),
-        ] as [(String, String)])
+    /// Heads, and how the decoder gets them.
+    private static let softened = [
+        ("A: b\t\r\nC:\td\te \t \t\r\n\r\n", "A: b \r\nC:\td\te    \r\n\r\n"), ("A: b\t\n\n", "A: b \n\n"),
+        ("A:\t\r\n\t\r\n \tb\r\n\r\n", "A: \r\n \r\n \tb\r\n\r\n"), ("A: \t b\t\tc\r\n", "A: \t b\t\tc\r\n"),
+        ("GET / HTTP/1.1\t\r\n\r\n", "GET / HTTP/1.1 \r\n\r\n"), ("A: b\r\n", "A: b\r\n"), ("\t\r\n", " \r\n"),
+        ("A: b  \t\t  \r\n\r\n", "A: b      \r\n\r\n"), ("A: b  \r\n\r\n", "A: b  \r\n\r\n"), ("", ""),
+    ]
+
+    @Test("Tabs at the ends of lines are spaces to the decoder, and tabs within a value stay", arguments: softened)
     func tabs(head: String, softened: String) {
         let before = "before\t\r\n"
         var bytes = ByteBuffer(string: before + head)
@@ -72,6 +75,28 @@ struct RequestFramingTests {
         #expect(String(buffer: bytes) == softened)
         bytes.moveReaderIndex(to: 0)
         #expect(String(buffer: bytes) == before + softened)
+    }
+
+    @Test("Tabs are softened wherever the parts of a head end", arguments: softened)
+    func tabsInParts(head: String, softened: String) {
+        let whole = ByteBuffer(string: head)
+        for cut in 0...whole.readableBytes {
+            var blanks = HeadBlanks()
+            var rest = whole
+            let first = rest.readSlice(length: cut) ?? ByteBuffer()
+            #expect(String(buffer: blanks.soften(first)) + String(buffer: blanks.soften(rest)) == softened)
+            // The parts are the caller's.
+            #expect(String(buffer: whole) == head)
+        }
+        for size in 1...4 {
+            var blanks = HeadBlanks()
+            var rest = whole
+            var all = ""
+            while let part = rest.readSlice(length: min(size, rest.readableBytes)), part.readableBytes > 0 {
+                all += String(buffer: blanks.soften(part))
+            }
+            #expect(all == softened)
+        }
     }
 
     @Test(
