@@ -1,5 +1,6 @@
 """Connections of which one direction has ended: what is to be said in the other is said, and the end has a deadline."""
 
+import secrets
 import socket
 import struct
 import threading
@@ -7,8 +8,9 @@ import time
 
 import pytest
 
-from kit.edge import TOKEN, wait_for
+from kit.edge import TOKEN, Edge, wait_for
 from kit.half import Half, half_server
+from kit.jwt import Key, section
 from kit.lane import open_count
 from kit.poll import BATCH, batch, client, open_session, unframe
 from kit.raw import Raw, masked
@@ -181,10 +183,7 @@ def request(edge, target, method="GET", body=b"", more=""):
             f"Content-Length: {len(body)}\r\n\r\n").encode() + body
 
 
-half_ways = pytest.mark.parametrize("scheme, how", WAYS[:2])
-
-
-@half_ways
+@ways
 def test_a_poll_that_waits_is_answered_when_its_client_half_closes(backend, make_edge, scheme, how):
     edge = make_edge(backend.port)
     with client(edge) as http:
@@ -197,7 +196,7 @@ def test_a_poll_that_waits_is_answered_when_its_client_half_closes(backend, make
         assert http.delete(at).status_code == 204
 
 
-@half_ways
+@ways
 def test_the_requests_of_a_client_that_half_closes_are_all_answered(backend, make_edge, scheme, how):
     """More of them than are begun in a turn of the loop."""
     edge = make_edge(backend.port)
@@ -211,7 +210,7 @@ def test_the_requests_of_a_client_that_half_closes_are_all_answered(backend, mak
         half.close()
 
 
-@half_ways
+@ways
 @pytest.mark.parametrize("part", [
     b"", b"POST /_poll HT", b"POST /_poll HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf",
 ], ids=["nothing", "half a head", "half a body"])
@@ -225,7 +224,11 @@ def test_half_a_request_ends_with_its_clients_direction(backend, make_edge, sche
     half.close()
 
 
-def test_an_opening_ends_with_its_clients_direction(make_edge):
+ABANDONED = b"urn:culvert:problem:client_half_closed"
+
+
+@ways
+def test_an_opening_ends_with_its_clients_direction(make_edge, scheme, how):
     """Nothing tells a client that reads on from a client that is gone, and the session would be nobody's."""
     gone = threading.Event()
 
@@ -235,14 +238,102 @@ def test_an_opening_ends_with_its_clients_direction(make_edge):
 
     backend = ScriptedBackend(script)
     edge = make_edge(backend.port, limits="handshake: 60s")
-    half = Half(edge)
+    half = Half(edge, scheme)
     half.send(request(edge, "/_poll", "POST"))
     wait_for(lambda: backend.heads, what="the server to be asked")
-    half.end("fin")
-    assert half.rest() == b""
+    half.end(how)
+    answer = half.rest()
+    assert answer.startswith(b"HTTP/1.1 400 ") and ABANDONED in answer
     assert gone.wait(20)
     half.close()
+    [event] = edge.expect_events("opening refused")
+    assert event["reason"] == "client_half_closed"
+    wait_for(lambda: open_count(edge) == 0, what="nothing to be counted")
     backend.stop()
+
+
+UPGRADE = ("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+           "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n")
+OPENINGS = {
+    "a polled session": ("POST", "/_poll", b"", ""),
+    "a polled session with a body": ("POST", "/_poll", b"{}", ""),
+    "a WebSocket": ("GET", "/", b"", UPGRADE),
+    "a session on a lane": ("GET", "/_poll", b"", UPGRADE + LANE),
+    "a lane": ("GET", "{at}/socket", b"", UPGRADE + LANE),
+    "a probe": ("GET", "/_poll/probe", b"", UPGRADE + LANE),
+}
+tokens = pytest.mark.parametrize("is_fresh", [False, True], ids=["known token", "fresh JWT"])
+
+
+@pytest.fixture(scope="module")
+def issuers(backend, tmp_path_factory):
+    """An edge, and a function that makes JWTs of its issuer. Each is verified outside of the loop at first."""
+    key = Key("ES256")
+    edge = Edge(tmp_path_factory.mktemp("issuers"), backend.port, authentication=section(
+        routes=["/"], keys=[{"id": "es", "algorithm": "ES256", "pem": key.pem}]))
+    yield edge, lambda: key.token(jti=secrets.token_hex(8))
+    edge.end()
+
+
+def behind_a_poll(half, edge, at, sent, how):
+    """Sends a request behind a poll that waits, and the end: the poll is answered with it, and the request begins when
+    the end has come for sure."""
+    half.send(request(edge, at), sent)
+    half.end(how)
+    first, _, rest = half.rest().partition(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 204 ")
+    return rest
+
+
+@ways
+@tokens
+@pytest.mark.parametrize("name", OPENINGS)
+def test_nothing_begins_for_a_client_whose_direction_has_ended(issuers, name, is_fresh, scheme, how):
+    """A session was left to nobody, or a server asked in vain, where a JWT was looked at or a body came meanwhile."""
+    edge, jwt = issuers
+    method, target, body, more = OPENINGS[name]
+    with client(edge) as http:
+        at = open_session(http)
+        before = open_count(edge)
+        sent = request(edge, target.format(at=at), method, body, more)
+        half = Half(edge, scheme)
+        answer = behind_a_poll(half, edge, at, sent.replace(TOKEN.encode(), jwt().encode()) if is_fresh else sent, how)
+        assert answer.startswith(b"HTTP/1.1 400 ") and ABANDONED in answer
+        half.close()
+        assert open_count(edge) == before
+        assert http.delete(at).status_code == 204
+
+
+@ways
+@tokens
+def test_a_poll_of_a_client_whose_direction_has_ended_does_not_wait(issuers, is_fresh, scheme, how):
+    edge, jwt = issuers
+    with client(edge) as http:
+        at = open_session(http)
+        headers = {"Authorization": f"Bearer {jwt()}"} if is_fresh else {}
+        other = open_session(http, headers=headers)
+        sent = request(edge, other)
+        half = Half(edge, scheme)
+        # The hold is longer than the client waits.
+        rest = behind_a_poll(half, edge, at, sent.replace(TOKEN.encode(), jwt().encode()) if is_fresh else sent, how)
+        assert rest.startswith(b"HTTP/1.1 204 ")
+        half.close()
+        assert [http.delete(at).status_code, http.delete(other, headers=headers).status_code] == [204, 204]
+
+
+@pytest.mark.parametrize("last", ["", "Connection: close\r\n"], ids=["kept", "the last"])
+@pytest.mark.parametrize("how", ["close_notify", "fin without close_notify"])
+def test_an_answer_that_the_end_brings_about_is_followed_by_close_notify(backend, make_edge, how, last):
+    """Without it nothing tells the client that the answer is whole (RFC 8446 6.1); OpenSSL reports an unexpected EOF."""
+    edge = make_edge(backend.port)
+    with client(edge) as http:
+        at = open_session(http)
+    half = Half(edge, "tls")
+    half.send(request(edge, at, more=last))
+    half.end(how)
+    answer = half.rest()
+    assert answer.startswith(b"HTTP/1.1 204 ") and half.has_close_notify
+    half.close()
 
 
 # --- after a violation -----------------------------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 import pytest
 
 from kit.admin import Admin, used
+from kit.attack import dial, read_answer, request
 from kit.edge import NARROW_TOKEN, ORIGIN, TOKEN, free_port, wait_for
-from kit.heads import ask
+from kit.heads import KEY, ask
 from kit.knock import TRANSPORTS, knock
 from kit.poll import client, open_session
 from kit.process import whole_log
@@ -56,6 +57,85 @@ def test_a_plain_request_for_a_session_has_a_line(edge, path, status, reason):
         assert http.get(path).status_code == status
     event = edge.expect_events(REFUSED, count=seen + 1)[-1]
     assert event["status"] == status and reason in (None, event["reason"])
+
+
+AUTH = f"Authorization: Bearer {TOKEN}"
+HANDSHAKE = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}", AUTH,
+             f"Origin: {ORIGIN}", f"User-Agent: {AGENT}"]
+AT_THE_CONNECTION = {
+    "a handshake with identity": (
+        request("GET", "/room?access_token=secret", *HANDSHAKE, "Transfer-Encoding: identity"), 400, "bad_framing", True),
+    "a handshake with a length and chunked": (
+        request("GET", "/room", *HANDSHAKE, "Content-Length: 2", "Transfer-Encoding: chunked"), 400, "bad_framing", False),
+    "an unknown coding": (
+        request("POST", "/room/_poll", *HANDSHAKE[4:], "Transfer-Encoding: x, chunked"), 501, "unknown_transfer_coding",
+        True),
+    "a length of more than 64 bits": (
+        request("POST", "/room/_poll", AUTH, "Content-Length: 99999999999999999999"), 400, "bad_framing", False),
+    "an unknown method": (request("BREW", "/room", AUTH), 501, "method_not_implemented", False),
+    "a long target": (request("GET", "/" + "x" * 20_000, AUTH), 414, "target_too_long", False),
+    "a large head": (request("GET", "/room", AUTH, "X: " + "x" * 20_000), 431, "headers_too_large", False),
+    "no HTTP": (b"\x16\x03\x01\x02\r\n\r\n", 400, "bad_request", False),
+    "a long body": (request("POST", "/room/_poll", *HANDSHAKE[4:], "Content-Length: 9000000"), 413, "body_too_large", True),
+    "an encoded body": (
+        request("POST", "/room/_poll", *HANDSHAKE[4:], "Content-Encoding: gzip", body=b"{}").replace(
+            b"Host:", b"Content-Length: 2\r\nHost:"), 415, "encoded_content", True),
+}
+
+
+@pytest.mark.parametrize("name", AT_THE_CONNECTION)
+def test_what_the_connection_itself_refuses_has_a_line_and_is_counted(edge, name):
+    """Anybody who looks for the reason of a 400 finds it, whatever part of Culvert has refused the request."""
+    sent, status, reason, is_decoded = AT_THE_CONNECTION[name]
+    before, seen = reasons(edge).get(reason, 0), len(edge.events(REFUSED))
+    with dial(edge.plain_port) as s:
+        s.sendall(sent)
+        got, _, body, _ = read_answer(s)
+        assert got == status and f"urn:culvert:problem:{reason}".encode() in body
+    event = edge.expect_events(REFUSED, count=seen + 1)[-1]
+    assert (event["status"], event["reason"], event["client"]) == (status, reason, "127.0.0.1")
+    if is_decoded:
+        assert (event["route"], event["origin"], event["user_agent"]) == ("/", ORIGIN, AGENT)
+        assert event["path"].startswith("/room") and event["method"] in ("GET", "POST")
+    else:
+        assert not event.keys() & {"route", "path", "method", "origin"}
+    assert reasons(edge)[reason] == before + 1
+    assert TOKEN not in edge.text and "access_token" not in edge.text
+
+
+def test_an_opening_whose_body_does_not_come_has_a_line(backend, make_edge):
+    edge = make_edge(backend.port, limits="handshake: 1s")
+    with dial(edge.plain_port) as s:
+        s.sendall(request("POST", "/_poll", AUTH, "Content-Length: 9"))
+        assert read_answer(s)[0] == 408
+    [event] = edge.expect_events(REFUSED)
+    assert (event["reason"], event["path"]) == ("request_timeout", "/_poll")
+    assert reasons(edge) == {"request_timeout": 1}
+
+
+def test_a_batch_that_is_too_long_is_a_matter_of_its_session(backend, make_edge):
+    edge = make_edge(backend.port)
+    with client(edge) as http:
+        at = open_session(http)
+    with dial(edge.plain_port) as s:
+        s.sendall(request("POST", at, AUTH, "Content-Length: 9000000"))
+        assert read_answer(s)[0] == 413
+    with dial(edge.plain_port) as s:
+        # Its framing is not: no session is asked about it.
+        s.sendall(request("POST", at, AUTH, "Transfer-Encoding: identity"))
+        assert read_answer(s)[0] == 400
+    [event] = edge.expect_events(REQUEST)
+    assert (event["reason"], event["path"]) == ("bad_framing", "/_poll")
+    assert reasons(edge) == {"bad_framing": 1}
+
+
+def test_the_client_of_a_refused_head_is_the_one_that_a_trusted_proxy_names(backend, make_edge):
+    edge = make_edge(backend.port, sections="trusted_proxies: [127.0.0.1]")
+    with dial(edge.plain_port) as s:
+        s.sendall(request("GET", "/", "X-Forwarded-For: 192.0.2.7", "Transfer-Encoding: identity"))
+        assert read_answer(s)[0] == 400
+    [event] = edge.expect_events(REFUSED)
+    assert event["client"] == "192.0.2.7"
 
 
 def test_an_opening_past_a_limit_has_a_line(backend, make_edge):

@@ -2,18 +2,24 @@ import CulvertCore
 import NIOCore
 import NIOHTTP1
 
-/// Finds the client of a request.
 extension EdgeRequest {
-    /// The connection's own facts, and what trusted proxies in front tell of the client's request.
     func clientFacts(_ head: HTTPRequestHead) -> ClientFacts {
-        let peer = self.peer
+        self.front.clientFacts(head.headers, on: self.exchange.channel)
+    }
+}
+
+/// Finds the client of a request.
+extension EdgeFront {
+    /// The connection's own facts, and what trusted proxies in front tell of the client's request.
+    ///
+    /// - Parameter headers: of the request; none where they could not be decoded.
+    func clientFacts(_ headers: HTTPHeaders, on channel: (any Channel)?) -> ClientFacts {
+        let peer = self.peer(on: channel)
         var facts = ClientFacts(
-            address: peer.address, port: peer.port, isSecure: self.front.isSecure,
-            edge: self.exchange.channel?.localAddress)
+            address: peer.address, port: peer.port, isSecure: self.isSecure, edge: channel?.localAddress)
         let proxies = self.state.rules.trustedProxies
         // Without a client in the PROXY header the fields may be a client's own.
-        guard !proxies.isEmpty, !self.front.isUnnamed else { return facts }
-        let headers = head.headers
+        guard !proxies.isEmpty, !self.isUnnamed else { return facts }
         let fields = ForwardingFields(
             client: headers["x-forwarded-for"], forwarded: headers["forwarded"],
             scheme: headers["x-forwarded-proto"], host: headers["x-forwarded-host"],
@@ -29,9 +35,9 @@ extension EdgeRequest {
     }
 
     /// The connection's peer, or the client in its PROXY header. No field of a request counts here.
-    private var peer: (address: String, port: UInt16) {
-        if let proxied = self.front.proxied { return (proxied.address.description, proxied.port) }
-        let remote = self.exchange.channel?.remoteAddress
+    private func peer(on channel: (any Channel)?) -> (address: String, port: UInt16) {
+        if let proxied = self.proxied { return (proxied.address.description, proxied.port) }
+        let remote = channel?.remoteAddress
         return (remote?.canonicalAddress ?? "unknown", UInt16(clamping: remote?.port ?? 0))
     }
 }

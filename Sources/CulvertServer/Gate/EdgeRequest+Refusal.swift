@@ -1,4 +1,5 @@
 import CulvertCore
+import NIOCore
 import NIOHTTP1
 
 /// Tells operators of the requests that are refused.
@@ -18,18 +19,48 @@ extension EdgeRequest {
     }
 
     private func refusal(_ reason: String, _ status: HTTPResponseStatus) -> RefusalLog.Refusal {
-        let headers = self.head.headers
         var refusal = RefusalLog.Refusal(
-            status: Int(status.code), reason: reason, isOpening: self.isOpening, method: self.head.method.rawValue,
-            origin: headers.first(name: "origin"), client: self.clientFacts(self.head).address,
-            userAgent: headers.first(name: "user-agent"))
-        // Another form of target may hold a name and a password.
-        guard self.head.uri.utf8.first == UInt8(ascii: "/") else { return refusal }
-        let path = RequestTarget(self.head.uri).path
-        refusal.route = self.state.rules.gate.routeName(
-            host: self.host, path: PollTarget.parse(path: path)?.base ?? path)
-        refusal.path = Self.shown(path)
+            status: Int(status.code), reason: reason, isOpening: self.isOpening,
+            client: self.clientFacts(self.head).address)
+        refusal.tell(of: self.head, host: self.host, gate: self.state.rules.gate)
         return refusal
+    }
+}
+
+extension EdgeFront {
+    /// Logs and counts a request that the connection itself refuses at its head, or for want of one. Whether it asks for a
+    /// session, its path tells; without a path it may have.
+    func refused(_ answer: HTTPAnswer, _ head: HTTPRequestHead?, on connection: ClientConnection) {
+        guard let reason = answer.reason else { return }
+        self.edge.refusals.count(reason)
+        self.edge.refusals.log(self.refusal(reason, answer.status, head, connection.channel))
+    }
+
+    private func refusal(
+        _ reason: String, _ status: HTTPResponseStatus, _ head: HTTPRequestHead?, _ channel: (any Channel)?
+    ) -> RefusalLog.Refusal {
+        var refusal = RefusalLog.Refusal(
+            status: Int(status.code), reason: reason, isOpening: true,
+            client: self.clientFacts(head?.headers ?? [:], on: channel).address)
+        guard let head else { return refusal }
+        let target = PollTarget.parse(path: RequestTarget(head.uri, method: head.method.rawValue).path)
+        refusal.isOpening = target?.sessionID == nil
+        refusal.tell(of: head, host: head.headers.first(name: "host"), gate: self.state.rules.gate)
+        return refusal
+    }
+}
+
+extension RefusalLog.Refusal {
+    /// - Parameter host: by which the route is looked for.
+    fileprivate mutating func tell(of head: HTTPRequestHead, host: String?, gate: Gate) {
+        self.method = head.method.rawValue
+        self.origin = head.headers.first(name: "origin")
+        self.userAgent = head.headers.first(name: "user-agent")
+        // Another form of target may hold a name and a password.
+        guard head.uri.utf8.first == UInt8(ascii: "/") else { return }
+        let path = RequestTarget(head.uri).path
+        self.route = gate.routeName(host: host, path: PollTarget.parse(path: path)?.base ?? path)
+        self.path = Self.shown(path)
     }
 
     /// The path up to the marker of the session protocol: a session's identifier stands behind it, and whoever knows that

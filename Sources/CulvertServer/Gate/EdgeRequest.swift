@@ -41,6 +41,7 @@ final class EdgeRequest {
         self.front = front
         exchange.onEnd = { isAnswered in if !isAnswered { self.clientLeft() } }
         exchange.onInputEnd = { self.inputEnded() }
+        exchange.onRefusal = { self.noteRefusal($0) }
     }
 
     var edge: EdgeContext { self.front.edge }
@@ -161,6 +162,8 @@ final class EdgeRequest {
             if request.wantsUpgrade, self.exchange.hasBody {
                 // Where such a body ends, and the other protocol begins, is read in more than one way.
                 self.respond(.problem(400, "bad_handshake", "A handshake has no body."), isLast: true)
+            } else if request.wantsUpgrade, self.exchange.isInputClosed {
+                self.respond(.inputEnded)
             } else if let target = arrival.target, request.wantsUpgrade {
                 self.lane(target, head: self.head, admission: admission)
             } else if let target = arrival.target {
@@ -220,7 +223,6 @@ final class EdgeRequest {
         let isMoving = self.edge.isStopping || (self.edge.isHandedOver && self.pendingPoll == nil)
         self.pendingPoll = nil
         let isCrowded = !self.edge.admissions.mayKeepAlive(self.state.rules.config.limits)
-        OpaqueHead.prepare(for: answer.headers, on: self.exchange.channel)
         self.exchange.respond(answer, isLast: isLast || isMoving || isCrowded)
     }
 

@@ -70,6 +70,8 @@ struct HTTPAnswer: Sendable {
     }
 
     static func upstreamFailure(_ failure: UpstreamFailure) -> HTTPAnswer {
+        // Read by a client that has ended its own direction alone.
+        if failure.isClientGone { return .inputEnded }
         if failure.isFull {
             return .problem(
                 503, "upstream_full", "No server of the upstream takes another session now.",

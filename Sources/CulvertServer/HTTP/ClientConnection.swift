@@ -11,28 +11,6 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
-    enum Phase {
-        /// Not a byte of the next request has come.
-        case idle
-        /// A head is on its way.
-        case head
-        /// The owner has the head; nothing is read.
-        case deciding
-        /// The owner wants the body.
-        case body
-        /// An answer is on its way.
-        case answering
-        /// There is an answer, and the rest of the request is discarded until the next begins.
-        case draining
-        /// The decoder stands still, and another takes its place.
-        case renewing
-        /// The last answer is written, and our direction closed. Bytes that still come are discarded: closing a socket
-        /// with unread bytes resets it, and the answer might be lost with it (RFC 9112 9.6).
-        case lingering
-        case upgraded
-        case closed
-    }
-
     let loop: any EventLoop
     let owner: any ConnectionOwner
     /// Bytes of a header section. ``RequestPipeline`` sets it, for the decoder too.
@@ -42,13 +20,13 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     private let timers: LoopTimers
     private let dates: AnswerDates
     private(set) var context: ChannelHandlerContext?
-    private(set) var phase = Phase.idle
+    private(set) var phase = ConnectionPhase.idle
     /// True until the first answer on this connection.
     private(set) var isFresh = true
     /// No request is read behind this one.
     private var isLast = false
     /// The client has ended its direction of the connection.
-    private var isInputClosed = false
+    private(set) var isInputClosed = false
     private var requests = 0
     /// When the connection began to wait for its client, or had a sign last that the client goes on.
     private(set) var waitsSince = NIODeadline.distantPast
@@ -83,12 +61,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     var channel: (any Channel)? { self.context?.channel }
 
     /// Whether the decoder may have more.
-    var isHungry: Bool {
-        switch self.phase {
-        case .idle, .head, .body, .draining: self.request.fault == nil
-        case .deciding, .answering, .renewing, .lingering, .upgraded, .closed: false
-        }
-    }
+    var isHungry: Bool { self.phase.takesBytes && self.request.fault == nil }
 
     var isLingering: Bool { self.phase == .lingering }
     var isUpgraded: Bool { self.phase == .upgraded }
@@ -137,6 +110,9 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // The client has ended its direction without close_notify. Whole requests have all their bytes, and are answered;
+        // the event inputClosed follows, or channelInactive.
+        if case NIOSSLError.uncleanShutdown = error { return }
         let limit = self.headerLimit
         if let fault = HTTPAnswer.undecodable(error, line: self.feeder.line, headerLimit: limit) {
             self.request.refuse(fault)
@@ -162,7 +138,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         if self.request.isOverlong(limit: self.headerLimit) { self.request.refuse(.headersTooLarge) }
         if let fault = self.request.fault {
             // The head, if it is whole, says more of the reason than the decoder does.
-            self.refuse(self.request.takeHead()?.refusal ?? fault)
+            let arrived = self.request.takeHead()
+            self.refuse(arrived?.refusal ?? fault, head: arrived?.head)
             return
         }
         if let arrived = self.request.takeHead() { self.begin(arrived) }
@@ -189,15 +166,16 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// The client sends no more, and may still read. Its whole requests are answered, and then the connection ends.
     func inputClosed() {
         self.isInputClosed = true
-        if self.phase == .deciding { self.exchange?.onInputEnd?() }
+        self.tellInputEnd()
+    }
+
+    private func tellInputEnd() {
+        if self.isInputClosed, self.phase == .deciding { self.exchange?.onInputEnd?() }
     }
 
     /// Of what has come, nothing is left to begin with.
     func starved() {
-        guard self.isInputClosed, self.isHungry else { return }
-        self.close()
-        // TLS waits for a close_notify, which does not come any more.
-        self.cut()
+        if self.isInputClosed, self.isHungry { self.close() }
     }
 
     func discarded(_ count: Int) {
@@ -215,12 +193,12 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         let exchange = Exchange(head: arrived.head, connection: self)
         self.exchange = exchange
         if let refusal = arrived.refusal {
-            self.refuse(refusal)
+            self.refuse(refusal, head: arrived.head)
             return
         }
         self.feeder.bodyFollows(self.request.framing)
         self.owner.take(exchange)
-        if self.isInputClosed, self.phase == .deciding { exchange.onInputEnd?() }
+        self.tellInputEnd()
     }
 
     var hasBody: Bool { self.request.hasBody }
@@ -271,6 +249,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         self.phase = .deciding
         self.deadline.clear()
         then(body)
+        self.tellInputEnd()
     }
 
     // MARK: - an answer
@@ -282,11 +261,18 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     /// Answers what cannot be gone on with, and ends the connection.
-    func refuse(_ answer: HTTPAnswer) {
+    ///
+    /// - Parameter head: of a request that the owner has not been asked about; nil where there is none.
+    func refuse(_ answer: HTTPAnswer, head: HTTPRequestHead? = nil) {
         self.isLast = true
         switch self.phase {
         case .idle, .head, .deciding, .body:
             let exchange = self.exchange
+            if let told = exchange?.onRefusal {
+                told(answer)
+            } else {
+                self.owner.refused(answer, head ?? exchange?.head, on: self)
+            }
             self.write(answer)
             // The owner has nothing to say any more.
             exchange?.end(isAnswered: false)
@@ -312,6 +298,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         let bounds = self.owner.bounds
         self.deadline.set(in: (self.isLast ? bounds.head : bounds.idle) + bounds.time(for: length))
         let head = HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers)
+        OpaqueHead.prepare(for: headers, in: context)
         context.write(self.wrapOutboundOut(.head(head)), promise: nil)
         if hasBody, answer.batch != nil || answer.length > AnswerWriter.piece {
             let writer = AnswerWriter(answer, context: context, slices: self.slices) { [weak self] in
@@ -399,18 +386,29 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     private func linger() {
         guard let context = self.context else { return }
+        self.feeder.discard()
+        // Nothing comes that is to be discarded.
+        if self.isInputClosed {
+            self.close()
+            return
+        }
         self.phase = .lingering
         self.discardedBytes = 0
         self.deadline.set(in: self.owner.bounds.head)
-        self.feeder.discard()
         context.close(mode: .output, promise: nil)
         self.feeder.pump()
     }
 
     private func close() {
-        self.deadline.clear()
+        guard let context = self.context else { return }
         self.phase = .lingering
-        self.context?.close(promise: nil)
+        if self.isInputClosed {
+            self.deadline.set(in: self.owner.bounds.head)
+            context.channel.closeBehindInput()
+        } else {
+            self.deadline.clear()
+            context.close(promise: nil)
+        }
     }
 
     /// The server stops: no further request after the one in hand.
@@ -426,9 +424,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// Ends it now, whatever is under way. TLS would wait for an answer to its goodbye.
     func cut() {
         self.feeder.discard()
-        guard let context = self.context else { return }
-        let tls = try? context.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self)
-        (tls ?? context).close(promise: nil)
+        self.context?.channel.cut()
     }
 
     private func deadlinePassed() {
@@ -454,6 +450,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         self.phase = .upgraded
         self.deadline.clear()
         let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers)
+        OpaqueHead.prepare(for: headers, in: context)
         context.write(self.wrapOutboundOut(.head(head)), promise: nil)
         context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
         guard context.channel.isActive else {

@@ -39,6 +39,10 @@ protocol ConnectionOwner: AnyObject {
     func received(_ event: Any)
     /// The head of a request is whole.
     func take(_ exchange: Exchange)
+    /// The connection refuses a request that the owner has not been asked about.
+    ///
+    /// - Parameter head: as far as it could be decoded; nil for none.
+    func refused(_ answer: HTTPAnswer, _ head: HTTPRequestHead?, on connection: ClientConnection)
     /// Adds what every answer has.
     func complete(_ headers: inout HTTPHeaders)
     /// An answer was taken, and another request may come.

@@ -10,8 +10,11 @@ final class Exchange {
     private var connection: ClientConnection?
     /// Called once, at the end; true when there was an answer and it was written out.
     var onEnd: ((_ isAnswered: Bool) -> Void)?
-    /// Called when the client ends its direction of the connection before there is an answer. It may still read.
+    /// Called when the client ends its direction of the connection before there is an answer, and again when its body is
+    /// taken behind that end. It may still read.
     var onInputEnd: (() -> Void)?
+    /// Called when the connection itself refuses the request that the owner has taken: for its body, in most cases.
+    var onRefusal: ((HTTPAnswer) -> Void)?
 
     init(head: HTTPRequestHead, connection: ClientConnection) {
         self.head = head
@@ -22,6 +25,9 @@ final class Exchange {
     var isGone: Bool { self.connection == nil }
 
     var channel: (any Channel)? { self.connection?.channel }
+
+    /// The client has ended its direction of the connection. What takes time asks before it begins.
+    var isInputClosed: Bool { self.connection?.isInputClosed ?? false }
 
     /// The head announces a body of at least a byte.
     var hasBody: Bool { self.connection?.hasBody ?? false }
@@ -58,6 +64,7 @@ final class Exchange {
         let onEnd = self.onEnd
         self.onEnd = nil
         self.onInputEnd = nil
+        self.onRefusal = nil
         onEnd?(isAnswered)
     }
 }

@@ -30,6 +30,11 @@ extension HTTPAnswer {
         case HTTPParserError.headerOverflow: .headersTooLarge
         // The decoder has a list of methods, and takes everything else for a fault.
         case HTTPParserError.invalidMethod where line.hasMethod: .unknownMethod
+        // Beside Transfer-Encoding, or twice.
+        case HTTPParserError.unexpectedContentLength: .unframed(.ambiguous)
+        // The decoder does not tell what is no number from a number that 64 bits do not hold.
+        case HTTPParserError.invalidContentLength:
+            .problem(400, "bad_framing", "Content-Length is not one number of at most 64 bits.")
         case is HTTPParserError: .problem(400, "bad_request", "This is not HTTP.")
         default: nil
         }

@@ -8,10 +8,10 @@ final class OpaqueHead: ChannelOutboundHandler, RemovableChannelHandler {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// To be called right before an answer with `headers` is written.
-    static func prepare(for headers: HTTPHeaders, on channel: (any Channel)?) {
-        guard let channel, headers.contains(where: { $0.value.contains(byte: OpaqueBytes.mark) }) else { return }
-        let pipeline = channel.pipeline.syncOperations
+    /// To be called by what writes a head with `headers` next, and does so.
+    static func prepare(for headers: HTTPHeaders, in context: ChannelHandlerContext) {
+        guard headers.contains(where: { $0.value.contains(byte: OpaqueBytes.mark) }) else { return }
+        let pipeline = context.pipeline.syncOperations
         guard let encoder = try? pipeline.context(name: RequestPipeline.encoder).handler else { return }
         try? pipeline.addHandler(OpaqueHead(), position: .before(encoder))
     }

@@ -17,7 +17,8 @@ final class RefusalLog: Sendable {
         var reason: String
         /// It asked for a session. Otherwise it was meant for a session that is open.
         var isOpening: Bool
-        var method: String
+        /// Nil where no request could be decoded, like all that follows but the client.
+        var method: String?
         /// Nil where no route has the path.
         var route: String?
         /// The path without its query and without a session's identifier. Nil when the target has no path.
@@ -45,8 +46,9 @@ final class RefusalLog: Sendable {
         let refusal = make()
         var metadata: Logger.Metadata = [
             "status": .stringConvertible(refusal.status), "reason": "\(refusal.reason)",
-            "method": "\(ShownText.clean(refusal.method, limit: 32))", "client": "\(refusal.client)",
+            "client": "\(refusal.client)",
         ]
+        if let method = refusal.method { metadata["method"] = "\(ShownText.clean(method, limit: 32))" }
         if let route = refusal.route { metadata["route"] = "\(route)" }
         if let path = refusal.path { metadata["path"] = "\(path)" }
         metadata.add(origin: refusal.origin, userAgent: refusal.userAgent)

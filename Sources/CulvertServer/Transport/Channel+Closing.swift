@@ -12,4 +12,15 @@ extension Channel {
             self.close(promise: nil)
         }
     }
+
+    /// Ends our direction behind what is written, and then the connection, of which the peer has ended its direction. TLS
+    /// would wait for a close_notify that may never come. On the channel's event loop.
+    ///
+    /// In a tick of its own: an answer may have brought the end about, and while its bytes are being flushed nothing that
+    /// TLS writes goes out. Where the peer has said close_notify, TLS closes the socket right behind its own.
+    func closeBehindInput() {
+        self.eventLoop.execute {
+            self.close(mode: .output).assumeIsolated().whenComplete { _ in self.cut() }
+        }
+    }
 }

@@ -12,7 +12,7 @@ extension EdgeRequest {
         headers: [("Retry-After", "1")])
 
     /// Dials a server for an opening that is judged again before and after. `then` gets the outcome; an opening that is
-    /// not let in any more is answered here.
+    /// not let in any more, or of a client that has ended its direction, is answered here.
     ///
     /// - Parameters:
     ///   - place: the session's; released when the opening is answered here.
@@ -22,6 +22,11 @@ extension EdgeRequest {
         _ request: HTTPRequestHead, admission: Admission, client: ClientFacts, place: SessionPlace, path: String,
         transport: Transport, then: @escaping (Result<UpstreamConnector.Outcome, any Error>) -> Void
     ) {
+        guard !self.exchange.isInputClosed else {
+            place.release()
+            self.answer(.inputEnded, admission)
+            return
+        }
         self.line.mayDial = { self.lateRefusal(admission, path: path, transport: transport) == nil }
         self.edge.dial(
             request, admission: admission, client: client, line: self.line, place: place, state: self.state

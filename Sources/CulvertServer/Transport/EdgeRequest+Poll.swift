@@ -224,6 +224,8 @@ extension EdgeRequest {
             }
         }
         if !known { self.answer(.failure(.unknownSession), admission) }
+        // The end may have come in front of the answer to a question about the token, or of the body.
+        if self.exchange.isInputClosed { self.inputEnded() }
     }
 
     private func deliver(_ answer: PollAnswer, ticket: UInt64, codec: PollCodec, admission: Admission) {

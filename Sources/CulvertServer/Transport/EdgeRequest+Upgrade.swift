@@ -120,7 +120,6 @@ extension EdgeRequest {
     ///
     /// - Returns: done when the handler is there; nil when the connection is gone or goes now.
     func switchProtocols(to handler: any ChannelHandler, _ headers: HTTPHeaders) -> EventLoopFuture<Void>? {
-        OpaqueHead.prepare(for: headers, on: self.exchange.channel)
         var headers = headers
         self.front.hsts?.add(to: &headers)
         let ready = try? self.exchange.switchProtocols(to: handler, headers)

@@ -12,7 +12,7 @@ struct UpstreamFailure: Error {
     var isSuperseded = false
     /// The edge itself lacks what it takes to reach a server: a descriptor, a port, a thread. 503.
     var isShortage = false
-    /// Nobody is left to be told.
+    /// Its client is gone, or has ended its direction of the connection.
     var isClientGone = false
     /// For the log; the client is told no more than that it failed.
     var reason: String

@@ -51,6 +51,7 @@ struct ClientConnectionTests {
         #expect(told == ["/0", "/1"])
         #expect(fixture.channel.isActive)
         fixture.owner.exchanges[1].respond(Self.ok())
+        fixture.time.run()
         #expect(!fixture.channel.isActive)
         #expect(fixture.owner.targets == ["/0", "/1"])
         #expect(try fixture.written().split(separator: "HTTP/1.1 200 ").count == 2)
@@ -64,6 +65,7 @@ struct ClientConnectionTests {
         fixture.owner.onExchange = { exchange in exchange.collectBody(limit: 100) { _ in } }
         fixture.receive(text)
         fixture.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        fixture.time.run()
         #expect(!fixture.channel.isActive)
         #expect(fixture.memory.used == 0)
     }

@@ -68,6 +68,8 @@ final class RecordingOwner: ConnectionOwner {
     var exchanges: [Exchange] = []
     /// What is done with each.
     var onExchange: (Exchange) -> Void = { _ in }
+    /// Statuses of refusals that it was not asked about, with the targets that could be decoded.
+    private(set) var refusals: [String] = []
     private(set) var isClosed = false
 
     var targets: [String] { self.exchanges.map(\.head.uri) }
@@ -78,6 +80,9 @@ final class RecordingOwner: ConnectionOwner {
     func take(_ exchange: Exchange) {
         self.exchanges.append(exchange)
         self.onExchange(exchange)
+    }
+    func refused(_ answer: HTTPAnswer, _ head: HTTPRequestHead?, on connection: ClientConnection) {
+        self.refusals.append("\(answer.status.code) \(head?.uri ?? "-")")
     }
     func complete(_ headers: inout HTTPHeaders) {}
     func answered() {}

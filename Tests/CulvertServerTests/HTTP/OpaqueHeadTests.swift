@@ -31,13 +31,40 @@ struct OpaqueHeadTests {
         let text = try #require(exchange.head.headers.first(name: "x"))
         // As a body it is the disguise itself, which nobody restores.
         let answer = HTTPAnswer(status: .ok, headers: ["X-Seen": text], body: ByteBuffer(string: text))
-        OpaqueHead.prepare(for: answer.headers, on: exchange.channel)
         exchange.respond(answer)
         let written = try Self.bytes(fixture.channel)
         #expect(Self.contains(written, Array("X-Seen: ".utf8) + value + Array("\r\n".utf8)))
         #expect(Array(written.suffix(text.utf8.count)) == Array(text.utf8))
         #expect(throws: (any Error).self) {
             _ = try fixture.channel.pipeline.syncOperations.handler(type: OpaqueHead.self)
+        }
+    }
+
+    @Test("An answer that is not written leaves nothing behind for the next", arguments: values)
+    func notWritten(_ value: [UInt8]) throws {
+        let fixture = try ConnectionFixture()
+        let request = Array("GET / HTTP/1.1\r\nHost: a\r\nX: ".utf8) + value + Array("\r\n\r\n".utf8)
+        fixture.channel.pipeline.fireChannelRead(ByteBuffer(bytes: request))
+        let exchange = try #require(fixture.owner.exchanges.first)
+        let text = try #require(exchange.head.headers.first(name: "x"))
+        fixture.connection.cut()
+        fixture.time.run()
+        exchange.respond(HTTPAnswer(status: .ok, headers: ["X-Seen": text]))
+        #expect(try Self.bytes(fixture.channel).isEmpty)
+
+        let other = try ConnectionFixture()
+        other.owner.onExchange = { exchange in
+            exchange.respond(HTTPAnswer(status: .ok, headers: ["X-Seen": text]))
+            exchange.respond(HTTPAnswer(status: .ok, headers: ["X-Seen": text]))
+        }
+        // The body of the second answer is what a handler that has stayed would change.
+        other.receive("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        _ = try Self.bytes(other.channel)
+        other.owner.onExchange = { $0.respond(HTTPAnswer(status: .ok, body: ByteBuffer(string: text))) }
+        other.receive("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(Array(try Self.bytes(other.channel).suffix(text.utf8.count)) == Array(text.utf8))
+        #expect(throws: (any Error).self) {
+            _ = try other.channel.pipeline.syncOperations.handler(type: OpaqueHead.self)
         }
     }
 

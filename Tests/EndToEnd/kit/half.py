@@ -16,6 +16,8 @@ class Stream:
 
     def __init__(self, s, context=None, **options):
         self.s, self.tls, self.buffer = s, None, b""
+        # Whether the peer has ended its direction by close_notify, once it has.
+        self.has_close_notify = False
         s.settimeout(20)
         if context:
             self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -64,7 +66,10 @@ class Stream:
             return self.s.recv(size)
         try:
             return self._do(lambda: self.tls.read(size))
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+        except ssl.SSLZeroReturnError:
+            self.has_close_notify = True
+            return b""
+        except ssl.SSLEOFError:
             return b""
 
     def rest(self):

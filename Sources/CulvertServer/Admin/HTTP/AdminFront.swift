@@ -50,6 +50,9 @@ final class AdminFront: ConnectionOwner {
 
     func answered() {}
 
+    /// Refusals are counted of clients alone.
+    func refused(_ answer: HTTPAnswer, _ head: HTTPRequestHead?, on connection: ClientConnection) {}
+
     func relieveMemory() {}
 
     func note(_ notice: ConnectionNotice) {}
