@@ -13,7 +13,7 @@ package struct HeadBlanks: Sendable {
 
     /// The next part of a head. Blanks at its end are kept for the part after it; a head ends with a line feed, behind
     /// which nothing is kept. The caller bounds how many there may be, by what it has given.
-    package mutating func soften(_ part: ByteBuffer) -> ByteBuffer {
+    package mutating func softened(_ part: ByteBuffer) -> ByteBuffer {
         if self.held.readableBytes == 0, !part.readableBytesView.contains(Self.tab) { return part }
         guard part.readableBytesView.contains(where: { !$0.isBlank }) else {
             // Appended in place, so that blanks that come one by one cost no more than others.

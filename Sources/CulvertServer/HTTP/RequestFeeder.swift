@@ -173,7 +173,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             guard count > 0, var part = self.held.readSlice(length: count) else { break }
             var cost = count
             if isHead {
-                part = self.blanks.soften(part)
+                part = self.blanks.softened(part)
                 let length = part.readableBytes
                 part = self.opaque.disguise(part)
                 // The decoder keeps the longer form.

@@ -19,8 +19,9 @@ extension Channel {
     /// In a tick of its own: an answer may have brought the end about, and while its bytes are being flushed nothing that
     /// TLS writes goes out. Where the peer has said close_notify, TLS closes the socket right behind its own.
     func closeBehindInput() {
-        self.eventLoop.execute {
-            self.close(mode: .output).assumeIsolated().whenComplete { _ in self.cut() }
+        let channel: any Channel = self
+        channel.eventLoop.execute {
+            channel.close(mode: .output).assumeIsolated().whenComplete { _ in channel.cut() }
         }
     }
 }

@@ -59,7 +59,7 @@ struct RequestFramingTests {
     }
 
     /// Heads, and how the decoder gets them.
-    private static let softened = [
+    private static let softened: [(String, String)] = [
         ("A: b\t\r\nC:\td\te \t \t\r\n\r\n", "A: b \r\nC:\td\te    \r\n\r\n"), ("A: b\t\n\n", "A: b \n\n"),
         ("A:\t\r\n\t\r\n \tb\r\n\r\n", "A: \r\n \r\n \tb\r\n\r\n"), ("A: \t b\t\tc\r\n", "A: \t b\t\tc\r\n"),
         ("GET / HTTP/1.1\t\r\n\r\n", "GET / HTTP/1.1 \r\n\r\n"), ("A: b\r\n", "A: b\r\n"), ("\t\r\n", " \r\n"),
@@ -84,7 +84,7 @@ struct RequestFramingTests {
             var blanks = HeadBlanks()
             var rest = whole
             let first = rest.readSlice(length: cut) ?? ByteBuffer()
-            #expect(String(buffer: blanks.soften(first)) + String(buffer: blanks.soften(rest)) == softened)
+            #expect(String(buffer: blanks.softened(first)) + String(buffer: blanks.softened(rest)) == softened)
             // The parts are the caller's.
             #expect(String(buffer: whole) == head)
         }
@@ -93,7 +93,7 @@ struct RequestFramingTests {
             var rest = whole
             var all = ""
             while let part = rest.readSlice(length: min(size, rest.readableBytes)), part.readableBytes > 0 {
-                all += String(buffer: blanks.soften(part))
+                all += String(buffer: blanks.softened(part))
             }
             #expect(all == softened)
         }
