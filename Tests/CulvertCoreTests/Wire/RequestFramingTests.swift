@@ -84,7 +84,8 @@ struct RequestFramingTests {
             var blanks = HeadBlanks()
             var rest = whole
             let first = rest.readSlice(length: cut) ?? ByteBuffer()
-            #expect(String(buffer: blanks.softened(first)) + String(buffer: blanks.softened(rest)) == softened)
+            let parts = [blanks.softened(first), blanks.softened(rest)].map { String(buffer: $0) }
+            #expect(parts.joined() == softened)
             // The parts are the caller's.
             #expect(String(buffer: whole) == head)
         }
