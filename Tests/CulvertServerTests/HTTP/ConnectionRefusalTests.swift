@@ -1,5 +1,6 @@
 import CulvertCore
 import NIOCore
+import NIOEmbedded
 import NIOHTTP1
 import Testing
 

@@ -1,4 +1,5 @@
 import NIOCore
+import NIOEmbedded
 import NIOHTTP1
 import Testing
 
@@ -25,7 +26,8 @@ struct HeadBlanksTests {
                 }
             }
             var rest = all
-            let first = try #require(rest.readSlice(length: cut))
+            let part = rest.readSlice(length: cut)
+            let first = try #require(part)
             fixture.channel.pipeline.fireChannelRead(first)
             fixture.channel.pipeline.fireChannelRead(rest)
             #expect(bodies == ["{}"], "cut at \(cut)")
