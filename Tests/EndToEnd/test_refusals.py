@@ -173,6 +173,21 @@ def test_a_request_that_is_kept_out_of_its_session_has_a_line_without_the_sessio
     assert edge.events(REFUSED) == []
 
 
+@pytest.mark.parametrize("target,path", [
+    ("/chat/%5Fpoll/SECRET", "/chat/%5Fpoll"), ("/chat/%255Fpoll/SECRET", "/chat/%255Fpoll"),
+    ("/chat/_poll%2FSECRET", "/chat/_poll"), ("/chat/_POLL/SECRET", "/chat/_POLL"), ("/chat/_poll;a/SECRET", "/chat/_poll"),
+    ("/chat/_poll./SECRET", "/chat/_poll"), ("/chat#access_token=SECRET", "/chat"), ("/chat;access_token=SECRET", "/chat"),
+    ("/chat%3Faccess_token=SECRET", "/chat"), ("/chat?access_token=SECRET", "/chat"), ("/chat/_polls/a", "/chat/_polls/a"),
+])
+def test_a_line_shows_no_sessions_identifier_and_no_token_whatever_form_the_path_has(edge, target, path):
+    """Of a path that is refused, and of one that is none of the session protocol."""
+    seen = len(edge.events(REFUSED))
+    status, _ = refused(edge, f"GET {target} HTTP/1.1\r\nHost: localhost\r\nOrigin: {EVIL}\r\nConnection: close\r\n\r\n".encode())
+    assert status >= 400
+    event = edge.expect_events(REFUSED, count=seen + 1)[-1]
+    assert event["path"] == path and "SECRET" not in edge.text
+
+
 def test_a_flood_for_one_reason_is_bounded_and_counted_and_hides_no_other_reason(backend, make_edge):
     edge = make_edge(backend.port)
     with client(edge, token=False) as http:

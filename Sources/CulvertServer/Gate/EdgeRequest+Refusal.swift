@@ -60,15 +60,6 @@ extension RefusalLog.Refusal {
         guard head.uri.utf8.first == UInt8(ascii: "/") else { return }
         let path = RequestTarget(head.uri).path
         self.route = gate.routeName(host: host, path: PollTarget.parse(path: path)?.base ?? path)
-        self.path = Self.shown(path)
-    }
-
-    /// The path up to the marker of the session protocol: a session's identifier stands behind it, and whoever knows that
-    /// may use the session where a route asks for no token.
-    private static func shown(_ path: String) -> String {
-        let path = ShownText.clean(path, limit: ShownText.longestPath)
-        let segments = path.parts(at: UInt8(ascii: "/"))
-        guard let marker = segments.firstIndex(where: { $0.equals(PollTarget.marker) }) else { return path }
-        return segments[...marker].joined(separator: "/")
+        self.path = PollTarget.shown(path)
     }
 }
