@@ -18,7 +18,7 @@ struct Serve: AsyncParsableCommand {
         let config = try Check.load(self.config)
         let problems =
             config.checkFiles() + config.checkAddresses()
-            + config.checkState(adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], opensDatabase: false)
+            + config.checkState(adminToken: Environment.all["CULVERT_ADMIN_TOKEN"])
         guard problems.isEmpty else { throw Check.fail(problems.map(\.description)) }
         let (logger, sink) = Logging.start(config.log)
         config.logWarnings(to: logger)

@@ -9,6 +9,7 @@ from kit.heads import KEY, ask
 from kit.knock import TRANSPORTS, knock
 from kit.poll import client, open_session
 from kit.process import whole_log
+from kit.raw import tls
 
 REFUSED, REQUEST = "opening refused", "request refused"
 AGENT = "Example/1.0 (a browser)"
@@ -182,8 +183,9 @@ def test_a_request_that_is_kept_out_of_its_session_has_a_line_without_the_sessio
 def test_a_line_shows_no_sessions_identifier_and_no_token_whatever_form_the_path_has(edge, target, path):
     """Of a path that is refused, and of one that is none of the session protocol."""
     seen = len(edge.events(REFUSED))
-    status, _ = refused(edge, f"GET {target} HTTP/1.1\r\nHost: localhost\r\nOrigin: {EVIL}\r\nConnection: close\r\n\r\n".encode())
-    assert status >= 400
+    with tls(edge) as sock:
+        sock.sendall(request("GET", target, f"Origin: {EVIL}"))
+        assert read_answer(sock)[0] >= 400
     event = edge.expect_events(REFUSED, count=seen + 1)[-1]
     assert event["path"] == path and "SECRET" not in edge.text
 

@@ -4,13 +4,20 @@ import NIOCore
 
 /// An address of the configuration that could not be bound now.
 package struct AddressFault: Sendable {
+    /// What keeps a start from binding the address.
     package var error: ConfigError
-    /// What is in the way may be there at this moment only, or for this user only: another process, also the Culvert
-    /// that runs, or the lack of a right that the service has.
+    /// True if the cause may pass, or depends on the user: another process holds the address, or this user may not bind
+    /// it.
     package var isOfTheMoment: Bool
-    /// A Culvert of this user listens there, as far as the kernel tells: a reload or a takeover has no use for a free
-    /// address.
-    package var isOurs = false
+    /// The cause is a process that listens at the address. It may be the Culvert that is to be reloaded.
+    package var isInUse = false
+
+    /// The fault before a reload or a takeover, which need no free address.
+    package var warning: ConfigError {
+        var warning = self.error
+        if self.isInUse { warning.message += ". Beside a running Culvert of this configuration this is normal" }
+        return warning
+    }
 }
 
 extension ProxyConfig {
@@ -56,37 +63,33 @@ extension ProxyConfig {
     /// Tries whether each address can be bound now, and each Unix socket made. The sockets are closed at once: no
     /// connection is taken, and a Culvert that listens there goes on.
     package func tryAddresses() -> [AddressFault] {
-        let sockets = self.sockets.compactMap { socket -> AddressFault? in
-            // What is wrong with the path itself is an error of ``checkState(adminToken:opensDatabase:)``.
-            guard (try? UnixSocket.look(socket.path, connects: false)) != nil else { return nil }
-            do {
-                try UnixSocket.look(socket.path, isPacket: socket.isPacket, connects: true)
-                return nil
-            } catch {
-                return AddressFault(
-                    error: self.places[socket.keyPath].error(BindFault.words(error)), isOfTheMoment: true, isOurs: true)
-            }
+        self.addresses.compactMap(self.fault(of:))
+            + self.sockets.compactMap { self.socketFault($0.keyPath, $0.path, isPacket: $0.isPacket) }
+    }
+
+    private func socketFault(_ keyPath: String, _ path: String, isPacket: Bool) -> AddressFault? {
+        // ``checkState(adminToken:)`` reports faults of the path itself.
+        guard (try? UnixSocket.look(path, connects: false)) != nil else { return nil }
+        do {
+            try UnixSocket.look(path, isPacket: isPacket, connects: true)
+            return nil
+        } catch {
+            // A socket of another kind, or one that this user may not connect to, is no socket of this Culvert.
+            return AddressFault(
+                error: self.places[keyPath].error(BindFault.words(error)), isOfTheMoment: true,
+                isInUse: error is UnixSocket.InUse)
         }
-        return self.addresses.compactMap(self.fault(of:)) + sockets
     }
 
     private func fault(of address: Address) -> AddressFault? {
-        var isOfTheMoment = false
-        var isOurs = false
         do {
-            let found = try SocketAddress.makeAddressResolvingHost(address.host, port: address.port)
-            do {
-                try ListeningSocket.probe(found)
-                return nil
-            } catch let error as IOError {
-                isOfTheMoment = [EADDRINUSE, EACCES].contains(error.errnoCode)
-                isOurs = error.errnoCode == EADDRINUSE && (try? ListeningSocket.probe(found, sharesPort: true)) != nil
-                throw error
-            }
+            try ListeningSocket.probe(try SocketAddress.makeAddressResolvingHost(address.host, port: address.port))
+            return nil
         } catch {
+            let code = (error as? IOError)?.errnoCode ?? 0
             return AddressFault(
                 error: self.places[address.keyPath].error("\(address.text): \(BindFault.words(error))"),
-                isOfTheMoment: isOfTheMoment, isOurs: isOurs)
+                isOfTheMoment: [EADDRINUSE, EACCES].contains(code), isInUse: code == EADDRINUSE)
         }
     }
 
@@ -97,26 +100,24 @@ extension ProxyConfig {
         return [admin, takeover].compactMap { $0 }
     }
 
-    /// The errors in the places of what Culvert makes itself: the database, the admin token and the Unix sockets. Looks
-    /// at them as a start does, and makes and changes nothing.
+    /// The errors in the places of the files that Culvert makes itself: the admin token and the Unix sockets. Two keys
+    /// that lead to one file are an error too. Looks at the places as a start does, and makes and changes nothing.
+    /// ``checkDatabase()`` looks at the database.
     ///
-    /// - Parameters:
-    ///   - adminToken: the value of `CULVERT_ADMIN_TOKEN`, which takes the place of the file.
-    ///   - opensDatabase: false at a start, which opens the database itself.
-    package func checkState(adminToken: String?, opensDatabase: Bool) -> [ConfigError] {
-        var errors: [ConfigError] = []
+    /// - Parameter adminToken: the value of `CULVERT_ADMIN_TOKEN`, which takes the place of the file.
+    package func checkState(adminToken: String?) -> [ConfigError] {
+        var errors: [ConfigError] = PathCollisions.find(
+            [
+                ("admin.address", self.admin?.socket), ("admin.token_file", self.admin?.tokenFile),
+                ("state", self.state), ("takeover", self.takeover),
+            ], self.places)
         if let admin = self.admin, self.state != nil {
             do throws(AdminToken.Unusable) {
                 try AdminToken.look(file: admin.tokenFile, environment: adminToken)
             } catch {
-                errors.append(self.places["admin.token_file"].error(error.description))
-            }
-        }
-        if opensDatabase, let state = self.state {
-            do throws(StoreError) {
-                errors += try StoreLook.conflicts(state, with: self.authentication.tokens)
-            } catch {
-                errors.append(self.places["state"].error(error.description))
+                // A token of the environment has no place in the file.
+                let keyPath = adminToken == nil ? "admin.token_file" : "admin"
+                errors.append(self.places[keyPath].error(error.description))
             }
         }
         for socket in self.sockets {
@@ -127,5 +128,20 @@ extension ProxyConfig {
             }
         }
         return errors.inOrder
+    }
+
+    /// Looks at the database as a start would open it, for a check: a start opens the database itself.
+    ///
+    /// - Returns: the errors, and a warning for a database that cannot be looked at now without changing it.
+    package func checkDatabase() -> (errors: [ConfigError], warnings: [ConfigError]) {
+        guard let state = self.state else { return ([], []) }
+        do throws(StoreError) {
+            switch try StoreLook.look(state, for: self.authentication.tokens) {
+            case .conflicts(let errors): return (errors, [])
+            case .notNow(let reason): return ([], [self.places["state"].error(reason)])
+            }
+        } catch {
+            return ([self.places["state"].error(error.description)], [])
+        }
     }
 }

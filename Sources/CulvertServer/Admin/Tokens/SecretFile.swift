@@ -18,14 +18,14 @@ enum SecretFile {
         if FileManager.default.fileExists(atPath: path) { return }
         let draft = "\(path).\(UInt64.random(in: .min ... .max)).new"
         let descriptor = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard descriptor >= 0 else { throw self.failure(path, "cannot be made") }
+        guard descriptor >= 0 else { throw self.notMade(path) }
         defer { unlink(draft) }
         let isWritten = self.write(contents, to: descriptor)
         guard close(descriptor) == 0, isWritten else { throw self.failure(path, "cannot be written") }
         // Unlike rename(2) it does not replace. A file system without hard links has no such call.
         if link(draft, path) != 0 {
             if errno == EEXIST { return }
-            guard rename(draft, path) == 0 else { throw self.failure(path, "cannot be made") }
+            guard rename(draft, path) == 0 else { throw self.notMade(path) }
         }
         self.sync(folder: self.folder(of: path))
     }
@@ -74,12 +74,13 @@ enum SecretFile {
     static func look(_ path: String, for use: CInt) throws(Failure) -> Bool {
         guard let status = FileStatus(path: path) else {
             guard errno == ENOENT else { throw self.failure(path, "its mode and owner cannot be looked at") }
-            guard access(self.folder(of: path), W_OK | X_OK) == 0 else { throw self.failure(path, "cannot be made") }
+            guard access(self.folder(of: path), W_OK | X_OK) == 0 else { throw self.notMade(path) }
             return false
         }
         try self.tighten(path, status, logger: nil) { _ in 0 }
         guard access(path, use) == 0 else {
-            throw self.failure(path, use & W_OK == 0 ? "cannot be read" : "cannot be read and written")
+            let failure = self.failure(path, use & W_OK == 0 ? "cannot be read" : "cannot be read and written")
+            throw Failure(description: "\(failure); let uid \(geteuid()), as which this process runs, do so")
         }
         return true
     }
@@ -115,7 +116,7 @@ enum SecretFile {
         _ path: String, _ status: FileStatus, logger: Logger?, change: (mode_t) -> CInt
     ) throws(Failure) {
         try self.checkOwner(status, of: path, on: path)
-        guard status.kind == .file else { throw Failure(description: "\(path): it is no regular file") }
+        guard status.kind == .file else { throw self.notRegular(path, status) }
         let wanted = status.mode & (status.isOurs ? 0o700 : 0o740)
         guard wanted != status.mode else { return }
         guard status.isOurs || geteuid() == 0, change(wanted) == 0 else {
@@ -135,8 +136,29 @@ enum SecretFile {
         guard !status.isOwnerTrusted else { return }
         let what = step == path ? path : "\(path): \(step)"
         throw Failure(
-            description: "\(what): it belongs to another user (\(status.owner)), who may know or choose its content; "
-                + "remove it, or give it to the user that Culvert runs as: chown \(geteuid()) \(step)")
+            description: "\(what): it belongs to another user (\(status.owner)), who may know or choose its content; if "
+                + "Culvert runs as that user, \(RunAs.advice(status.owner)), else give it to the user that Culvert runs "
+                + "as: chown \(geteuid()) \(step)")
+    }
+
+    /// A file that cannot be made, with the system's reason and what the operator can do.
+    static func notMade(_ path: String) -> Failure {
+        let code = errno
+        let advice =
+            switch code {
+            case ENOENT, ENOTDIR: "; make its folder (mkdir -m 700), or choose another path"
+            case EACCES: "; let uid \(geteuid()) write in its folder, or choose another path"
+            case EROFS: "; choose a path in a folder that can be written"
+            case ENOSPC, EDQUOT: "; make room on its disk"
+            default: "; choose another path"
+            }
+        return Failure(description: "\(path): cannot be made: \(String(cString: strerror(code)))\(advice)")
+    }
+
+    private static func notRegular(_ path: String, _ status: FileStatus) -> Failure {
+        Failure(
+            description: status.kind == .folder
+                ? SecretFolder.isFolder(path) : "\(path): it is no regular file; remove it, or choose another path")
     }
 
     /// With the system's reason.

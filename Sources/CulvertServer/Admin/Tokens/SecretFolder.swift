@@ -17,7 +17,7 @@ enum SecretFolder {
     static func place(of path: String) throws(SecretFile.Failure) -> String {
         let isAbsolute = path.utf8.first == UInt8(ascii: "/")
         var names = self.names(isAbsolute ? path : FileManager.default.currentDirectoryPath + "/" + path)
-        guard let root = FileStatus(path: "/") else { throw SecretFile.failure(path, "cannot be made") }
+        guard let root = FileStatus(path: "/") else { throw SecretFile.notMade(path) }
         var folders = [Folder(path: "/", status: root)]
         var links = 0
         var isFileLinked = false
@@ -31,8 +31,8 @@ enum SecretFolder {
             if !isOutOfReach { try self.check(folder, of: path, isAbove: true) }
             let step = folder.path == "/" ? "/" + name : folder.path + "/" + name
             guard let status = FileStatus(path: step) else {
-                guard names.isEmpty, errno == ENOENT else { throw SecretFile.failure(path, "cannot be made") }
-                guard !isFileLinked else { throw SecretFile.Failure(description: "\(path): the link leads to no file") }
+                guard names.isEmpty, errno == ENOENT else { throw SecretFile.notMade(path) }
+                guard !isFileLinked else { throw SecretFile.Failure(description: self.leadsNowhere(path)) }
                 if !isOutOfReach { try self.check(folder, of: path, isAbove: false) }
                 return step
             }
@@ -42,9 +42,9 @@ enum SecretFolder {
             case .link:
                 try SecretFile.checkOwner(status, of: step, on: path)
                 links += 1
-                guard links <= self.mostLinks else { throw SecretFile.Failure(description: "\(path): too many links") }
+                guard links <= self.mostLinks else { throw SecretFile.Failure(description: "\(path): more than \(self.mostLinks) links; give the path of the file itself") }
                 guard let target = try? FileManager.default.destinationOfSymbolicLink(atPath: step) else {
-                    throw SecretFile.Failure(description: "\(path): the link cannot be read")
+                    throw SecretFile.Failure(description: "\(path): the link cannot be read; give the path of the file itself")
                 }
                 if names.isEmpty { isFileLinked = true }
                 if target.utf8.first == UInt8(ascii: "/") { folders.removeLast(folders.count - 1) }
@@ -52,13 +52,21 @@ enum SecretFolder {
             case .file, .other:
                 guard names.isEmpty else {
                     errno = ENOTDIR
-                    throw SecretFile.failure(path, "cannot be made")
+                    throw SecretFile.notMade(path)
                 }
                 if !isOutOfReach { try self.check(folder, of: path, isAbove: false) }
                 return step
             }
         }
-        throw SecretFile.Failure(description: "\(path): it is a folder, and no file")
+        throw SecretFile.Failure(description: self.isFolder(path))
+    }
+
+    static func isFolder(_ path: String) -> String {
+        "\(path): it is a folder; give the path of a file, such as \(path)/NAME"
+    }
+
+    private static func leadsNowhere(_ path: String) -> String {
+        "\(path): the link leads to no file; remove the link, or give the path of the file itself"
     }
 
     private struct Folder {
@@ -85,8 +93,9 @@ enum SecretFolder {
         let ownFolder = "give Culvert a folder of its own"
         guard status.isOwnerTrusted else {
             throw SecretFile.Failure(
-                description: "\(name): this folder belongs to another user (\(status.owner)), who \(danger); "
-                    + "\(ownFolder) (mkdir -m 700), below folders of root and of the user that Culvert runs as")
+                description: "\(name): this folder belongs to another user (\(status.owner)), who \(danger); if Culvert "
+                    + "runs as that user, \(RunAs.advice(status.owner)), else \(ownFolder) (mkdir -m 700), below "
+                    + "folders of root and of the user that Culvert runs as")
         }
         let isSticky = status.mode & 0o1000 != 0
         if isAbove && isSticky { return }

@@ -1,6 +1,7 @@
 package import CulvertCore
 import Foundation
 import GRDB
+import Glibc
 package import Logging
 import Synchronization
 
@@ -29,7 +30,7 @@ package final class TokenStore: Sendable {
     private let lock = NSLock()
     private let isClosed = Mutex(false)
 
-    /// Of the names of the files that SQLite keeps for one database.
+    /// The suffixes of the files that SQLite keeps for one database.
     static let suffixes = ["", "-wal", "-shm", "-journal"]
 
     /// Opens the database, made for its owner alone if it is not there, and brings its tables up to date.
@@ -64,10 +65,19 @@ package final class TokenStore: Sendable {
         }
     }
 
-    /// Looks for damage without writing, so that what can be saved by hand is as it was found.
+    /// Looks for damage without writing, so that what can be saved by hand is as it was found. A transaction that broke
+    /// off is rolled back first: until then the database is not readable.
     private static func check(_ path: String) throws {
+        do {
+            try self.check(path, isReadOnly: true)
+        } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_READONLY_ROLLBACK {
+            try self.check(path, isReadOnly: false)
+        }
+    }
+
+    private static func check(_ path: String, isReadOnly: Bool) throws {
         var configuration = Configuration()
-        configuration.readonly = true
+        configuration.readonly = isReadOnly
         let queue = try DatabaseQueue(path: path, configuration: configuration)
         defer { try? queue.close() }
         try queue.read { try self.check($0, path) }
@@ -76,7 +86,7 @@ package final class TokenStore: Sendable {
     /// - Throws: ``StoreError`` for a database that is damaged.
     static func check(_ database: Database, _ path: String) throws {
         guard try String.fetchOne(database, sql: "PRAGMA quick_check(1)") == "ok" else {
-            throw StoreError(kind: .unusable, description: "\(path): the database is damaged; restore a backup")
+            throw StoreError(kind: .unusable, description: "\(path): the database is damaged; \(self.restore)")
         }
     }
 
@@ -106,6 +116,23 @@ package final class TokenStore: Sendable {
         do { return try body() } catch { throw Self.wrap(error, path: self.path) }
     }
 
+    private static let restore =
+        "move it away with its -wal, -shm and -journal, and put the last backup in its place"
+
+    /// What the operator can do about a database that cannot be opened; for the end of the message.
+    private static func remedy(_ code: ResultCode) -> String {
+        switch code {
+        case .SQLITE_NOTADB: "; give \"state\" another path, or \(self.restore)"
+        case .SQLITE_CORRUPT: "; \(self.restore)"
+        case .SQLITE_BUSY, .SQLITE_LOCKED: "; stop the process that uses it"
+        case .SQLITE_FULL: "; make room on its disk"
+        case .SQLITE_IOERR: "; look at its disk"
+        case .SQLITE_READONLY, .SQLITE_CANTOPEN, .SQLITE_PERM:
+            "; let uid \(geteuid()) read and write it, and write in its folder"
+        default: ""
+        }
+    }
+
     static func wrap(_ error: any Error, path: String, isOpening: Bool = false) -> StoreError {
         if let error = error as? StoreError { return error }
         guard let error = error as? DatabaseError else {
@@ -113,7 +140,9 @@ package final class TokenStore: Sendable {
         }
         // The message alone: the statement's arguments are nobody's business.
         let reason = "\(path): \(error.message ?? "SQLite error \(error.resultCode.rawValue)")"
-        if isOpening { return StoreError(kind: .unusable, description: reason) }
+        if isOpening {
+            return StoreError(kind: .unusable, description: reason + self.remedy(error.resultCode))
+        }
         switch error.resultCode {
         case .SQLITE_FULL, .SQLITE_IOERR: return StoreError(kind: .full, description: reason)
         default: return StoreError(kind: .failed, description: reason)
