@@ -163,7 +163,7 @@ struct Runner {
         do {
             return try TakeoverServer(path: path, handlers: handlers, logger: self.logger)
         } catch {
-            let reason = BindFault.words(error)
+            let reason = BindFault.words(error, socket: path)
             guard !isNeeded else {
                 throw StartFailure(
                     description: self.config.places.text("takeover", "takeover socket \(path): \(reason)"))
@@ -190,7 +190,9 @@ struct Runner {
             return try AdminDoor.open(
                 config, adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], inherited: inherited, logger: self.logger)
         } catch let error as AdminToken.Unusable {
-            throw StartFailure(description: self.config.places.text("admin.token_file", error.description))
+            // A token of the environment has no place in the file.
+            let keyPath = Environment.all["CULVERT_ADMIN_TOKEN"] == nil ? "admin.token_file" : "admin"
+            throw StartFailure(description: self.config.places.text(keyPath, error.description))
         } catch {
             throw self.adminFailure(config, error)
         }
@@ -210,7 +212,7 @@ struct Runner {
     }
 
     private func adminFailure(_ config: AdminConfig, _ error: any Error) -> StartFailure {
-        let reason = "admin listener \(config.address): \(BindFault.words(error))"
+        let reason = "admin listener \(config.address): \(BindFault.words(error, socket: config.socket))"
         return StartFailure(description: self.config.places.text("admin.address", reason))
     }
 

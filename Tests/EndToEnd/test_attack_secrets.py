@@ -329,7 +329,7 @@ def test_a_token_that_is_no_regular_file_is_refused(tmp_path, kind):
     process = serve_with("token", path, tmp_path)
     log = process.communicate(timeout=20)[1]
     print(f"tried a {kind} as the token's file: {log.strip().splitlines()[-1]}")
-    assert process.returncode == 1 and str(path) in log and ("no regular file" in log or "no file" in log)
+    assert process.returncode == 1 and str(path) in log and ("it is no regular file; " in log or "it is a folder; " in log)
 
 
 def test_the_log_has_nothing_to_try_tokens_against(tmp_path):

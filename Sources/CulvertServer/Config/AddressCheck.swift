@@ -76,7 +76,7 @@ extension ProxyConfig {
         } catch {
             // A socket of another kind, or one that this user may not connect to, is no socket of this Culvert.
             return AddressFault(
-                error: self.places[keyPath].error(BindFault.words(error)), isOfTheMoment: true,
+                error: self.places[keyPath].error(BindFault.words(error, socket: path)), isOfTheMoment: true,
                 isInUse: error is UnixSocket.InUse)
         }
     }
@@ -124,7 +124,7 @@ extension ProxyConfig {
             do {
                 try UnixSocket.look(socket.path, isPacket: socket.isPacket, connects: false)
             } catch {
-                errors.append(self.places[socket.keyPath].error(BindFault.words(error)))
+                errors.append(self.places[socket.keyPath].error(BindFault.words(error, socket: socket.path)))
             }
         }
         return errors.inOrder

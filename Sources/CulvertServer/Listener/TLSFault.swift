@@ -3,26 +3,51 @@ import NIOSSL
 
 /// Says in words why a TLS handshake failed. The descriptions of NIOSSL's errors are names of its cases, and quote
 /// BoringSSL's source files by their paths on the machine that built them.
-enum TLSFault {
-    static let untrusted =
-        "the server's certificate is not trusted: no authority of \"ca\", or of the system where there is no \"ca\", "
-        + "vouches for it (a self-signed one stands in \"ca\" itself), or it has expired"
+package enum TLSFault {
+    /// The configuration's keys that a message may name depend on the end of the connection that had the error.
+    package enum Role: Sendable {
+        /// A connection to a server of the configuration, whose authorities are those of a key `ca`.
+        case upstream
+        /// A command that asks the admin API. It trusts the authorities of the system alone.
+        case command
+        case listener
+
+        /// NIOSSL reads the files of the system from fixed places: SSL_CERT_FILE has no effect.
+        fileprivate var untrusted: String {
+            switch self {
+            case .upstream, .listener:
+                "the server's certificate is not trusted: no authority of \"ca\", or of the system where there is no "
+                    + "\"ca\", vouches for it (a self-signed one stands in \"ca\" itself), or it has expired"
+            case .command:
+                "the server's certificate is not trusted: no authority of this system vouches for it, or it has "
+                    + "expired; add its authority to the system's (update-ca-certificates, update-ca-trust), since "
+                    + "SSL_CERT_FILE is not read, or use the admin API over a Unix socket"
+            }
+        }
+
+        fileprivate var unreadable: String {
+            switch self {
+            case .upstream: "the file of \"ca\" cannot be read as PEM certificates"
+            case .command: "the authorities of this system cannot be read as PEM certificates; install ca-certificates"
+            case .listener: "a file of certificates cannot be read as PEM certificates"
+            }
+        }
+    }
 
     /// - Returns: nil for an error that is none of TLS.
-    static func reason(_ error: any Error) -> String? {
+    static func reason(_ error: any Error, of role: Role = .upstream) -> String? {
         switch error {
         case let error as NIOSSLExtraError where error == .failedToValidateHostname:
             return "the server's certificate is not for the name or address in its URL"
         case let error as NIOSSLError:
             switch error {
-            case .handshakeFailed(let why): return self.reason(handshake: why)
-            case .unableToValidateCertificate, .noCertificateToValidate: return self.untrusted
+            case .handshakeFailed(let why): return self.reason(handshake: why, role)
+            case .unableToValidateCertificate, .noCertificateToValidate: return role.untrusted
             case .uncleanShutdown: return "the server ended the connection without the close of TLS"
-            case .noSuchFilesystemObject, .failedToLoadCertificate:
-                return "the file of \"ca\" cannot be read as PEM certificates"
+            case .noSuchFilesystemObject, .failedToLoadCertificate: return role.unreadable
             default: return "the TLS connection failed"
             }
-        case let error as BoringSSLError: return self.reason(handshake: error)
+        case let error as BoringSSLError: return self.reason(handshake: error, role)
         case is NIOSSLExtraError, is NIOTLSUnwrappingError, is NIOSSLCloseTimedOutError:
             return "the TLS connection failed"
         default: return nil
@@ -43,10 +68,10 @@ enum TLSFault {
         }
     }
 
-    private static func reason(handshake error: BoringSSLError) -> String {
+    private static func reason(handshake error: BoringSSLError, _ role: Role) -> String {
         let words = self.codes(of: error)
-        if words.contains(where: { $0.equals("CERTIFICATE_VERIFY_FAILED") }) { return self.untrusted }
-        // What answers a ClientHello with text, such as a server of plain HTTP.
+        if words.contains(where: { $0.equals("CERTIFICATE_VERIFY_FAILED") }) { return role.untrusted }
+        // Another protocol answers a ClientHello with text: a server of plain HTTP, for example.
         if words.contains(where: ["WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"].contains) {
             return "the TLS handshake failed: the server speaks no TLS there"
         }

@@ -23,15 +23,13 @@ enum UnixSocket {
     static func listen(_ path: String, isPacket: Bool = false) throws -> CInt {
         if let attributes = try? FileManager.default.attributesOfItem(atPath: path) {
             guard attributes[.type] as? FileAttributeType == .typeSocket else {
-                throw InUse(description: "\(path) is there, and no socket")
+                throw InUse(description: self.isNoSocket(path))
             }
-            if try self.answers(path, isPacket: isPacket) {
-                throw InUse(description: "another process listens on \(path)")
-            }
+            if try self.answers(path, isPacket: isPacket) { throw InUse(description: self.isListenedTo(path)) }
             guard unlink(path) == 0 || errno == ENOENT else {
                 throw InUse(
                     description: "\(path) was left behind by a process that is gone, and cannot be removed: "
-                        + String(cString: strerror(errno)))
+                        + String(cString: strerror(errno)) + "; remove it, or choose another path")
             }
         }
         let address = try SocketAddress(unixDomainSocketPath: path)
@@ -56,10 +54,10 @@ enum UnixSocket {
         _ = try SocketAddress(unixDomainSocketPath: path)
         if let attributes = try? FileManager.default.attributesOfItem(atPath: path) {
             guard attributes[.type] as? FileAttributeType == .typeSocket else {
-                throw InUse(description: "\(path) is there, and no socket; remove it, or choose another path")
+                throw InUse(description: self.isNoSocket(path))
             }
             if connects, try self.answers(path, isPacket: isPacket) {
-                throw InUse(description: "another process listens on \(path)")
+                throw InUse(description: self.isListenedTo(path))
             }
         }
         let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
@@ -69,6 +67,14 @@ enum UnixSocket {
                 description: "no socket can be made in the folder \(folder): \(String(cString: strerror(errno))); make "
                     + "the folder for uid \(geteuid()), or choose another path")
         }
+    }
+
+    private static func isNoSocket(_ path: String) -> String {
+        "\(path) exists and is not a socket; remove it, or choose another path"
+    }
+
+    private static func isListenedTo(_ path: String) -> String {
+        "another process listens on \(path); stop it, or choose another path"
     }
 
     /// - Parameter isPacket: one that keeps messages apart (SOCK_SEQPACKET).

@@ -7,8 +7,9 @@ import NIOPosix
 /// Says in words why a connection failed: for the log, the admin API and the command, which show them to operators. The
 /// text of an error that a framework has made is the name of its case, or quotes a path of the build machine.
 package enum ConnectionFault {
-    package static func words(_ error: any Error) -> String {
-        if let reason = TLSFault.reason(error) { return reason }
+    /// - Parameter role: the end of the connection that had the error.
+    package static func words(_ error: any Error, of role: TLSFault.Role = .upstream) -> String {
+        if let reason = TLSFault.reason(error, of: role) { return reason }
         switch error {
         case let error as IOError: return String(cString: strerror(error.errnoCode))
         case let error as NIOConnectionError:
@@ -16,7 +17,7 @@ package enum ConnectionFault {
             guard let first = error.connectionErrors.first else {
                 return "no address of the name \(error.host) is known"
             }
-            return self.words(first.error)
+            return self.words(first.error, of: role)
         case let error as SocketAddressError.UnknownHost:
             return "the name \(error.host) cannot be looked up: \(error.errorDescription)"
         case ChannelError.connectTimeout: return "no connection in time"
@@ -26,6 +27,9 @@ package enum ConnectionFault {
         default: return self.isOurs(error) ? "\(error)" : "an error that has no description (\(type(of: error)))"
         }
     }
+
+    /// Whether TLS failed with a server that could be connected to.
+    package static func isOfTLS(_ error: any Error) -> Bool { TLSFault.reason(error) != nil }
 
     private static func words(ofClient error: HTTPClientError) -> String {
         switch error {

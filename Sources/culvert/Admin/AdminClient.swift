@@ -83,8 +83,7 @@ struct AdminClient {
             let reason = Unreachable.reason(error)
             result = .failure(
                 CommandFailure(
-                    description: "\(place.url) cannot be reached: \(reason); see that Culvert runs, and that this is its "
-                        + "admin.address"))
+                    description: "\(place.url) cannot be reached: \(reason)\(Unreachable.remedy(error))"))
         }
         try? await client.shutdown()
         return try result.get()

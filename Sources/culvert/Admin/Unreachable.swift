@@ -16,9 +16,18 @@ enum Unreachable {
             switch error {
             case .connectTimeout, .deadlineExceeded, .readTimeout: return "no answer in time"
             case .remoteConnectionClosed: return "the connection was closed before an answer came"
-            default: return ConnectionFault.words(error)
+            default: return ConnectionFault.words(error, of: .command)
             }
-        default: return ConnectionFault.words(error)
+        default: return ConnectionFault.words(error, of: .command)
         }
+    }
+
+    /// What the operator can do, for the end of the message. Empty for a fault of TLS: a server does listen there, and
+    /// the reason itself says what to do.
+    static func remedy(_ error: any Error) -> String {
+        if let error = error as? NIOConnectionError, let first = error.connectionErrors.first {
+            return self.remedy(first.error)
+        }
+        return ConnectionFault.isOfTLS(error) ? "" : "; see that Culvert runs, and that this is its admin.address"
     }
 }

@@ -47,8 +47,8 @@ package struct AdminToken: Sendable {
     private init(environment: String) throws(Unusable) {
         guard environment.utf8.count >= 16 else {
             throw Unusable(
-                description: "the environment variable CULVERT_ADMIN_TOKEN: expected a token of at least 16 characters; "
-                    + "set a longer one, or unset the variable to have the token of the file")
+                description: "the environment variable CULVERT_ADMIN_TOKEN: expected a token of at least 16 "
+                    + "characters; set a longer one, or unset the variable to have the token of the file")
         }
         self.init(environment)
     }
@@ -56,8 +56,8 @@ package struct AdminToken: Sendable {
     private init(contents: [UInt8], of file: String) throws(SecretFile.Failure) {
         guard let text = String(bytes: contents, encoding: .utf8) else {
             throw SecretFile.Failure(
-                description: "\(file): its content is not UTF-8 text; write a token of at least 16 characters, or remove "
-                    + "the file and have the next start make one")
+                description: "\(file): its content is not UTF-8 text; write a token of at least 16 characters, or "
+                    + "remove the file and have the next start make one")
         }
         let secret = text.trimmingCharacters(in: .whitespacesAndNewlines)
         guard secret.utf8.count >= 16 else {

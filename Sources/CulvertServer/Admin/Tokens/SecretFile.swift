@@ -79,8 +79,9 @@ enum SecretFile {
         }
         try self.tighten(path, status, logger: nil) { _ in 0 }
         guard access(path, use) == 0 else {
+            let verbs = use & W_OK == 0 ? "read" : "read and write"
             let failure = self.failure(path, use & W_OK == 0 ? "cannot be read" : "cannot be read and written")
-            throw Failure(description: "\(failure); let uid \(geteuid()), as which this process runs, do so")
+            throw Failure(description: "\(failure); let uid \(geteuid()), as which this process runs, \(verbs) it")
         }
         return true
     }
@@ -136,9 +137,9 @@ enum SecretFile {
         guard !status.isOwnerTrusted else { return }
         let what = step == path ? path : "\(path): \(step)"
         throw Failure(
-            description: "\(what): it belongs to another user (\(status.owner)), who may know or choose its content; if "
-                + "Culvert runs as that user, \(RunAs.advice(status.owner)), else give it to the user that Culvert runs "
-                + "as: chown \(geteuid()) \(step)")
+            description: "\(what): it belongs to another user (\(status.owner)), who may know or choose its content; "
+                + "if Culvert runs as that user, \(RunAs.advice(status.owner)), else give it to the user that Culvert "
+                + "runs as: chown \(geteuid()) \(step)")
     }
 
     /// A file that cannot be made, with the system's reason and what the operator can do.

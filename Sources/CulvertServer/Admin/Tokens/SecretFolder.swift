@@ -32,7 +32,7 @@ enum SecretFolder {
             let step = folder.path == "/" ? "/" + name : folder.path + "/" + name
             guard let status = FileStatus(path: step) else {
                 guard names.isEmpty, errno == ENOENT else { throw SecretFile.notMade(path) }
-                guard !isFileLinked else { throw SecretFile.Failure(description: self.leadsNowhere(path)) }
+                guard !isFileLinked else { throw self.leadsNowhere(path) }
                 if !isOutOfReach { try self.check(folder, of: path, isAbove: false) }
                 return step
             }
@@ -42,9 +42,9 @@ enum SecretFolder {
             case .link:
                 try SecretFile.checkOwner(status, of: step, on: path)
                 links += 1
-                guard links <= self.mostLinks else { throw SecretFile.Failure(description: "\(path): more than \(self.mostLinks) links; give the path of the file itself") }
+                guard links <= self.mostLinks else { throw self.badLink(path, "more than \(self.mostLinks) links") }
                 guard let target = try? FileManager.default.destinationOfSymbolicLink(atPath: step) else {
-                    throw SecretFile.Failure(description: "\(path): the link cannot be read; give the path of the file itself")
+                    throw self.badLink(path, "the link cannot be read")
                 }
                 if names.isEmpty { isFileLinked = true }
                 if target.utf8.first == UInt8(ascii: "/") { folders.removeLast(folders.count - 1) }
@@ -65,8 +65,13 @@ enum SecretFolder {
         "\(path): it is a folder; give the path of a file, such as \(path)/NAME"
     }
 
-    private static func leadsNowhere(_ path: String) -> String {
-        "\(path): the link leads to no file; remove the link, or give the path of the file itself"
+    private static func leadsNowhere(_ path: String) -> SecretFile.Failure {
+        SecretFile.Failure(
+            description: "\(path): the link leads to no file; remove the link, or give the path of the file itself")
+    }
+
+    private static func badLink(_ path: String, _ what: String) -> SecretFile.Failure {
+        SecretFile.Failure(description: "\(path): \(what); give the path of the file itself")
     }
 
     private struct Folder {
@@ -93,8 +98,8 @@ enum SecretFolder {
         let ownFolder = "give Culvert a folder of its own"
         guard status.isOwnerTrusted else {
             throw SecretFile.Failure(
-                description: "\(name): this folder belongs to another user (\(status.owner)), who \(danger); if Culvert "
-                    + "runs as that user, \(RunAs.advice(status.owner)), else \(ownFolder) (mkdir -m 700), below "
+                description: "\(name): this folder belongs to another user (\(status.owner)), who \(danger); if "
+                    + "Culvert runs as that user, \(RunAs.advice(status.owner)), else \(ownFolder) (mkdir -m 700), below "
                     + "folders of root and of the user that Culvert runs as")
         }
         let isSticky = status.mode & 0o1000 != 0
