@@ -9,7 +9,7 @@ struct Check: ParsableCommand {
     @Option(name: .shortAndLong, help: "The configuration file; - for standard input.", completion: .file())
     var config = "proxy.yaml"
 
-    @Flag(help: "Refuse also an address that is in use now, as a start does. A Culvert that runs uses its addresses.")
+    @Flag(help: "Also fail if an address is in use now, as a start would. A running Culvert uses its own.")
     var start = false
 
     func run() throws {

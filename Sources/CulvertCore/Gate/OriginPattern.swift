@@ -6,7 +6,7 @@
 /// - `moz-extension://*` matches every host of a scheme whose hosts are not names on the network.
 /// - `*` matches every origin, `null` too.
 package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
-    /// One reference to count, where the gate looks at pattern after pattern.
+    /// A single reference, so that copying a pattern costs one count.
     private let form: Form
 
     private enum Hosts: Sendable {

@@ -10,6 +10,7 @@ enum CertificateFault {
 
     /// - Returns: nil for a file that can be used.
     static func certificate(_ file: String) -> String? {
+        if let fault = FileFault.irregular(file) { return fault }
         if (try? NIOSSLCertificate.fromPEMFile(file)) != nil { return nil }
         return self.explain(file, wanted: "a PEM certificate (-----BEGIN CERTIFICATE-----)", der: "x509") { text in
             if text.contains(bytesOf: "CERTIFICATE-----") {
@@ -22,6 +23,7 @@ enum CertificateFault {
 
     /// - Returns: nil for a file that can be used.
     static func key(_ file: String) -> String? {
+        if let fault = FileFault.irregular(file) { return fault }
         if (try? NIOSSLPrivateKey(file: file, format: .pem)) != nil { return nil }
         return self.explain(file, wanted: "a PEM private key (-----BEGIN PRIVATE KEY-----)", der: "pkey") { text in
             // RFC 5958, and the older form of RFC 1421 4.6.1.1.

@@ -13,7 +13,9 @@ struct CertificateLook {
 
     /// Nil for a file that holds no certificate; ``CertificateFault`` says why.
     init?(_ file: String) {
-        guard let chain = try? NIOSSLCertificate.fromPEMFile(file), let first = chain.first else { return nil }
+        guard FileFault.irregular(file) == nil, let chain = try? NIOSSLCertificate.fromPEMFile(file),
+            let first = chain.first
+        else { return nil }
         self.notBefore = Int64(first.notValidBefore)
         self.notAfter = Int64(first.notValidAfter)
         self.names = TLSContexts.names(of: first)
@@ -38,7 +40,8 @@ struct CertificateLook {
 
     /// The last moment, in Unix seconds, at which a certificate of the file is valid; nil for a file that has none.
     static func latestEnd(of file: String) -> Int64? {
-        (try? NIOSSLCertificate.fromPEMFile(file))?.map { Int64($0.notValidAfter) }.max()
+        guard FileFault.irregular(file) == nil else { return nil }
+        return (try? NIOSSLCertificate.fromPEMFile(file))?.map { Int64($0.notValidAfter) }.max()
     }
 }
 

@@ -46,7 +46,7 @@ package struct ConfigErrors: Error, Equatable, Sendable {
 final class ConfigErrorCollector {
     let file: String
     private(set) var errors: [ConfigError] = []
-    /// Of values that later checks name.
+    /// The places of values that later checks name, by key path.
     private(set) var places: [String: ConfigPlaces.Position] = [:]
 
     init(file: String) {

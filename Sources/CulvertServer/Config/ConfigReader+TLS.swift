@@ -9,7 +9,7 @@ extension ConfigReader {
         let hsts = StrictTransport(
             maxAge: maxAge, includeSubdomains: keys["include_subdomains"]?.bool() ?? false,
             preload: keys["preload"]?.bool() ?? false)
-        // What the lists ask for that browsers are built with (hstspreload.org).
+        // The browsers' preload lists demand this (hstspreload.org).
         if hsts.preload, !hsts.includeSubdomains || maxAge < .hours(24 * 365) {
             keys["preload"]?.fail(
                 "the preload lists want \"include_subdomains: true\" and a \"max_age\" of 8760h or more")

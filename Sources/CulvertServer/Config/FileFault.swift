@@ -8,8 +8,16 @@ package enum FileFault {
         access(path, R_OK) == 0 ? "" : ": " + String(cString: strerror(errno))
     }
 
-    /// What the operator can do about a file that the configuration names and that cannot be read; for the end of the
-    /// message. Empty where the process may read it.
+    /// Says why a file must not be read: a pipe that nothing writes to holds the reader up, and a device may have no end.
+    /// Asked before a file is opened that is read whole. Nil for a regular file, a folder, and a file that is missing.
+    static func irregular(_ path: String) -> String? {
+        var status = stat()
+        guard stat(path, &status) == 0, ![S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT) else { return nil }
+        return "it is no regular file but a pipe, a socket or a device; give the path of a file"
+    }
+
+    /// Gives the remedy for a file that the configuration names and that cannot be read; for the end of the message.
+    /// Empty where the process may read it.
     static func advice(_ path: String) -> String {
         guard access(path, R_OK) != 0 else { return "" }
         switch errno {

@@ -63,6 +63,10 @@ private struct FileCheck {
     }
 
     mutating func canRead(_ file: String, _ keyPath: String) -> Bool {
+        if let fault = FileFault.irregular(file) {
+            self.add(file, keyPath, fault)
+            return false
+        }
         if FileManager.default.isReadableFile(atPath: file) { return true }
         self.add(file, keyPath, "cannot be read" + FileFault.reason(file) + FileFault.advice(file))
         return false

@@ -73,7 +73,7 @@ package struct TLSConfig: Sendable, Equatable {
     /// Chosen by SNI; the first answers clients without it. Never empty.
     package var certificates: [CertificatePair]
     package var minimumVersion: Version
-    /// Nil to tell browsers nothing.
+    /// The policy that answers tell browsers; nil for none.
     package var hsts: StrictTransport?
 
     package init(

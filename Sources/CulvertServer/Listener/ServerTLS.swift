@@ -14,7 +14,7 @@ struct ServerTLS: Sendable {
     private let quick: NIOSSLContext
     /// All suites and groups.
     private let all: NIOSSLContext
-    /// What browsers are told with each answer; nil for nothing.
+    /// The policy that each answer tells browsers; nil for none.
     let hsts: StrictTransport?
 
     init(_ configuration: TLSConfiguration, hsts: StrictTransport?) throws {
@@ -92,7 +92,7 @@ final class ClientHelloHandler: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
-    /// Nothing has come for what stands behind TLS.
+    /// The handlers behind TLS have received nothing yet, so this event stops here.
     func channelReadComplete(context: ChannelHandlerContext) {}
 
     private func begin(_ hello: ClientHello?, _ context: ChannelHandlerContext) {

@@ -33,6 +33,7 @@ enum TLSContexts {
         tls.applicationProtocols = ["http/1.1", "http/1.0"]
         tls.shutdownTimeout = Self.shutdownTimeout
         if let clientCA {
+            try Self.refuseIrregular(clientCA)
             tls.trustRoots = .file(clientCA)
             // There is no name to compare: whoever the authority vouches for is let in.
             tls.certificateVerification = .noHostnameVerification
@@ -65,6 +66,7 @@ enum TLSContexts {
 
     /// - Throws: when a PEM file of authorities cannot be used.
     static func checkAuthorities(_ file: String) throws {
+        try self.refuseIrregular(file)
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.trustRoots = .file(file)
         _ = try NIOSSLContext(configuration: tls)
@@ -73,6 +75,7 @@ enum TLSContexts {
     /// What ``make(_:clientCA:)`` has loaded.
     static func infos(_ config: TLSConfig, listener: String) throws -> [CertificateInfo] {
         try config.certificates.compactMap { pair in
+            try Self.refuseIrregular(pair.certificate)
             do {
                 return try NIOSSLCertificate.fromPEMFile(pair.certificate).first.map { certificate in
                     CertificateInfo(
@@ -85,7 +88,14 @@ enum TLSContexts {
         }
     }
 
+    /// - Throws: ``Unusable`` for a file whose reading might not end.
+    static func refuseIrregular(_ file: String) throws(Unusable) {
+        if let fault = FileFault.irregular(file) { throw Unusable(description: "\(file): \(fault)") }
+    }
+
     private static func load(_ pair: CertificatePair) throws -> Identity {
+        try self.refuseIrregular(pair.certificate)
+        try self.refuseIrregular(pair.key)
         do {
             let certificates = try NIOSSLCertificate.fromPEMFile(pair.certificate)
             let key = try NIOSSLPrivateKey(file: pair.key, format: .pem)
@@ -119,7 +129,8 @@ enum TLSContexts {
 }
 
 extension TLSConfiguration {
-    /// What Culvert speaks as a client: TLS 1.2 or later, of TLS 1.2 the suites of ``CipherOrder``, and ``KeyGroups``.
+    /// The TLS that Culvert speaks as a client: 1.2 or later, with the suites of ``CipherOrder`` for 1.2, and
+    /// ``KeyGroups``.
     static func client() -> TLSConfiguration {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.minimumTLSVersion = .tlsv12

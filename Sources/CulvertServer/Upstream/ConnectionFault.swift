@@ -29,7 +29,9 @@ package enum ConnectionFault {
     }
 
     /// Whether TLS failed with a server that could be connected to.
-    package static func isOfTLS(_ error: any Error) -> Bool { TLSFault.reason(error) != nil }
+    package static func isOfTLS(_ error: any Error) -> Bool {
+        error is PeerName.Mismatch || TLSFault.reason(error) != nil
+    }
 
     private static func words(ofClient error: HTTPClientError) -> String {
         switch error {

@@ -12,10 +12,15 @@ struct UpstreamTLS: Sendable {
     init?(_ config: UpstreamConfig) throws {
         guard config.servers.contains(where: \.isSecure) else { return nil }
         var tls = TLSConfiguration.client()
-        if let ca = config.ca { tls.trustRoots = .file(ca) }
+        if let ca = config.ca {
+            try TLSContexts.refuseIrregular(ca)
+            tls.trustRoots = .file(ca)
+        }
         tls.applicationProtocols = ["http/1.1"]
         tls.shutdownTimeout = TLSContexts.shutdownTimeout
         if let pair = config.clientCertificate {
+            try TLSContexts.refuseIrregular(pair.certificate)
+            try TLSContexts.refuseIrregular(pair.key)
             do {
                 tls.certificateChain = try NIOSSLCertificate.fromPEMFile(pair.certificate).map { .certificate($0) }
                 tls.privateKey = .privateKey(try NIOSSLPrivateKey(file: pair.key, format: .pem))

@@ -43,6 +43,7 @@ package struct ConfiguredJWTKey: Sendable, Equatable {
         switch self.place {
         case .inline(let key): return key
         case .file(let path, let id, let algorithm):
+            if let fault = FileFault.irregular(path) { throw Unusable(file: path, message: fault) }
             let limit = 64 * 1024
             guard let file = FileHandle(forReadingAtPath: path),
                 let data = try? file.read(upToCount: limit + 1) ?? Data(), data.count <= limit

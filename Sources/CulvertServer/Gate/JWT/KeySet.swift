@@ -75,6 +75,7 @@ enum KeySet {
 
     /// The content of a file, unless it is longer than the limit.
     static func contents(of path: String) throws(KeySetFault) -> Data {
+        if let fault = FileFault.irregular(path) { throw KeySetFault(description: fault) }
         guard let file = FileHandle(forReadingAtPath: path),
             let data = try? file.read(upToCount: self.sizeLimit + 1) ?? Data()
         else { throw KeySetFault(description: "cannot be read") }
@@ -98,7 +99,10 @@ enum KeySet {
         let deadline = NIODeadline.now() + time
         try await self.look(up: try HTTPClient.Request(url: url).host, until: deadline, within: time)
         var tls = TLSConfiguration.client()
-        if let ca { tls.trustRoots = .file(ca) }
+        if let ca {
+            if let fault = FileFault.irregular(ca) { throw KeySetFault(description: "\(ca): \(fault)") }
+            tls.trustRoots = .file(ca)
+        }
         var configuration = HTTPClient.Configuration(tlsConfiguration: tls, redirectConfiguration: .disallow)
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.httpVersion = .http1Only
