@@ -53,8 +53,9 @@ struct PackageFolder {
 
     /// Writes a new file and moves it over the old one, so that a bundler that watches the folder reads no half file.
     private static func replace(_ path: String, with bytes: ByteBuffer) throws(Failure) {
-        let temporary = "\(path).\(getpid()).new"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        // Others may be able to write in the folder, and must neither guess the name nor have a link followed.
+        let temporary = "\(path).\(UInt64.random(in: .min ... .max)).new"
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o666)
         guard descriptor >= 0 else { throw self.failure(path, errno) }
         var code: Int32 = 0
         var rest = Array(bytes.readableBytesView)[...]

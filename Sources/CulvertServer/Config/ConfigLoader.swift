@@ -1,4 +1,4 @@
-import Foundation
+package import Foundation
 import Yams
 
 /// Turns a file into a validated configuration, or into everything that is wrong with it.
@@ -16,10 +16,13 @@ package enum ConfigLoader {
     /// Reads the section `admin` alone, for a command that looks for a running process. It ignores mistakes in other
     /// sections.
     ///
+    /// - Parameter file: the file that `path` names, where it is open already.
     /// - Returns: nil when the admin API is switched off.
-    package static func admin(path: String, environment: [String: String]) throws(ConfigErrors) -> AdminConfig? {
+    package static func admin(
+        path: String, file: FileHandle? = nil, environment: [String: String]
+    ) throws(ConfigErrors) -> AdminConfig? {
         let reader = ConfigReader(directory: self.directory(of: path))
-        let text = try self.text(of: path)
+        let text = try self.text(of: path, file)
         return try self.read(text, file: self.name(of: path), environment: environment) { root -> AdminConfig?? in
             root.members().map { reader.admin($0["admin"]) }
         }
@@ -33,13 +36,13 @@ package enum ConfigLoader {
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
-    private static func text(of path: String) throws(ConfigErrors) -> String {
+    private static func text(of path: String, _ open: FileHandle? = nil) throws(ConfigErrors) -> String {
         func fault(_ message: String) -> ConfigErrors {
             let file = self.name(of: path)
             return ConfigErrors(errors: [ConfigError(file: file, line: 1, column: 1, keyPath: "", message: message)])
         }
         // Not all of a device, or of another file without end.
-        guard let file = path == "-" ? FileHandle.standardInput : FileHandle(forReadingAtPath: path),
+        guard let file = open ?? (path == "-" ? FileHandle.standardInput : FileHandle(forReadingAtPath: path)),
             let data = try? file.read(upToCount: YAMLBounds.sizeLimit + 1) ?? Data()
         else { throw fault("cannot be read" + (path == "-" ? "" : FileFault.reason(path)) + FileDescriptors.note) }
         guard data.count <= YAMLBounds.sizeLimit else { throw fault("more than \(YAMLBounds.sizeLimit >> 20) MiB") }

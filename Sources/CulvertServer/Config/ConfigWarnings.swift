@@ -110,13 +110,21 @@ struct ConfigWarnings {
 
     // MARK: - routes
 
-    /// - Parameter served: the certificates of all listeners.
-    mutating func add(_ route: Route, _ keyPath: String, served: [CertificateLook]) {
+    /// - Parameters:
+    ///   - served: the certificates of all listeners.
+    ///   - carriers: those of `authentication`.
+    mutating func add(_ route: Route, _ keyPath: String, served: [CertificateLook], carriers: CarrierNames) {
         if let host = route.host, !served.isEmpty, !served.contains(where: { $0.covers(host) }) {
             self.warn(
                 keyPath + ".host",
                 "no certificate of a listener is for \(host), and clients refuse the others; add one that has the name "
                     + "among its subject alternative names")
+        }
+        if !route.origins.allow.isEmpty, route.hidesTokenFromBrowsers(default: carriers) {
+            self.warn(
+                self.places.contains(keyPath + ".transports") ? keyPath + ".transports" : keyPath,
+                "no browser can use this route, because a page can set no Authorization header on a WebSocket and the "
+                    + "route takes a token from no other place; switch on another carrier, or add \"long-poll\"")
         }
         // An empty list is the operator's word that no browser is to come.
         if route.origins.allow.isEmpty, !self.places.contains(keyPath + ".origins.allow") {
@@ -133,5 +141,15 @@ struct ConfigWarnings {
             keyPath,
             "\(block) has more addresses than a network of your own, and every client in it can claim any address; "
                 + "list the addresses of your proxies")
+    }
+}
+
+extension Route {
+    /// Whether the route is for WebSockets with a token alone, and takes the token from the Authorization header alone. A
+    /// browser's WebSocket has no such header (WHATWG WebSockets, "new WebSocket").
+    fileprivate func hidesTokenFromBrowsers(default carriers: CarrierNames) -> Bool {
+        let carriers = self.carriers ?? carriers
+        return self.authenticationRequired && self.transports == [.websocket] && carriers.authorization
+            && carriers.queryParameter == nil && carriers.cookie == nil && !carriers.subprotocol
     }
 }

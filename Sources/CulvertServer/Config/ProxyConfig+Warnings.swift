@@ -24,7 +24,9 @@ extension ProxyConfig {
             }
             if let ca = upstream.ca { warnings.addAuthorities(ca, "upstreams.\(name).ca") }
         }
-        for (index, route) in self.routes.enumerated() { warnings.add(route, "routes[\(index)]", served: served) }
+        for (index, route) in self.routes.enumerated() {
+            warnings.add(route, "routes[\(index)]", served: served, carriers: self.authentication.carriers)
+        }
         let used = Set(self.routes.map(\.upstream))
         for name in self.upstreams.keys where !used.contains(name) {
             warnings.warn("upstreams.\(name)", "no route uses this upstream; name it in a route, or take it out")

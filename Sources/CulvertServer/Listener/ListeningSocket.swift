@@ -43,11 +43,8 @@ package enum ListeningSocket {
     /// The sockets of one listener share their port, and would share it as well with another process of the same user:
     /// a second Culvert, started by mistake, would take half of the first one's clients without a word. A socket that
     /// does not share is refused, and tells.
-    ///
-    /// - Parameter sharesPort: pass over sockets of this user that share their port as ours do. Only those of another
-    ///   program, or of another user, are in the way then.
-    static func probe(_ address: SocketAddress, sharesPort: Bool = false) throws {
-        let descriptor = try self.make(address, sharesPort: sharesPort)
+    static func probe(_ address: SocketAddress) throws {
+        let descriptor = try self.make(address, sharesPort: false)
         close(descriptor)
     }
 

@@ -1,12 +1,12 @@
 import CulvertServer
-import Foundation
-import Glibc
 
 /// Finds the admin API of a process and the file of its token: by the command's options, else by a configuration, else by
 /// the defaults of both.
 struct AdminPlace {
     private(set) var url = "http://127.0.0.1:9901"
     private(set) var tokenFile = "culvert.admin-token"
+    /// Why the configuration of the current folder was passed over; nil when it was taken, or was not looked for.
+    private(set) var passedOver: String?
 
     /// The configuration that is read where none is named.
     private static let usual = "proxy.yaml"
@@ -15,12 +15,26 @@ struct AdminPlace {
     init(_ options: AdminOptions) throws {
         if let path = options.config {
             try self.take(Self.config(path), path)
-        } else if options.url == nil, Self.isOwn(Self.usual), let config = try? Self.config(Self.usual) {
-            // The operator has not named this file, and it may be meant for something else. Its mistakes are ignored.
-            try? self.take(config, Self.usual)
+        } else if options.url == nil {
+            self.takeUnnamed()
         }
         self.url = options.url ?? self.url
         self.tokenFile = options.tokenFile ?? self.tokenFile
+    }
+
+    /// The operator has not named this file, and it may be meant for something else. A file that does not count is passed
+    /// over, and ``passedOver`` has the reason.
+    private mutating func takeUnnamed() {
+        do throws(UnnamedConfig.PassedOver) {
+            guard let config = try UnnamedConfig.admin(path: Self.usual, environment: Environment.all) else { return }
+            do throws(CommandFailure) {
+                try self.take(config, Self.usual)
+            } catch {
+                self.passedOver = error.description
+            }
+        } catch {
+            self.passedOver = error.description
+        }
     }
 
     private static func config(_ path: String) throws -> AdminConfig {
@@ -32,7 +46,7 @@ struct AdminPlace {
         throw CommandFailure(description: "\(path): the admin API is switched off (admin.address: none)")
     }
 
-    private mutating func take(_ config: AdminConfig, _ path: String) throws {
+    private mutating func take(_ config: AdminConfig, _ path: String) throws(CommandFailure) {
         if let socket = config.socket {
             self.url = "unix:" + socket
         } else {
@@ -53,14 +67,5 @@ struct AdminPlace {
         case "::": "[::1]"
         default: host.contains(":") ? "[\(host)]" : host
         }
-    }
-
-    /// Whether the file is the command's own user's or root's, and not for everybody to write. A stranger can put a file
-    /// into the current folder, and the token would go to the address in it.
-    private static func isOwn(_ path: String) -> Bool {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return false }
-        let isForAllToWrite = status.st_mode & 0o002 != 0
-        return (status.st_uid == 0 || status.st_uid == geteuid()) && !isForAllToWrite
     }
 }

@@ -10,7 +10,7 @@ final class AdminFront: ConnectionOwner {
     private let api: AdminAPI
     private let requests: RequestCount
     private let isLocalSocket: Bool
-    /// Of the listener; nil for none.
+    /// The policy of the listener; nil for none.
     private let hsts: StrictTransport?
     private let entry: AdminConnections.Entry
 
@@ -66,7 +66,7 @@ final class AdminFront: ConnectionOwner {
         }
         guard let channel = exchange.channel else { return }
         var head = exchange.head
-        // A target in absolute form (RFC 9112 3.2.2). What is not one is judged as it came.
+        // A target in absolute form (RFC 9112 3.2.2). A target of another form is judged as it came.
         if head.uri.utf8.first != UInt8(ascii: "/") { _ = try? RequestTarget(takingHostOf: &head) }
         let asked = head
         if let answer = self.api.answerAtHead(asked) {

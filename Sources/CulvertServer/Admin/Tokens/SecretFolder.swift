@@ -104,9 +104,9 @@ enum SecretFolder {
         }
         let isSticky = status.mode & 0o1000 != 0
         if isAbove && isSticky { return }
+        guard status.isWritableForOthers else { return }
         let isOthers = status.mode & 0o002 != 0
         let isGroups = status.mode & 0o020 != 0 && status.group != getegid()
-        guard isOthers || isGroups else { return }
         let writers = isOthers ? "other users" : "members of another group (\(status.group))"
         let advice: String
         if isSticky {
@@ -161,6 +161,11 @@ struct FileStatus {
 
     /// Root can read and change every file anyway.
     var isOwnerTrusted: Bool { self.isOurs || self.owner == 0 }
+
+    /// Users other than root, the owner and the members of the process's group may write.
+    var isWritableForOthers: Bool {
+        self.mode & 0o002 != 0 || (self.mode & 0o020 != 0 && self.group != getegid())
+    }
 
     var modeText: String { Self.text(self.mode) }
 
