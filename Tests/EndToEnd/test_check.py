@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import ssl
 import subprocess
+import sys
 
 import pytest
 
@@ -129,6 +130,49 @@ def with_database(statement=None):
     return prepare
 
 
+def with_bytes(name, data):
+    def prepare(folder):
+        (folder / name).write_bytes(data)
+        (folder / name).chmod(0o600)
+    return prepare
+
+
+def with_pipe(name):
+    return lambda folder: os.mkfifo(folder / name, 0o600)
+
+
+def with_link(name, target):
+    return lambda folder: (folder / name).symlink_to(target)
+
+
+def with_owner(uid, name):
+    def prepare(folder):
+        with_database()(folder)
+        os.chown(folder / name, uid, uid)
+    return prepare
+
+
+# Ends in the middle of a transaction whose first pages are in the database already.
+BREAK_OFF = """
+import os, sqlite3
+database = sqlite3.connect("culvert.db", isolation_level=None)
+database.execute("PRAGMA journal_mode = DELETE")
+database.execute("CREATE TABLE filler (a, b)")
+database.executemany("INSERT INTO filler VALUES (?, ?)", [(i, os.urandom(200)) for i in range(1000)])
+database.execute("PRAGMA cache_size = 5")
+database.execute("BEGIN IMMEDIATE")
+database.execute("UPDATE filler SET b = randomblob(210)")
+os._exit(0)
+"""
+
+
+def with_hot_journal(folder):
+    with_database()(folder)
+    subprocess.run([sys.executable, "-c", BREAK_OFF], cwd=folder, check=True)
+    assert (folder / "culvert.db-journal").stat().st_size > 0
+    (folder / "culvert.db-journal").chmod(0o600)
+
+
 def with_socket_left_behind(name):
     def prepare(folder):
         with socket.socket(socket.AF_UNIX) as sock:
@@ -142,8 +186,8 @@ GOOD_STATE = {"admin": admin(""), "state": "culvert.db"}
 MISSING = "cannot be read: No such file or directory; put the file there"
 SWAPPED = 'perhaps "certificate" and "key" are swapped'
 
-# What stands in the configuration, the key that is named, a word in the line that is named, and what is said. With None
-# both accept.
+# The lines of the configuration; the key that is named, a word in the line that is named, the fault, and what the operator
+# can do about it. With None both accept.
 SETUPS = {
     "nothing to load": ({}, None),
     "a certificate with its chain": ({"listen": tls("chain.pem", "leaf.key")}, None),
@@ -167,6 +211,20 @@ SETUPS = {
     "a key of another certificate, of the admin API": (
         {"admin": admin("tls: { certificates: [ { certificate: a.pem, key: b.key } ] }"), "state": "x.db"},
         ("admin.tls.certificates[0].key", "b.key", "the key does not belong to")),
+    "a pipe for a certificate": (
+        {"listen": tls("pipe", "a.key"), "prepare": with_pipe("pipe")},
+        (CERTIFICATE, "pipe", "it is no regular file", "; give the path of a file")),
+    "a pipe for a key": (
+        {"listen": tls("a.pem", "pipe"), "prepare": with_pipe("pipe")},
+        (KEY, "pipe", "it is no regular file", "; give the path of a file")),
+    "a pipe for authorities": (
+        {"up": "ca: pipe", "prepare": with_pipe("pipe")},
+        ("upstreams.u.ca", "pipe", "it is no regular file", "; give the path of a file")),
+    "a pipe for a set of keys": (
+        {"more": jwt("jwks:\n      - file: pipe"), "prepare": with_pipe("pipe")},
+        ("authentication.jwt.jwks[0].file", "pipe", "it is no regular file", "; give the path of a file")),
+    "a device for a client's key": (
+        {"up": client_certificate("a.pem", "/dev/zero")}, (CLIENT + ".key", "/dev/zero", "it is no regular file")),
     "no authority of an upstream": ({"up": "ca: none.pem"}, ("upstreams.u.ca", "none.pem", MISSING)),
     "an authority that is none": ({"up": "ca: junk.pem"}, ("upstreams.u.ca", "junk.pem", "the file is no PEM")),
     "an authority that is empty": ({"up": "ca: empty.pem"}, ("upstreams.u.ca", "empty.pem", "the file is empty")),
@@ -191,12 +249,12 @@ SETUPS = {
         ("authentication.jwt.jwks[0].ca", "none.pem", MISSING)),
 
     "a database in no folder": (
-        {"admin": admin(""), "state": "nowhere/culvert.db"}, ("state", "nowhere/", "No such file or directory")),
+        {"admin": admin(""), "state": "nowhere/culvert.db"}, ("state", "nowhere/", "cannot be made: No such file or directory", "; make its folder")),
     "a folder for a database": (
-        {"admin": admin(""), "state": "folder", "prepare": with_folder("folder")}, ("state", "state: folder", "it is a folder")),
+        {"admin": admin(""), "state": "folder", "prepare": with_folder("folder")}, ("state", "state: folder", "it is a folder", "; give the path of a file")),
     "a database that is none": (
         {"admin": admin(""), "state": "x.db", "prepare": with_file("x.db", "hello, hello, " * 100)},
-        ("state", "x.db", "not a database")),
+        ("state", "x.db", "file is not a database", "put the last backup in its place")),
     "a database in an open folder that others cannot reach": (
         {"admin": admin(""), "state": "open/x.db", "prepare": with_folder("open", 0o777)}, None),
     "a database of a run before": ({**GOOD_STATE, "prepare": with_database()}, None),
@@ -210,23 +268,39 @@ SETUPS = {
         ("authentication.tokens[0].id", "taken", "taken")),
     "an admin token in no folder": (
         {"admin": admin("token_file: nowhere/token"), "state": "x.db"},
-        ("admin.token_file", "nowhere/token", "No such file or directory")),
+        ("admin.token_file", "nowhere/token", "No such file or directory", "; make its folder")),
     "an admin token that is short": (
         {"admin": admin("token_file: short"), "state": "x.db", "prepare": with_file("short", "short\n")},
-        ("admin.token_file", "short", "at least 16 characters")),
+        ("admin.token_file", "short", "at least 16 characters", "; write one")),
     "a folder for an admin token": (
         {"admin": admin("token_file: folder"), "state": "x.db", "prepare": with_folder("folder")},
-        ("admin.token_file", "folder", "it is a folder")),
+        ("admin.token_file", "folder", "it is a folder", "; give the path of a file")),
     "an admin socket in no folder": (
         {"admin": admin("", "unix:nowhere/x"), "state": "x.db"}, ("admin.address", "nowhere/x", "No such file or directory")),
     "a file where the admin socket is to be": (
         {"admin": admin(""), "state": "x.db", "prepare": with_file("admin.socket", "")},
-        ("admin.address", "admin.socket", "is there, and no socket")),
+        ("admin.address", "admin.socket", "exists and is not a socket", "remove it, or choose another path")),
     "an admin socket that was left behind": ({**GOOD_STATE, "prepare": with_socket_left_behind("admin.socket")}, None),
     "a takeover socket in no folder": (
         {"more": "takeover: nowhere/x"}, ("takeover", "nowhere/x", "No such file or directory")),
+    "a pipe for a database": (
+        {"admin": admin(""), "state": "x.db", "prepare": with_pipe("x.db")},
+        ("state", "x.db", "it is no regular file", "; remove it, or choose another path")),
+    "a link to no database": (
+        {"admin": admin(""), "state": "x.db", "prepare": with_link("x.db", "nowhere")},
+        ("state", "x.db", "the link leads to no file", "; remove the link")),
+    "a database with a transaction that broke off": ({**GOOD_STATE, "prepare": with_hot_journal}, None),
+    "a database of another user": (
+        {**GOOD_STATE, "prepare": with_owner(65534, "culvert.db")},
+        ("state", "state", "it belongs to another user (65534)", "run this command as uid 65534 (")),
+    "an admin token that is no text": (
+        {"admin": admin("token_file: bytes"), "state": "x.db", "prepare": with_bytes("bytes", b"\xff" * 32)},
+        ("admin.token_file", "bytes", "is not UTF-8 text", "; write a token")),
+    "an admin token of the environment that is short": (
+        {"admin": admin(""), "state": "x.db", "environment": {"CULVERT_ADMIN_TOKEN": "short"}},
+        ("admin", "address", "CULVERT_ADMIN_TOKEN: expected a token of at least 16 characters", "; set a longer one")),
     "a file where the takeover socket is to be": (
-        {"more": "takeover: here", "prepare": with_file("here", "")}, ("takeover", "here", "is there, and no socket")),
+        {"more": "takeover: here", "prepare": with_file("here", "")}, ("takeover", "here", "exists and is not a socket", "remove it, or choose another path")),
 
     "an address of another machine": (
         {"listen": '# the address of a network for documents\n  - address: "192.0.2.1:8443"'},
@@ -239,6 +313,18 @@ SETUPS = {
     "two listeners at one address": (
         {"listen": '# again\n  - address: "0.0.0.0:8443"', "port": 8443},
         ("listen[1].address", "0.0.0.0", "(listen[0].address of line 3)")),
+    "one place behind a link for two files": (
+        {"admin": admin("token_file: one"), "state": "link/one", "prepare": with_link("link", ".")},
+        ("state", "state: link/one", "admin.token_file of line 17", "; choose another one")),
+    "one place behind a link for a socket and a file": (
+        {"admin": admin("", "unix:link/x.db"), "state": "x.db", "prepare": with_link("link", ".")},
+        ("state", "state: x.db", "admin.address of line 16", "; choose another one")),
+    "a socket at the place of the database's log": (
+        {**GOOD_STATE, "more": "takeover: culvert.db-wal"},
+        ("takeover", "takeover: culvert.db-wal", "SQLite keeps a file of the database there", "; choose another one")),
+    "a token at the place of the database's log behind a link": (
+        {"admin": admin("token_file: link/x.db-shm"), "state": "x.db", "prepare": with_link("link", ".")},
+        ("state", "state: x.db", "SQLite keeps a file of the database there", "; choose another one")),
     "one path for two files": (
         {"admin": admin("token_file: one"), "state": "one"}, ("state", "state: one", "admin.token_file of line 17")),
 }
@@ -271,26 +357,30 @@ def test_check_and_serve_agree(files, tmp_path, name):
     folder = tmp_path
     for file in files.iterdir():
         (folder / file.name).symlink_to(file)
+    environment = {**os.environ, **parts.pop("environment", {})}
     parts.pop("prepare", lambda folder: None)(folder)
     config = write(folder, **parts)
-    checked = culvert("check", "--config", config, cwd=folder)
+    checked = culvert("check", "--config", config, cwd=folder, env=environment)
     print(f"tried {name}: {checked.returncode} {checked.stderr}")
     if fault is None:
         assert checked.returncode == 0, checked.stderr
         with running(config):
             return
-    key, culprit, words = fault
-    served = culvert("serve", "--config", config, cwd=folder)
+    key, culprit, *words = fault
+    served = culvert("serve", "--config", config, cwd=folder, env=environment)
     for done in (checked, served):
         assert (done.returncode, done.stdout) == (1, ""), done.stderr
         assert not DUMPS.search(done.stderr), done.stderr
         found = re.search(rf"{re.escape(str(config))}:(\d+):\d+: {re.escape(key)}: (.*)", done.stderr)
         assert found, done.stderr
         assert culprit in config.read_text().splitlines()[int(found[1]) - 1]
-        assert words in found[2], done.stderr
+        assert all(text in found[2] for text in words), done.stderr
 
 
 # --- what check leaves alone -------------------------------------------------------------------------------------------
+
+NORMAL = "Beside a running Culvert of this configuration this is normal"
+
 
 def state_of(folder):
     return {path.name: (status.st_size, status.st_mtime_ns, status.st_mode, status.st_ino)
@@ -318,22 +408,64 @@ def test_check_makes_and_changes_nothing(tmp_path, before):
 
 
 def test_check_disturbs_no_edge_that_runs(backend, make_edge):
-    """Nor does it call the addresses of that edge taken: after the check comes a reload."""
+    """Its warnings of the addresses in use say that this is normal then: after the check comes a reload."""
     edge = make_edge(backend.port, sections="takeover: culvert.takeover\n")
+    keys = ["listen[0].address", "listen[1].address", "admin.address", "takeover"]
     with Admin(edge) as admin:
         token = admin.mint("alice")
         found = state_of(edge.folder)
         done = culvert("check", "--config", edge.config)
-        assert done.returncode == 0 and ".address" not in done.stderr and "takeover" not in done.stderr, done.stderr
+        assert done.returncode == 0, done.stderr
+        lines = [line for line in done.stderr.splitlines() if NORMAL in line]
+        assert len(lines) == len(keys) and all(any(f" {key}: " in line for line in lines) for key in keys), done.stderr
         assert state_of(edge.folder) == found
         done = culvert("check", "--start", "--config", edge.config)
-        assert done.returncode == 1
+        assert done.returncode == 1 and NORMAL not in done.stderr
         lines = done.stderr.splitlines()
-        keys = ["listen[0].address", "listen[1].address", "admin.address", "takeover"]
         assert len(lines) == len(keys) and all(any(f" {key}: " in line for line in lines) for key in keys), lines
         assert admin.post("/v1/reload").status_code == 200
         assert admin.get(f"/v1/tokens/{token['id']}").status_code == 200
     assert knock(edge, "websocket", token=TOKEN).status == 101
+
+
+# A program that is not Culvert at a place of the configuration: the kind of its socket, the configuration, the key, the words
+# of the warning, and whether Culvert itself could be that program.
+STRANGERS = {
+    "a stream where takeover is to be": (
+        socket.SOCK_STREAM, {"more": "takeover: here"}, "takeover", "has a socket of another kind there", False),
+    "datagrams where the admin API is to be": (
+        socket.SOCK_DGRAM, {"admin": admin("", "unix:here"), "state": "x.db"}, "admin.address",
+        "has a socket of another kind there", False),
+    "a stream where the admin API is to be": (
+        socket.SOCK_STREAM, {"admin": admin("", "unix:here"), "state": "x.db"}, "admin.address",
+        "another process listens on", True),
+    "packets where takeover is to be": (
+        socket.SOCK_SEQPACKET, {"more": "takeover: here"}, "takeover", "another process listens on", True),
+    "a port that the program shares": (None, {}, "listen[0].address", "Address already in use", True),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_socket_of_another_program_is_a_warning_and_an_error_for_a_start(tmp_path, name):
+    kind, parts, key, words, may_be_ours = STRANGERS[name]
+    family = socket.AF_INET if kind is None else socket.AF_UNIX
+    with socket.socket(family, kind or socket.SOCK_STREAM) as stranger:
+        if kind is None:
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            stranger.bind(("127.0.0.1", 0))
+            parts = {**parts, "port": stranger.getsockname()[1]}
+        else:
+            stranger.bind(str(tmp_path / "here"))
+        if kind != socket.SOCK_DGRAM:
+            stranger.listen()
+        config = write(tmp_path, **parts)
+        done = culvert("check", "--config", config, cwd=tmp_path)
+        assert done.returncode == 0 and f" {key}: " in done.stderr and words in done.stderr, done.stderr
+        assert (NORMAL in done.stderr) == may_be_ours
+        done = culvert("check", "--start", "--config", config, cwd=tmp_path)
+        assert done.returncode == 1 and f" {key}: " in done.stderr and words in done.stderr, done.stderr
+        done = culvert("serve", "--config", config, cwd=tmp_path)
+        assert done.returncode == 1 and f" {key}: " in done.stderr and words in done.stderr, done.stderr
 
 
 def test_an_address_that_another_program_uses_is_a_warning_and_an_error_for_a_start(tmp_path):
@@ -351,6 +483,26 @@ def test_an_address_that_another_program_uses_is_a_warning_and_an_error_for_a_st
         taken.setblocking(False)
         with pytest.raises(BlockingIOError):
             taken.accept()
+
+
+@pytest.mark.parametrize("left", ["a log without its index", "a transaction that broke off"])
+def test_a_database_that_check_cannot_look_at_is_a_warning(tmp_path, left):
+    if left == "a transaction that broke off":
+        with_hot_journal(tmp_path)
+    else:
+        config = write(tmp_path, **GOOD_STATE)
+        with running(config):
+            crashed = {name: (tmp_path / name).read_bytes() for name in ("culvert.db", "culvert.db-wal")}
+        for name, data in crashed.items():
+            (tmp_path / name).write_bytes(data)
+            (tmp_path / name).chmod(0o600)
+        assert not (tmp_path / "culvert.db-shm").exists()
+    config = write(tmp_path, **GOOD_STATE)
+    found = state_of(tmp_path)
+    done = culvert("check", "--config", config, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^warning: .*: state: .*the database could not be looked at .*tokens .* were not compared", done.stderr, re.M)
+    assert state_of(tmp_path) == found
 
 
 # --- warnings ----------------------------------------------------------------------------------------------------------
@@ -388,6 +540,16 @@ WARNINGS = {
     "an upstream that nothing uses": ({"up": '\n  spare: { servers: [ { url: "ws://127.0.0.1:9" } ] }'}, ("upstreams.spare", "no route")),
     "a route without origins": ({"route": "\n  - { path: /b, upstream: u }"}, ("routes[1]", "no browser can use this route")),
     "a route of two origins": ({"route": '\n  - { path: /b, upstream: u, origins: { allow: ["https://a.example"] } }'}, None),
+    "a route for WebSockets alone whose tokens no page can send": (
+        {"route": "\n  - path: /b\n    upstream: u\n    origins: { allow: [\"https://a.example\"] }\n"
+                  "    carriers: { query_parameter: none, cookie: none, subprotocol: false }\n    transports: [ websocket ]"},
+        ("routes[1]", "a page can set no Authorization header on a WebSocket")),
+    "a route for WebSockets alone that no page is to use": (
+        {"route": "\n  - path: /b\n    upstream: u\n    origins: { allow: [] }\n"
+                  "    carriers: { query_parameter: none, cookie: none, subprotocol: false }\n    transports: [ websocket ]"}, None),
+    "a route whose tokens pages can send by long-poll": (
+        {"route": "\n  - path: /b\n    upstream: u\n    origins: { allow: [\"https://a.example\"] }\n"
+                  "    carriers: { query_parameter: none, cookie: none, subprotocol: false }"}, None),
     "everybody as a trusted proxy": ({"more": "trusted_proxies: [ 10.0.0.0/8, 0.0.0.0/0 ]"}, ("trusted_proxies[1]", "0.0.0.0/0")),
     "all of IPv6 as trusted proxies": ({"more": 'trusted_proxies: [ "::/0" ]'}, ("trusted_proxies[0]", "::/0")),
 }
