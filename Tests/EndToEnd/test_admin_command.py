@@ -4,16 +4,20 @@ import asyncio
 import datetime
 import json
 import os
+import pathlib
 import re
 import shutil
+import ssl
 import subprocess
+import tempfile
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from kit.admin import Admin
-from kit.edge import BIN, free_port, wait_for
+from kit.backend import Backend
+from kit.edge import BIN, free_port, make_certificate, wait_for
 from kit.jwt import Key, section
 from kit.process import culvert
 
@@ -224,14 +228,15 @@ def moment(text):
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
-@pytest.mark.parametrize("text,seconds", [("24h", 86400), ("90s", 90), ("1.5m", 90)])
+@pytest.mark.parametrize("text,seconds", [("24h", 86400), ("90s", 90), ("1.5m", 90), ("1500ms", 1.5)])
 def test_the_end_of_a_token_may_be_a_duration(run, text, seconds):
     before = datetime.datetime.now(datetime.timezone.utc)
     minted = json.loads(run("tokens", "mint", "--subject", "lea", "--expires", text, "--json").stdout)
     after = datetime.datetime.now(datetime.timezone.utc)
     span = datetime.timedelta(seconds=seconds)
     second = datetime.timedelta(seconds=1)
-    assert before + span - second <= moment(minted["expires"]) <= after + span
+    # The API counts in whole seconds, and the command rounds up.
+    assert before + span <= moment(minted["expires"]) <= after + span + second
 
 
 def test_a_time_that_is_neither_a_moment_nor_a_duration_is_refused(run):
@@ -280,14 +285,86 @@ def test_a_configuration_that_does_not_say_where_is_told(tmp_path, text, why):
     assert missing.returncode == 1 and "none.yaml:1:1: cannot be read: No such file" in missing.stderr
 
 
-def test_a_file_that_anybody_may_write_does_not_say_where_the_token_goes(run):
-    edge = run.edge
-    edge.config.chmod(0o666)
-    done = culvert("tokens", "list", cwd=edge.folder, env={**os.environ, "CULVERT_ADMIN_TOKEN": "x" * 20})
-    assert f":{edge.admin_port}" not in done.stderr and done.returncode == 1
-    edge.config.chmod(0o664)
-    done = culvert("tokens", "list", cwd=edge.folder)
-    assert done.returncode == 0, done.stderr
+NOBODY = 65534
+PLAIN = "admin: {{ address: '127.0.0.1:{port}' }}\n"
+
+
+def linked_by_a_stranger(folder):
+    (folder / "proxy.yaml").rename(folder / "other.yaml")
+    (folder / "proxy.yaml").symlink_to("other.yaml")
+    os.chown(folder / "proxy.yaml", NOBODY, NOBODY, follow_symlinks=False)
+
+
+def linked_by_root(folder):
+    (folder / "proxy.yaml").rename(folder / "other.yaml")
+    (folder / "proxy.yaml").symlink_to("other.yaml")
+
+
+def for_another_group(folder):
+    os.chown(folder / "proxy.yaml", -1, NOBODY)
+    (folder / "proxy.yaml").chmod(0o664)
+
+
+def a_pipe(folder):
+    (folder / "proxy.yaml").unlink()
+    os.mkfifo(folder / "proxy.yaml")
+
+
+# The content of proxy.yaml in the current folder, what is done to it, and whether the token goes to the address in it.
+UNNAMED = {
+    "a plain file": (PLAIN, None, True),
+    "a file that its own group may write": (PLAIN, lambda folder: (folder / "proxy.yaml").chmod(0o664), True),
+    "a link of root": (PLAIN, linked_by_root, True),
+    "localhost": ("admin: {{ address: 'localhost:{port}' }}\n", None, True),
+    "every address": ("admin: {{ address: '0.0.0.0:{port}' }}\n", None, True),
+    "a Unix socket": ("admin: {{ address: 'unix:{port}' }}\n", None, True),
+    "another machine": ("admin: {{ address: '192.0.2.1:{port}' }}\n", None, False),
+    "a name of another machine": ("admin: {{ address: 'a.invalid:{port}' }}\n", None, False),
+    "a file for everybody to write": (PLAIN, lambda folder: (folder / "proxy.yaml").chmod(0o666), False),
+    "a file for another group to write": (PLAIN, for_another_group, False),
+    "a file of another user": (PLAIN, lambda folder: os.chown(folder / "proxy.yaml", NOBODY, NOBODY), False),
+    "a link of another user": (PLAIN, linked_by_a_stranger, False),
+    "a folder for everybody to write": (PLAIN, lambda folder: folder.chmod(0o1777), False),
+    "a folder of another user": (PLAIN, lambda folder: os.chown(folder, NOBODY, NOBODY), False),
+    "a pipe": (PLAIN, a_pipe, False),
+}
+
+
+@pytest.mark.parametrize("name", UNNAMED)
+def test_a_file_that_was_not_named_says_where_the_token_goes_only_if_no_stranger_wrote_it(name):
+    """Without that file the command asks at the default address."""
+    if os.geteuid() != 0:
+        pytest.skip("only root gives a file to another user")
+    text, change, counts = UNNAMED[name]
+    port = free_port()
+    # Other users can reach the folder, unlike pytest's.
+    with tempfile.TemporaryDirectory() as path:
+        folder = pathlib.Path(path)
+        folder.chmod(0o755)
+        (folder / "proxy.yaml").write_text(text.format(port=port))
+        if change:
+            change(folder)
+        done = culvert("tokens", "list", cwd=folder, env={**os.environ, "CULVERT_ADMIN_TOKEN": "x" * 20})
+    assert done.returncode == 1
+    assert (f"{port} cannot be reached" in done.stderr) == counts, done.stderr
+    assert ("http://127.0.0.1:9901 cannot be reached" in done.stderr) != counts, done.stderr
+
+
+@pytest.mark.parametrize("environment", [{}, {"SSL_CERT_FILE": "here.pem"}], ids=["", "SSL_CERT_FILE"])
+def test_a_certificate_that_is_not_trusted_is_told_with_what_the_command_has(tmp_path, environment):
+    """The command has no key `ca`, and does not read SSL_CERT_FILE."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*make_certificate(tmp_path, "here"))
+    server = Backend(ssl=context)
+    try:
+        done = culvert(
+            "sessions", "list", "--url", f"https://localhost:{server.port}", cwd=tmp_path,
+            env={**os.environ, "CULVERT_ADMIN_TOKEN": "x" * 20, **environment})
+    finally:
+        server.stop()
+    assert done.returncode == 1 and "certificate is not trusted" in done.stderr, done.stderr
+    assert "update-ca-certificates" in done.stderr and "SSL_CERT_FILE is not read" in done.stderr
+    assert '"ca"' not in done.stderr and "see that Culvert runs" not in done.stderr
 
 
 def test_a_file_that_holds_no_token_is_not_shown(run, tmp_path):

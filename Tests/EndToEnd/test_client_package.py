@@ -1,6 +1,7 @@
 """The browser client where programs are built: `culvert client --npm`, bundlers, Node.js, and TypeScript by URL."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -62,6 +63,16 @@ def test_a_package_is_written_over_an_earlier_one(tmp_path):
     write(tmp_path)
     assert (tmp_path / "culvert.js").read_bytes() == source("module")
     assert sorted(file.name for file in tmp_path.iterdir()) == FILES
+
+
+def test_a_link_that_a_stranger_has_laid_is_not_followed(tmp_path):
+    """The name of the file that is written first cannot be guessed from the process's number."""
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "package").mkdir()
+    script = 'for name in "$@"; do ln -s ../victim "package/$name.$$.new"; done; exec "$BIN" client --npm package'
+    done = subprocess.run(["sh", "-c", script, "sh", *FILES], cwd=tmp_path, env={**os.environ, "BIN": BIN}, timeout=20)
+    assert done.returncode == 0 and (tmp_path / "victim").read_text() == "mine"
+    assert all(not (tmp_path / "package" / name).is_symlink() for name in FILES)
 
 
 @pytest.mark.parametrize("text", ['{ "name": "shop" }', "{}", "[]", "no JSON"])

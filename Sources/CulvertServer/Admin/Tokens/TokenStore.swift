@@ -70,7 +70,7 @@ package final class TokenStore: Sendable {
     private static func check(_ path: String) throws {
         do {
             try self.check(path, isReadOnly: true)
-        } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_READONLY_ROLLBACK {
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_READONLY {
             try self.check(path, isReadOnly: false)
         }
     }
