@@ -122,7 +122,7 @@ struct ConfigWarnings {
         }
         if !route.origins.allow.isEmpty, route.hidesTokenFromBrowsers(default: carriers) {
             self.warn(
-                self.places.contains(keyPath + ".transports") ? keyPath + ".transports" : keyPath,
+                keyPath,
                 "no browser can use this route, because a page can set no Authorization header on a WebSocket and the "
                     + "route takes a token from no other place; switch on another carrier, or add \"long-poll\"")
         }

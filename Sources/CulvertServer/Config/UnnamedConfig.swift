@@ -15,7 +15,7 @@ package enum UnnamedConfig {
     /// - Returns: nil when there is no such file.
     /// - Throws: ``PassedOver``.
     package static func admin(path: String, environment: [String: String]) throws(PassedOver) -> AdminConfig? {
-        guard let file = try self.open(path) else { return nil }
+        guard let file = try self.opened(path) else { return nil }
         defer { try? file.close() }
         let found: AdminConfig?
         do throws(ConfigErrors) {
@@ -35,7 +35,7 @@ package enum UnnamedConfig {
     }
 
     /// Opens the file once: the file that is looked at is the one that is read.
-    private static func open(_ path: String) throws(PassedOver) -> FileHandle? {
+    private static func opened(_ path: String) throws(PassedOver) -> FileHandle? {
         // Most folders have no such file, and then it does not matter who can write in them.
         guard access(path, F_OK) == 0 else { return nil }
         let place: String
@@ -44,7 +44,7 @@ package enum UnnamedConfig {
         } catch {
             throw PassedOver(description: error.description)
         }
-        let descriptor = Glibc.open(place, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        let descriptor = open(place, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard descriptor >= 0 else {
             throw PassedOver(description: "\(path): cannot be read: \(String(cString: strerror(errno)))")
         }

@@ -23,9 +23,9 @@ enum UnixSocket {
     static func listen(_ path: String, isPacket: Bool = false) throws -> CInt {
         if let attributes = try? FileManager.default.attributesOfItem(atPath: path) {
             guard attributes[.type] as? FileAttributeType == .typeSocket else {
-                throw InUse(description: self.isNoSocket(path))
+                throw InUse(description: self.noSocketAt(path))
             }
-            if try self.answers(path, isPacket: isPacket) { throw InUse(description: self.isListenedTo(path)) }
+            if try self.answers(path, isPacket: isPacket) { throw InUse(description: self.inUse(path)) }
             guard unlink(path) == 0 || errno == ENOENT else {
                 throw InUse(
                     description: "\(path) was left behind by a process that is gone, and cannot be removed: "
@@ -54,10 +54,10 @@ enum UnixSocket {
         _ = try SocketAddress(unixDomainSocketPath: path)
         if let attributes = try? FileManager.default.attributesOfItem(atPath: path) {
             guard attributes[.type] as? FileAttributeType == .typeSocket else {
-                throw InUse(description: self.isNoSocket(path))
+                throw InUse(description: self.noSocketAt(path))
             }
             if connects, try self.answers(path, isPacket: isPacket) {
-                throw InUse(description: self.isListenedTo(path))
+                throw InUse(description: self.inUse(path))
             }
         }
         let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
@@ -69,11 +69,11 @@ enum UnixSocket {
         }
     }
 
-    private static func isNoSocket(_ path: String) -> String {
+    private static func noSocketAt(_ path: String) -> String {
         "\(path) exists and is not a socket; remove it, or choose another path"
     }
 
-    private static func isListenedTo(_ path: String) -> String {
+    private static func inUse(_ path: String) -> String {
         "another process listens on \(path); stop it, or choose another path"
     }
 

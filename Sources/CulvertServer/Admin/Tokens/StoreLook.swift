@@ -140,6 +140,7 @@ enum StoreLook {
     }
 
     private static func states(of place: String) -> [FileState?] {
-        TokenStore.suffixes.filter { $0 != "-shm" }.map { FileState(place + $0) }
+        // Readers change the index (`-shm`), too.
+        ["", "-wal", "-journal"].map { FileState(place + $0) }
     }
 }
