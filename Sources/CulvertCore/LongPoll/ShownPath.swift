@@ -6,7 +6,8 @@ extension PollTarget {
     /// The marker and these bytes are recognized in either case and behind any number of percent encodings, because a
     /// request with them is refused, and its line in the log must not tell what the client meant to send.
     package static func shown(_ path: String) -> String {
-        let looked = min(path.utf8.count, ShownText.longestPath)
+        // A character of up to four bytes may be shown as one.
+        let looked = min(path.utf8.count, 4 * ShownText.longestPath)
         let end = path.withBytes { bytes in self.shownEnd(UnsafeBufferPointer(rebasing: bytes[..<looked])) }
         return ShownText.clean(end == looked ? path : String(path.slice(0..<end)), limit: ShownText.longestPath)
     }
@@ -40,8 +41,7 @@ extension PollTarget {
         byte.isAlphanumeric || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
     }
 
-    /// The byte at `index`, behind all of its percent encodings (`%2F`, `%252F`), and the number of bytes that stand
-    /// for it.
+    /// Takes all percent encodings from the byte at `index` (`%2F`, `%252F`); `width` counts the encoded bytes.
     private static func decoded(_ bytes: UnsafeBufferPointer<UInt8>, at index: Int) -> (byte: UInt8, width: Int) {
         guard bytes[index] == UInt8(ascii: "%") else { return (bytes[index], 1) }
         var place = index

@@ -4,12 +4,12 @@ import NIOCore
 
 /// An address of the configuration that could not be bound now.
 package struct AddressFault: Sendable {
-    /// What keeps a start from binding the address.
+    /// Says why a start could not bind the address.
     package var error: ConfigError
     /// True if the cause may pass, or depends on the user: another process holds the address, or this user may not bind
     /// it.
     package var isOfTheMoment: Bool
-    /// The cause is a process that listens at the address. It may be the Culvert that is to be reloaded.
+    /// True if a process listens at the address. It may be the Culvert that a reload is for.
     package var isInUse = false
 
     /// The fault before a reload or a takeover, which need no free address.
@@ -74,7 +74,7 @@ extension ProxyConfig {
             try UnixSocket.look(path, isPacket: isPacket, connects: true)
             return nil
         } catch {
-            // A socket of another kind, or one that this user may not connect to, is no socket of this Culvert.
+            // This Culvert has made neither a socket of another kind nor one that this user may not connect to.
             return AddressFault(
                 error: self.places[keyPath].error(BindFault.words(error, socket: path)), isOfTheMoment: true,
                 isInUse: error is UnixSocket.InUse)

@@ -18,7 +18,7 @@ package enum BindFault {
         }
     }
 
-    /// What the operator can do about a Unix socket; for the end of the message.
+    /// Gives the remedy for a Unix socket; for the end of the message.
     private static func remedy(_ code: CInt) -> String {
         switch code {
         case EPROTOTYPE:

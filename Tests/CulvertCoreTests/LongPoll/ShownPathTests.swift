@@ -29,5 +29,7 @@ struct ShownPathTests {
         let long = "/" + String(repeating: "%25", count: 4000)
         #expect(PollTarget.shown(long).utf8.count <= ShownText.longestPath + 3)
         #expect(PollTarget.shown("/a\u{1B}[31m") == "/a?[31m")
+        let hidden = "/" + String(repeating: "\u{202E}", count: 400)
+        #expect(PollTarget.shown(hidden + "/_poll/ID") == "/" + String(repeating: "?", count: 400) + "/_poll")
     }
 }

@@ -15,7 +15,7 @@ enum StoreLook {
 
     /// Most times that a database is looked at while another process writes it.
     private static let mostLooks = 6
-    /// Microseconds between two looks.
+    /// The microseconds that pass between two looks.
     private static let pause: useconds_t = 20_000
 
     /// - Throws: what would keep the database from being opened.
@@ -91,7 +91,7 @@ enum StoreLook {
 
     private enum Address {
         case uri(String)
-        /// Whoever reads the database has to change a file first. Holds the reason.
+        /// A reader of the database has to change a file first. Holds the reason.
         case needsWriting(String)
     }
 

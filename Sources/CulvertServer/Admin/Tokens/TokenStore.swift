@@ -119,7 +119,7 @@ package final class TokenStore: Sendable {
     private static let restore =
         "move it away with its -wal, -shm and -journal, and put the last backup in its place"
 
-    /// What the operator can do about a database that cannot be opened; for the end of the message.
+    /// Gives the remedy for a database that cannot be opened; for the end of the message.
     private static func remedy(_ code: ResultCode) -> String {
         switch code {
         case .SQLITE_NOTADB: "; give \"state\" another path, or \(self.restore)"
