@@ -15,9 +15,9 @@ struct Check: ParsableCommand {
     func run() throws {
         let config = try Self.load(self.config)
         let found = config.check(adminToken: Environment.all["CULVERT_ADMIN_TOKEN"], forStart: self.start)
-        guard found.errors.isEmpty else { throw Self.fail(found.errors.map(\.description)) }
-        let warnings = found.warnings.map { "warning: \($0.description)\n" }.joined()
-        try? FileHandle.standardError.write(contentsOf: Data(warnings.utf8))
+        let warnings = found.warnings.map { "warning: \($0.description)" }
+        guard found.errors.isEmpty else { throw Self.fail(found.errors.map(\.description) + warnings) }
+        _ = Self.fail(warnings)
         print(config.redactedYAML(), terminator: "")
     }
 
@@ -30,6 +30,7 @@ struct Check: ParsableCommand {
         }
     }
 
+    /// Prints the lines on standard error.
     static func fail(_ lines: [String]) -> ExitCode {
         let text = lines.map { $0 + "\n" }.joined()
         try? FileHandle.standardError.write(contentsOf: Data(text.utf8))

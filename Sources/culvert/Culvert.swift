@@ -6,10 +6,11 @@ struct Culvert: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "culvert",
         abstract: "A WebSocket edge proxy with a long-polling fallback.",
+        discussion: "culvert --generate-completion-script bash (or zsh, fish) prints completions for that shell.",
         version: Version.text,
         subcommands: [
             Serve.self, Check.self, Demo.self, Tokens.self, JWT.self, Sessions.self, Upstreams.self, Audit.self,
-            Reload.self, Drain.self, Certificates.self, ClientScript.self, Manual.self,
+            Limits.self, Reload.self, Drain.self, Certificates.self, ClientScript.self, Manual.self,
         ],
         defaultSubcommand: Serve.self)
 

@@ -49,6 +49,8 @@ struct ManualPage {
         self.add(".SH NAME", "\(tool.commandName) \\- \(Self.escape(tool.abstract ?? ""))")
         self.add(".SH SYNOPSIS", ".B culvert", "[\\fICOMMAND\\fR] [\\fIOPTION\\fR]...")
         self.add(".SH DESCRIPTION", Self.escape("Without a command it runs the proxy, as culvert serve does."))
+        self.add(".PP", ".B culvert \\-\\-generate\\-completion\\-script", "\\fISHELL\\fR")
+        self.add(Self.escape("prints completions for a shell: bash, zsh or fish."))
         self.add(".SH COMMANDS")
         for command in tool.subcommands ?? [] { self.add(command, below: tool.commandName) }
         self.add(".SH ENVIRONMENT", ".TP", ".B CULVERT_ADMIN_TOKEN")

@@ -32,6 +32,8 @@ struct Runner {
     let logger: Logger
     /// Of the configuration, to be read again; nil when there is no file.
     var path: String?
+    /// SIGHUP reloads, or is logged and ignored without a file. Otherwise it ends the process.
+    var takesHangups = false
     /// Take the listeners of the process that runs.
     var takesOver = false
     /// Served beside the configuration, by path.
@@ -43,7 +45,7 @@ struct Runner {
 
     func run() async throws {
         // Before anybody can see that we run: who then signals must find us listening.
-        let trapped: [UnixSignal] = [.sigterm, .sigint] + (self.path == nil ? [] : [.sighup])
+        let trapped: [UnixSignal] = [.sigterm, .sigint] + (self.takesHangups ? [.sighup] : [])
         let signals = await UnixSignalsSequence(trapping: trapped)
         let manager = ServiceManager(environment: Environment.all, isSuccessor: self.takesOver)
         if !manager.others.isEmpty {
@@ -59,7 +61,7 @@ struct Runner {
         self.whenReady?(service.edge)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await services.run() }
-            tasks.addTask { await Self.obey(signals, services, service.reloader, manager) }
+            tasks.addTask { await Self.obey(signals, services, service.reloader, manager, self.logger) }
             _ = try await tasks.next()
             tasks.cancelAll()
         }
@@ -218,12 +220,19 @@ struct Runner {
 
     /// The first signal asks for a graceful stop. Whoever signals twice does not want to wait. SIGHUP reloads.
     private static func obey(
-        _ signals: UnixSignalsSequence, _ services: ServiceGroup, _ reloader: Reloader?, _ manager: ServiceManager
+        _ signals: UnixSignalsSequence, _ services: ServiceGroup, _ reloader: Reloader?, _ manager: ServiceManager,
+        _ logger: Logger
     ) async {
         var isStopping = false
         for await signal in signals {
             if signal == .sighup {
                 guard !isStopping else { continue }
+                guard reloader != nil else {
+                    logger.warning(
+                        "SIGHUP ignored",
+                        metadata: ["reason": "the configuration came from standard input, which cannot be read again"])
+                    continue
+                }
                 // Not in this task, which has to see the next signal.
                 Task {
                     manager.reloading()

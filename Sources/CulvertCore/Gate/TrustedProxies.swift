@@ -4,6 +4,8 @@ import Glibc
 package struct IPAddress: Hashable, Sendable {
     let bytes: [UInt8]
 
+    fileprivate init(bytes: [UInt8]) { self.bytes = bytes }
+
     /// Nil for anything but an address alone: no port, no brackets, no zone.
     package init?(_ text: some StringProtocol) {
         let text = String(text)
@@ -52,6 +54,19 @@ package struct AddressBlock: Equatable, Sendable, CustomStringConvertible {
     /// 4193).
     package var isLargerThanPrivate: Bool {
         self.bits >= 96 && self.address.isIPv4 ? self.bits < 96 + 8 : self.bits < 7
+    }
+
+    /// The block with only the bits of its network, where the text has more: `10.0.0.0/8` for `10.0.0.1/8`. Nil where it
+    /// has none.
+    package var network: String? {
+        var bytes = self.address.bytes
+        for index in bytes.indices {
+            let kept = min(8, max(0, self.bits - index * 8))
+            bytes[index] &= kept == 0 ? 0 : UInt8.max << UInt8(8 - kept)
+        }
+        guard bytes != self.address.bytes else { return nil }
+        let network = IPAddress(bytes: bytes)
+        return "\(network)/\(network.isIPv4 ? self.bits - 96 : self.bits)"
     }
 
     package func contains(_ other: IPAddress) -> Bool {

@@ -3,6 +3,7 @@ package enum ShownText {
     /// Most bytes that are shown of each.
     package static let longestPath = 512
     package static let longestOrigin = 256
+    package static let longestHost = 256
     package static let longestAgent = 256
 
     /// `text` with `?` in place of each character that ends a line, drives a terminal or reorders text, and of each byte

@@ -77,9 +77,9 @@ extension [ConfigError] {
 }
 
 /// Finds what a misspelt word was meant to be.
-enum Spelling {
+package enum Spelling {
     /// ` (did you mean "x"?)`, or nothing when no candidate is near.
-    static func suggestion(for word: String, among candidates: some Sequence<String>) -> String {
+    package static func suggestion(for word: String, among candidates: some Sequence<String>) -> String {
         if word.count > 2, let longer = candidates.first(where: { $0.hasPrefix(word.lowercased()) }) {
             return " (did you mean \"\(longer)\"?)"
         }

@@ -77,16 +77,17 @@ package enum ConfigLoader {
                 errors.add(line: 1, column: 1, keyPath: "", "the file is empty")
             }
         } catch {
-            self.report(error, to: errors)
+            self.report(error, of: yaml, to: errors)
         }
         throw ConfigErrors(errors: errors.sorted)
     }
 
-    private static func report(_ error: any Error, to errors: ConfigErrorCollector) {
+    private static func report(_ error: any Error, of yaml: String, to errors: ConfigErrorCollector) {
         switch error as? YamlError {
         case .scanner(_, let problem, let mark, _)?, .parser(_, let problem, let mark, _)?,
             .composer(_, let problem, let mark, _)?:
-            errors.add(line: mark.line, column: mark.column, keyPath: "", "not YAML: \(problem)")
+            let fault = YAMLFault(problem, mark, in: yaml)
+            errors.add(line: fault.line, column: fault.column, keyPath: "", fault.message)
         case .duplicatedKeysInMapping(let keys, let context)?:
             errors.add(
                 line: context.mark.line, column: context.mark.column, keyPath: "",

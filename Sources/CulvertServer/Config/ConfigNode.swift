@@ -30,14 +30,18 @@ struct ConfigNode {
     // MARK: - shapes
 
     /// The members of a mapping with just these keys; others are reported.
-    func section(_ keys: [String], required: [String] = []) -> [String: ConfigNode]? {
+    ///
+    /// - Parameter deeper: where keys belong that are often written here by mistake.
+    func section(
+        _ keys: [String], required: [String] = [], deeper: [String: String] = [:]
+    ) -> [String: ConfigNode]? {
         guard let members = self.members() else { return nil }
         for keyNode in (self.node.mapping?.keys).map(Array.init) ?? [] {
             guard let key = keyNode.string, !keys.contains(key) else { continue }
             // Reported where the key stands: its value may be lines away.
             self.child(keyNode, self.path.isEmpty ? key : "\(self.path).\(key)").fail(
                 "unknown key, expected one of \(keys.joined(separator: ", "))"
-                    + Spelling.suggestion(for: key, among: keys))
+                    + (deeper[key].map { " (did you mean \"\($0)\"?)" } ?? Spelling.suggestion(for: key, among: keys)))
         }
         for key in required where members[key] == nil {
             self.fail("missing key \"\(key)\"")

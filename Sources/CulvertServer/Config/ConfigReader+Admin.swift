@@ -1,10 +1,19 @@
 extension ConfigReader {
+    private static let deeperKeys = [
+        "certificates": "tls.certificates", "minimum_version": "tls.minimum_version", "hsts": "tls.hsts",
+    ]
+
     func admin(_ node: ConfigNode?) -> AdminConfig? {
         var config = AdminConfig(host: "127.0.0.1", port: 9901, tokenFile: self.resolve("culvert.admin-token"))
         node?.keepPlace()
-        guard let keys = node?.section(["address", "tls", "client_ca", "hosts", "token_file"]) else { return config }
+        guard let keys = node?.section(["address", "tls", "client_ca", "hosts", "token_file"], deeper: Self.deeperKeys)
+        else { return config }
         if let entry = keys["address"], let text = entry.string() {
             if text == "none" { return nil }
+            if Switch(text) != nil {
+                entry.fail("expected host:port, unix:PATH, or none for no admin API")
+                return config
+            }
             entry.keepPlace()
             if text.hasPrefix("unix:") {
                 config.socket = self.socketPath(String(text.dropFirst(5)), entry)
@@ -25,6 +34,9 @@ extension ConfigReader {
     func state(_ node: ConfigNode?, isNeeded: Bool) -> String? {
         node?.keepPlace()
         let text = node?.string() ?? "culvert.db"
+        if text != "none", Switch(text) != nil {
+            node?.fail("expected the path of a file, or none; a file of this name is written ./\(text)")
+        }
         if text == "none" {
             if isNeeded { node?.fail("the admin API needs a database: give one, or set admin.address to none") }
             return nil

@@ -13,10 +13,16 @@ extension ConfigReader {
             subprotocol: keys["subprotocol"]?.bool() ?? base.subprotocol)
     }
 
-    /// A name, or `none` for a carrier that is off.
+    /// A name, or `none` or a word like it for a carrier that is off.
     private func carrier(_ node: ConfigNode?, over base: String?) -> String? {
         guard let node, let name = self.name(node) else { return base }
-        return name == "none" ? nil : name
+        switch Switch(name) {
+        case .off?: return nil
+        case .on?:
+            node.fail("expected a name, such as \(base ?? "access_token"), or none for no such carrier")
+            return base
+        case nil: return name
+        }
     }
 
     /// The carriers of a route that has the key `carriers`; nil for another route.

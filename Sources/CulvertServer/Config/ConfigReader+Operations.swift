@@ -40,7 +40,12 @@ extension ConfigReader {
     }
 
     func socketPath(_ node: ConfigNode) -> String? {
-        node.string().map { self.socketPath($0, node) }
+        guard let text = node.string() else { return nil }
+        if Switch(text) != nil {
+            node.fail(
+                "expected the path of a socket; without the key there is none, and this name is written ./\(text)")
+        }
+        return self.socketPath(text, node)
     }
 
     func socketPath(_ text: String, _ node: ConfigNode) -> String {

@@ -4,8 +4,9 @@ import NIOCore
 import Yams
 
 extension ConfigReader {
+    /// - Parameter upstreams: nil where the section is missing or no mapping, which has been reported.
     func routes(
-        _ node: ConfigNode, upstreams: [String: ConfigNode], limits: LimitsConfig, carriers: CarrierNames
+        _ node: ConfigNode, upstreams: [String: ConfigNode]?, limits: LimitsConfig, carriers: CarrierNames
     ) -> [Route]? {
         guard let entries = node.list() else { return nil }
         if entries.isEmpty { node.fail("expected at least one route") }
@@ -27,24 +28,32 @@ extension ConfigReader {
         var prefix: PathPrefix
     }
 
+    private static let deeperRouteKeys = [
+        "allow": "origins.allow", "missing": "origins.missing", "cookie": "carriers.cookie",
+        "query_parameter": "carriers.query_parameter", "sessions": "limits.sessions", "rate": "limits.rate",
+        "message": "limits.message",
+    ]
+
     private enum Authentication: String, CaseIterable {
         case required
         case none
     }
 
     private func route(
-        _ node: ConfigNode, upstreams: [String: ConfigNode], limits: LimitsConfig, carriers: CarrierNames
+        _ node: ConfigNode, upstreams: [String: ConfigNode]?, limits: LimitsConfig, carriers: CarrierNames
     ) -> Route? {
         let known = [
             "path", "host", "upstream", "origins", "authentication", "carriers", "transports", "validate_text",
             "limits",
         ]
-        guard let keys = node.section(known, required: ["path", "upstream"]) else { return nil }
+        guard let keys = node.section(known, required: ["path", "upstream"], deeper: Self.deeperRouteKeys) else {
+            return nil
+        }
         node.keepPlace()
         keys["host"]?.keepPlace()
         let path = keys["path"].flatMap(self.path)
         let upstream = keys["upstream"]?.string()
-        if let upstream, upstreams[upstream] == nil {
+        if let upstream, let upstreams, upstreams[upstream] == nil {
             keys["upstream"]?.fail(
                 "no upstream is called \"\(upstream)\""
                     + Spelling.suggestion(for: upstream, among: upstreams.keys.sorted()))
@@ -58,7 +67,10 @@ extension ConfigReader {
         let authentication = keys["authentication"]?.choice(Authentication.self) ?? .required
         let origins = self.origins(keys["origins"])
         let ownCarriers = self.routeCarriers(keys["carriers"], over: carriers)
-        if authentication == .required { self.checkCarriers(ownCarriers ?? carriers, origins, node, keys: keys) }
+        // A misspelt key may be "carriers" or "authentication", and the error about it is enough.
+        if authentication == .required, keys.keys.allSatisfy(known.contains) {
+            self.checkCarriers(ownCarriers ?? carriers, origins, node, keys: keys)
+        }
         let validateText = keys["validate_text"]?.bool() ?? false
         let own = self.routeLimits(keys["limits"], over: limits)
         guard let path, let upstream else { return nil }
@@ -99,7 +111,7 @@ extension ConfigReader {
         let allow = keys["allow"]?.list()?.compactMap { entry -> OriginPattern? in
             guard let text = entry.string() else { return nil }
             guard let pattern = OriginPattern(text) else {
-                entry.fail("expected an origin, such as https://a.example, https://*.example.com or null")
+                entry.fail(OriginFault.message(text))
                 return nil
             }
             return pattern

@@ -13,7 +13,13 @@ struct ConfigReader {
     ]
 
     func read(_ root: ConfigNode) -> ProxyConfig? {
-        guard let top = root.section(Self.sections, required: ["listen", "routes", "upstreams"]) else { return nil }
+        let deeper = [
+            "tls": "listen[].tls", "tokens": "authentication.tokens", "jwt": "authentication.jwt",
+            "origins": "routes[].origins",
+        ]
+        guard let top = root.section(Self.sections, required: ["listen", "routes", "upstreams"], deeper: deeper) else {
+            return nil
+        }
         let limits = self.limits(top["limits"])
         let upstreams = top["upstreams"].flatMap { self.upstreams($0, handshake: limits.handshake) }
         let trusted = top["trusted_proxies"]?.list()?.compactMap(self.block) ?? []
@@ -21,10 +27,9 @@ struct ConfigReader {
         let listen = top["listen"].flatMap { self.listen($0, admin: admin, trustsProxies: !trusted.isEmpty) }
         let authentication = self.authentication(top["authentication"])
         let session = self.session(top["session"])
+        let known = top["upstreams"]?.node.mapping == nil ? nil : top["upstreams"]?.members()
         let routes = top["routes"].flatMap {
-            self.routes(
-                $0, upstreams: top["upstreams"]?.members() ?? [:], limits: limits,
-                carriers: authentication.carriers)
+            self.routes($0, upstreams: known, limits: limits, carriers: authentication.carriers)
         }
         let state = self.state(top["state"], isNeeded: admin != nil)
         let log = self.log(top["log"])
@@ -76,7 +81,12 @@ struct ConfigReader {
         let adminPlace = admin.flatMap { $0.socket == nil ? ListenPlace(host: $0.host, port: $0.port) : nil }
         var seen: [(address: String, place: ListenPlace, keyPath: String)] = []
         return entries.compactMap { entry in
-            guard let keys = entry.section(["address", "tls", "proxy_protocol"], required: ["address"]),
+            let deeper = [
+                "hsts": "tls.hsts", "certificates": "tls.certificates", "minimum_version": "tls.minimum_version",
+            ]
+            guard
+                let keys = entry.section(
+                    ["address", "tls", "proxy_protocol"], required: ["address"], deeper: deeper),
                 let address = keys["address"].flatMap(self.address)
             else { return nil }
             let proxyProtocol = keys["proxy_protocol"]?.bool() ?? false
@@ -220,6 +230,9 @@ struct ConfigReader {
 
     private func identityHeader(_ node: ConfigNode) -> String? {
         guard let name = self.name(node) else { return nil }
+        if Switch(name) != nil {
+            node.fail("expected the name of a field, such as X-Forwarded-User; the field cannot be switched off")
+        }
         if ForwardedHeaders.isReserved(name) {
             node.fail(
                 "this field has a meaning of its own on the way to an upstream; expected one such as X-Forwarded-User")
@@ -265,7 +278,7 @@ struct ConfigReader {
         config.ping = keys["ping"]?.time() ?? config.ping
         config.buffer = keys["buffer"]?.size(1024...ConfigUnits.largestMessage) ?? config.buffer
         if let stall = keys["stall"], let text = stall.string() {
-            let time = text == "none" ? .zero : stall.time(.zero ... .hours(24 * 365)) ?? .zero
+            let time = text == "none" ? .zero : stall.time(.zero ... .hours(24 * 365), orNone: true) ?? .zero
             config.stall = time == .zero ? nil : time
         }
         return config

@@ -42,31 +42,70 @@ package enum ConfigUnits {
     }
 
     static func text(size: Int) -> String { SizeText.text(size) }
+
+    /// In the largest unit that leaves a whole number: `24h`, `90s`.
+    static func bound(_ time: TimeAmount) -> String {
+        guard time > .zero else { return "0s" }
+        for (unit, factor) in [("h", Int64(3_600_000)), ("m", 60_000), ("s", 1000)]
+        where time.nanoseconds / 1_000_000 % factor == 0 {
+            return "\(time.nanoseconds / 1_000_000 / factor)\(unit)"
+        }
+        return self.text(time)
+    }
+
+    /// What to write in place of a text of days, or of several units: `720h` for `30d`, `90s` for `1m30s`.
+    package static func replacement(for text: String) -> String? {
+        guard text.utf8.count <= 32, text.wholeMatch(of: #/([0-9]{1,9}(ms|[wdhms]))+/#) != nil else { return nil }
+        let units: [Substring: Double] = [
+            "w": 604_800e9, "d": 86_400e9, "h": 3600e9, "m": 60e9, "s": 1e9, "ms": 1e6,
+        ]
+        var sum = 0.0
+        for part in text.matches(of: #/([0-9]{1,9})(ms|[wdhms])/#) {
+            sum += (Double(part.1) ?? 0) * (units[part.2] ?? 0)
+        }
+        return sum <= 1e18 ? self.bound(.nanoseconds(Int64(sum))) : nil
+    }
+
+    static let expectedTime = "expected a duration with its unit, such as 500ms, 25s, 2m or 1h"
+    private static let expectedUnit = "; it has one number and one of the units ms, s, m and h"
+
+    /// What is wrong with a text that is no duration.
+    static func fault(ofTime text: String) -> String {
+        guard text.contains(where: \.isLetter) else { return self.expectedTime }
+        return self.expectedTime + self.expectedUnit + (self.replacement(for: text).map { ": write \($0)" } ?? "")
+    }
 }
 
 extension ConfigNode {
-    func time(_ range: ClosedRange<TimeAmount> = .milliseconds(1) ... .hours(24 * 365)) -> TimeAmount? {
+    /// - Parameter orNone: the caller takes `none` as well; the errors name it.
+    func time(
+        _ range: ClosedRange<TimeAmount> = .milliseconds(1) ... .hours(24 * 365), orNone: Bool = false
+    ) -> TimeAmount? {
         guard let text = self.string() else { return nil }
+        let none = orNone ? ", or none" : ""
         guard let time = ConfigUnits.time(text) else {
-            self.fail("expected a duration with its unit, such as 500ms, 25s, 2m or 1h")
+            self.fail(ConfigUnits.fault(ofTime: text) + none)
             return nil
         }
         guard range.contains(time) else {
-            self.fail("expected \(ConfigUnits.text(range.lowerBound)) to \(ConfigUnits.text(range.upperBound))")
+            self.fail("expected \(ConfigUnits.bound(range.lowerBound)) to \(ConfigUnits.bound(range.upperBound))" + none)
             return nil
         }
         return time
     }
 
-    func size(_ range: ClosedRange<Int>) -> Int? {
+    /// - Parameter orNone: the caller takes `none` as well; the errors name it.
+    func size(_ range: ClosedRange<Int>, orNone: Bool = false) -> Int? {
         guard let text = self.string() else { return nil }
+        let none = orNone ? ", or none for no limit" : ""
         guard let size = ConfigUnits.size(text) else {
-            self.fail("expected a size with its unit, such as 512B, 16KiB or 1MiB")
+            self.fail("expected a size with its unit, such as 512B, 16KiB or 1MiB" + none)
             return nil
         }
         guard range.contains(size) else {
             self.fail(
-                "expected \(ConfigUnits.text(size: range.lowerBound)) to \(ConfigUnits.text(size: range.upperBound))")
+                "expected \(ConfigUnits.text(size: range.lowerBound)) to \(ConfigUnits.text(size: range.upperBound))"
+                    + none)
             return nil
         }
         return size

@@ -136,6 +136,12 @@ struct ConfigWarnings {
     }
 
     mutating func add(_ block: AddressBlock, _ keyPath: String) {
+        if let network = block.network {
+            self.warn(
+                keyPath,
+                "\(block) is the block \(network), every address of which is trusted; write \(network), or the address "
+                    + "alone for one proxy")
+        }
         guard block.isLargerThanPrivate else { return }
         self.warn(
             keyPath,

@@ -19,7 +19,7 @@ extension ConfigNode {
 
     private func messageLimit() -> Int? {
         guard let text = self.string(), text != "none" else { return nil }
-        return self.size(1...ConfigUnits.largestMessage)
+        return self.size(1...ConfigUnits.largestMessage, orNone: true)
     }
 }
 

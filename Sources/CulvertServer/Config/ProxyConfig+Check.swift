@@ -9,12 +9,30 @@ extension ProxyConfig {
     package func check(adminToken: String?, forStart: Bool) -> (errors: [ConfigError], warnings: [ConfigError]) {
         let tried = self.tryAddresses()
         let database = self.checkDatabase()
-        let errors =
-            self.checkFiles() + self.checkAddresses() + self.checkState(adminToken: adminToken) + database.errors
-            + tried.filter { forStart || !$0.isOfTheMoment }.map(\.error)
+        let errors = self.errors(
+            adminToken: adminToken, database.errors, tried.filter { forStart || !$0.isOfTheMoment })
         let warnings =
             self.warnings(now: Clock.unixSeconds()) + database.warnings
             + tried.filter(\.isOfTheMoment).map(\.warning)
-        return (errors.inOrder, warnings.inOrder)
+        return (errors, warnings.inOrder)
+    }
+
+    /// The errors that `culvert serve` lists before it starts, which are those of ``check(adminToken:forStart:)``.
+    ///
+    /// A start opens and checks the database itself, which takes its time. So this looks at it only to complete the list
+    /// beside other errors. It leaves out an address that is in use now, because the start itself tells of it.
+    ///
+    /// - Parameter hasSockets: another process or systemd gives the listening sockets, and nothing has to be bound.
+    package func startErrors(adminToken: String?, hasSockets: Bool) -> [ConfigError] {
+        let tried = hasSockets ? [] : self.tryAddresses().filter { !$0.isOfTheMoment }
+        guard !self.errors(adminToken: adminToken, [], tried).isEmpty else { return [] }
+        return self.errors(adminToken: adminToken, self.checkDatabase().errors, tried)
+    }
+
+    private func errors(
+        adminToken: String?, _ ofDatabase: [ConfigError], _ tried: [AddressFault]
+    ) -> [ConfigError] {
+        let found = self.checkFiles() + self.checkAddresses() + self.checkState(adminToken: adminToken)
+        return (found + ofDatabase + tried.map(\.error)).inOrder
     }
 }

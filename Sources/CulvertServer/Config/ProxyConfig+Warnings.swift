@@ -27,6 +27,13 @@ extension ProxyConfig {
         for (index, route) in self.routes.enumerated() {
             warnings.add(route, "routes[\(index)]", served: served, carriers: self.authentication.carriers)
         }
+        if let closed = self.routeWithoutTokens {
+            warnings.warn(
+                "routes[\(closed)]",
+                "nobody can open this route: it asks for a token, and there are none (no authentication.tokens, no "
+                    + "authentication.jwt, and no state for minted tokens); configure tokens, or write "
+                    + "\"authentication: none\"")
+        }
         let used = Set(self.routes.map(\.upstream))
         for name in self.upstreams.keys where !used.contains(name) {
             warnings.warn("upstreams.\(name)", "no route uses this upstream; name it in a route, or take it out")
@@ -35,6 +42,15 @@ extension ProxyConfig {
             warnings.add(block, "trusted_proxies[\(index)]")
         }
         return warnings.found.inOrder
+    }
+
+    /// The index of the first route that asks for a token, where there can be no token. Only a database may hold minted
+    /// tokens, and keys of JWTs that operators have added.
+    private var routeWithoutTokens: Int? {
+        let jwt = self.authentication.jwt
+        guard self.state == nil, self.authentication.tokens.isEmpty, jwt?.keys.isEmpty ?? true, jwt?.sets.isEmpty ?? true
+        else { return nil }
+        return self.routes.firstIndex(where: \.authenticationRequired)
     }
 
     /// Logs a line for each of ``warnings(now:)``.

@@ -4,7 +4,7 @@ import Foundation
 package enum UnixTime {
     /// Nil also for a date or time that there is not, such as 12:99, which Foundation would carry over: a slip in an
     /// expiry must not become another one.
-    static func parse(_ text: String) -> Int64? {
+    package static func parse(_ text: String) -> Int64? {
         guard let date = try? Date(text, strategy: .iso8601), let offset = self.offset(text),
             let seconds = Int64(exactly: date.timeIntervalSince1970.rounded(.down)),
             self.text(seconds + offset).prefix(19) == text.prefix(19).uppercased()

@@ -28,6 +28,8 @@ enum YAMLBounds {
         var isMapping: Bool
         /// The next value is a key of the mapping.
         var isAtKey: Bool
+        /// The keys of the mapping, as bytes, and their lines.
+        var keys: [[UInt8]: Int] = [:]
     }
 
     /// Goes through the parser's events, and makes nothing of them. Yams explains errors of syntax later.
@@ -74,6 +76,9 @@ enum YAMLBounds {
                     return "longer than \(isKey ? keyLimit : scalarLimit) bytes"
                 }
                 // To hash or compare texts takes a time that is quadratic in a run of combining marks.
+                if isKey, let first = self.line(ofKey: Array(text), at: event) {
+                    return "key given twice: \(String(decoding: text, as: UTF8.self)); line \(first) has it already"
+                }
                 if text.count > keyLimit, text.contains(where: { $0 >= 0x80 }) {
                     return "longer than \(keyLimit) bytes, and not ASCII alone"
                 }
@@ -99,6 +104,16 @@ enum YAMLBounds {
                 if let anchor = container.anchor { self.anchors[anchor] = self.values - container.start }
             default: break
             }
+            return nil
+        }
+
+        /// Keeps a key of the innermost mapping.
+        ///
+        /// - Returns: the line in which the mapping has the key already.
+        private mutating func line(ofKey key: [UInt8], at event: yaml_event_t) -> Int? {
+            guard let last = self.containers.indices.last else { return nil }
+            if let first = self.containers[last].keys[key] { return first }
+            self.containers[last].keys[key] = Int(clamping: event.start_mark.line) + 1
             return nil
         }
 

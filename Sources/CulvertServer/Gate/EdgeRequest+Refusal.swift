@@ -13,7 +13,7 @@ extension EdgeRequest {
         guard let reason = answer.reason, !self.isGone,
             self.isOpening || answer.status == .unauthorized || answer.status == .forbidden
         else { return }
-        self.edge.refusals.count(reason)
+        self.edge.refusals.count(self.head.isPreflight ? RefusalLog.preflightReason : reason)
         guard !Self.told.contains(bytesEqualTo: reason) else { return }
         self.edge.refusals.log(self.refusal(reason, answer.status))
     }
@@ -32,7 +32,7 @@ extension EdgeFront {
     /// session, its path tells; without a path it may have.
     func refused(_ answer: HTTPAnswer, _ head: HTTPRequestHead?, on connection: ClientConnection) {
         guard let reason = answer.reason else { return }
-        self.edge.refusals.count(reason)
+        self.edge.refusals.count(head?.isPreflight == true ? RefusalLog.preflightReason : reason)
         self.edge.refusals.log(self.refusal(reason, answer.status, head, connection.channel))
     }
 
@@ -53,7 +53,9 @@ extension EdgeFront {
 extension RefusalLog.Refusal {
     /// - Parameter host: by which the route is looked for.
     fileprivate mutating func tell(of head: HTTPRequestHead, host: String?, gate: Gate) {
+        self.isPreflight = head.isPreflight
         self.method = head.method.rawValue
+        self.host = head.headers.first(name: "host")
         self.origin = head.headers.first(name: "origin")
         self.userAgent = head.headers.first(name: "user-agent")
         // Another form of target may hold a name and a password.
@@ -61,5 +63,13 @@ extension RefusalLog.Refusal {
         let path = RequestTarget(head.uri).path
         self.route = gate.routeName(host: host, path: PollTarget.parse(path: path)?.base ?? path)
         self.path = PollTarget.shown(path)
+    }
+}
+
+extension HTTPRequestHead {
+    /// A browser sends it before a request of another origin, and sends that request only if it passes.
+    fileprivate var isPreflight: Bool {
+        self.method == .OPTIONS && self.headers.contains(name: "access-control-request-method")
+            && self.headers.contains(name: "origin")
     }
 }

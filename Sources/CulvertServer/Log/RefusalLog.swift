@@ -9,6 +9,9 @@ import Synchronization
 final class RefusalLog: Sendable {
     static let opening = "opening refused"
     static let request = "request refused"
+    static let preflight = "preflight refused"
+    /// Counts refused preflights, whatever refused them: the openings are counted by their reasons.
+    static let preflightReason = "preflight_refused"
 
     /// A refused request, its text as the peer sent it.
     struct Refusal {
@@ -17,8 +20,12 @@ final class RefusalLog: Sendable {
         var reason: String
         /// It asked for a session. Otherwise it was meant for a session that is open.
         var isOpening: Bool
+        /// A browser asks whether it may send a request (Fetch, "CORS-preflight request"). It is neither of both.
+        var isPreflight = false
         /// Nil where no request could be decoded, like all that follows but the client.
         var method: String?
+        /// The `Host` of the request, as the client sent it.
+        var host: String?
         /// Nil where no route has the path.
         var route: String?
         /// The path without its query and without a session's identifier. Nil when the target has no path.
@@ -49,17 +56,18 @@ final class RefusalLog: Sendable {
             "client": "\(refusal.client)",
         ]
         if let method = refusal.method { metadata["method"] = "\(ShownText.clean(method, limit: 32))" }
+        if let host = refusal.host { metadata["host"] = "\(ShownText.clean(host, limit: ShownText.longestHost))" }
         if let route = refusal.route { metadata["route"] = "\(route)" }
         if let path = refusal.path { metadata["path"] = "\(path)" }
         metadata.add(origin: refusal.origin, userAgent: refusal.userAgent)
-        self.logger.notice(
-            refusal.isOpening ? "\(Self.opening)" : "\(Self.request)", metadata: metadata)
+        let message = refusal.isPreflight ? Self.preflight : refusal.isOpening ? Self.opening : Self.request
+        self.logger.notice("\(message)", metadata: metadata)
     }
 
     /// The texts by which a flood is counted: the message, and of a refusal its reason as well, so that a flood for one
     /// reason does not hide the lines of another.
     static func kind(of message: String, _ metadata: Logger.Metadata) -> String {
-        guard message == self.opening || message == self.request, case .string(let reason)? = metadata["reason"] else {
+        guard [self.opening, self.request, self.preflight].contains(message), case .string(let reason)? = metadata["reason"] else {
             return message
         }
         return "\(message): \(reason)"

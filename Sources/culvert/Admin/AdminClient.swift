@@ -36,13 +36,21 @@ struct AdminClient {
 
     let options: AdminOptions
 
-    /// - Parameter query: nil values are left out.
+    /// - Parameters:
+    ///   - query: nil values are left out.
+    ///   - given: what the operator has typed for members of the body, by their pointers, for messages.
     /// - Returns: the answer's body, whatever its members.
     func ask(
-        _ method: HTTPMethod, _ path: [String], query: [(String, String?)] = [], body: [String: Any]? = nil
+        _ method: HTTPMethod, _ path: [String], query: [(String, String?)] = [], body: [String: Any]? = nil,
+        given: [String: String] = [:]
     ) async throws -> Data {
         let place = try AdminPlace(self.options)
-        let token = try CommandToken.find(place)
+        let token: CommandToken
+        do {
+            token = try CommandToken.find(place)
+        } catch let failure as CommandFailure {
+            throw CommandFailure(description: failure.description + place.note)
+        }
         var request = HTTPClientRequest(url: try Self.url(place.url, path, query))
         request.method = method
         request.headers.add(name: "Authorization", value: "Bearer \(token.secret)")
@@ -54,9 +62,9 @@ struct AdminClient {
         }
         let (status, answer) = try await self.execute(request, at: place, AdminPeer(url: place.url, token: token))
         // The API says the same to every request without its token. The command knows which token it has sent.
-        guard status != .unauthorized else { throw CommandFailure(description: token.refusal(url: place.url)) }
+        guard status != .unauthorized else { throw CommandFailure(description: token.refusal(url: place.url) + place.note) }
         guard (200..<300).contains(status.code) else {
-            throw CommandFailure(description: AdminProblem.text(status, Self.object(answer)))
+            throw CommandFailure(description: AdminProblem.text(status, Self.object(answer), given: given))
         }
         return answer
     }
@@ -83,7 +91,7 @@ struct AdminClient {
             let reason = Unreachable.reason(error)
             result = .failure(
                 CommandFailure(
-                    description: "\(place.url) cannot be reached: \(reason)\(Unreachable.remedy(error))"))
+                    description: "\(place.url) cannot be reached: \(reason)\(Unreachable.remedy(error))" + place.note))
         }
         try? await client.shutdown()
         return try result.get()

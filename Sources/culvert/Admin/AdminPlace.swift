@@ -7,6 +7,10 @@ struct AdminPlace {
     private(set) var tokenFile = "culvert.admin-token"
     /// Why the configuration of the current folder was passed over; nil when it was taken, or was not looked for.
     private(set) var passedOver: String?
+    /// The same for the end of a message; else empty.
+    var note: String {
+        self.passedOver.map { "\n\(Self.usual) in the current folder was passed over: \($0)" } ?? ""
+    }
 
     /// The configuration that is read where none is named.
     private static let usual = "proxy.yaml"

@@ -14,10 +14,14 @@ enum AdminProblem {
         "rate", "algorithm", "jti", "before", "until",
     ]
 
-    /// - Parameter problem: the members of the answer; empty for an answer that is no object.
-    static func text(_ status: HTTPResponseStatus, _ problem: [String: Any]) -> String {
+    /// - Parameters:
+    ///   - problem: the members of the answer; empty for an answer that is no object.
+    ///   - given: what the operator has typed for members, by their pointers. It is named in place of the argument.
+    static func text(
+        _ status: HTTPResponseStatus, _ problem: [String: Any], given: [String: String] = [:]
+    ) -> String {
         let errors = problem["errors"] as? [[String: Any]] ?? []
-        var lines = errors.compactMap(self.mistake)
+        var lines = errors.compactMap { self.mistake($0, given) }
         // The detail repeats the first error. Of a request's member it has the pointer, in place of the option.
         if lines.isEmpty || errors.first?["pointer"] == nil {
             lines = [problem["detail"] as? String ?? status.reasonPhrase] + lines.dropFirst()
@@ -26,10 +30,10 @@ enum AdminProblem {
     }
 
     /// One of the `errors`, of a configuration's file or of a request's member.
-    private static func mistake(_ error: [String: Any]) -> String? {
+    private static func mistake(_ error: [String: Any], _ given: [String: String]) -> String? {
         guard let detail = error["detail"] as? String else { return nil }
         guard let file = error["file"] as? String, let line = error["line"] as? Int, let key = error["key"] as? String
-        else { return (error["pointer"] as? String).map { "\(self.option($0)): \(detail)" } }
+        else { return (error["pointer"] as? String).map { "\(given[$0] ?? self.option($0)): \(detail)" } }
         let column = (error["column"] as? Int).map { ":\($0)" } ?? ""
         return "\(file):\(line)\(column): " + (key.isEmpty ? "" : "\(key): ") + detail
     }

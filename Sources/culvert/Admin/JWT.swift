@@ -54,7 +54,9 @@ struct JWT: AsyncParsableCommand {
                     body["algorithm"] = self.algorithm
                     body["note"] = self.note
                     let client = AdminClient(options: self.admin)
-                    let answer = try await client.ask(.POST, ["jwt", "keys"], body: body)
+                    let name = self.file == "-" ? "standard input" : self.file
+                    let answer = try await client.ask(
+                        .POST, ["jwt", "keys"], body: body, given: ["/pem": name, "/jwk": name])
                     try client.show(answer, columns: JWT.keyColumns)
                 }
             }
@@ -141,7 +143,7 @@ struct JWT: AsyncParsableCommand {
 
         func run() async throws {
             try await self.reporting {
-                var body: [String: Any] = ["until": Moment.text(self.until) ?? self.until]
+                var body: [String: Any] = ["until": try Moment.text(self.until, "--until") ?? self.until]
                 body["jti"] = self.target.jti
                 body["subject"] = self.target.subject
                 body["before"] = self.before

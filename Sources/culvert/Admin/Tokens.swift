@@ -38,8 +38,8 @@ struct Tokens: AsyncParsableCommand {
                 var body: [String: Any] = ["subject": self.subject, "routes": self.route]
                 if !self.origin.isEmpty { body["origins"] = self.origin }
                 body["id"] = self.id
-                body["not_before"] = Moment.text(self.notBefore)
-                body["expires"] = Moment.text(self.expires)
+                body["not_before"] = try Moment.text(self.notBefore, "--not-before")
+                body["expires"] = try Moment.text(self.expires, "--expires")
                 body["note"] = self.note
                 var limits: [String: Any] = [:]
                 limits["sessions"] = self.sessions

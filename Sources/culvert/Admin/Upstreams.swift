@@ -62,7 +62,8 @@ struct Upstreams: AsyncParsableCommand {
             try await self.reporting {
                 let client = AdminClient(options: self.admin)
                 let answer = try await client.ask(
-                    .PUT, ["upstreams", self.name, "servers", self.server], body: ["state": self.state])
+                    .PUT, ["upstreams", self.name, "servers", self.server], body: ["state": self.state],
+                    given: ["/state": "the state \(self.state)"])
                 try client.show(answer, columns: [("SERVER", "url"), ("STATE", "state"), ("SESSIONS", "sessions")])
             }
         }

@@ -122,9 +122,11 @@ enum TokenRules {
         }
         var patterns: [OriginPattern] = []
         for (index, text) in list.enumerated() {
-            guard text.utf8.count <= 512, let pattern = OriginPattern(text) else {
-                throw .invalid(
-                    member: "/origins/\(index)", "an origin is like https://a.example or https://*.example.com")
+            guard text.utf8.count <= 512 else {
+                throw .invalid(member: "/origins/\(index)", "an origin has at most 512 bytes")
+            }
+            guard let pattern = OriginPattern(text) else {
+                throw .invalid(member: "/origins/\(index)", OriginFault.message(text))
             }
             patterns.append(pattern)
         }
