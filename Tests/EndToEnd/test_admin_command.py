@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import tempfile
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -130,6 +131,21 @@ def test_what_goes_wrong_is_said_on_one_line(run):
     assert done.returncode == 1 and "cannot be reached" in done.stderr and "x" * 20 not in done.stderr
 
 
+def test_a_wrong_state_of_a_server_is_named(run):
+    [row] = run("upstreams", "list").stdout.splitlines()[1:2]
+    wrong = run("upstreams", "set", *row.split()[:2], "drain", code=1).stderr
+    assert wrong.startswith("400: the state drain: ")
+
+
+def test_limits_are_shown_with_what_they_have_refused(run):
+    assert httpx.get(f"http://127.0.0.1:{run.edge.plain_port}/nowhere/_poll/probe/x").status_code == 404
+    rows = [line.split() for line in run("limits").stdout.splitlines()]
+    assert rows[0] == ["SCOPE", "LIMIT", "MOST", "NOW", "REFUSED"]
+    assert ["http", "parked"] in [row[:2] for row in rows] and ["process", "sessions"] == rows[1][:2]
+    counted = json.loads(run("limits", "--json").stdout)["denials"]["reasons"]
+    assert {row[1]: int(row[-1]) for row in rows if row[0] == "reason"} == counted
+
+
 def test_a_token_that_has_ended_already_is_not_minted(run):
     refused = run("tokens", "mint", "--subject", "a", "--expires", "2020-01-01T00:00:00Z", code=1).stderr
     assert refused.startswith("400: --expires: this moment is past")
@@ -176,6 +192,8 @@ def test_the_version_is_that_of_the_api(run):
 
 
 def test_shells_complete_the_commands():
+    assert "--generate-completion-script" in culvert("--help").stdout
+    assert "\\-\\-generate\\-completion\\-script" in culvert("manual").stdout
     for shell in ("bash", "zsh", "fish"):
         assert "rotate" in culvert("--generate-completion-script", shell).stdout
 
@@ -186,7 +204,7 @@ def test_the_manual_page_has_every_command_and_option():
 
     def walk(command, name):
         for argument in command.get("arguments", ()):
-            if argument["valueName"] not in ("help", "version"):
+            if argument["valueName"] not in ("help", "version") and argument["shouldDisplay"]:
                 word = argument["valueName"] if argument["kind"] == "positional" else argument["preferredName"]["name"]
                 assert word.replace("-", "\\-") in page, f"{name}: {word}"
         for child in command.get("subcommands", ()):
@@ -240,7 +258,9 @@ def test_the_end_of_a_token_may_be_a_duration(run, text, seconds):
 
 
 def test_a_time_that_is_neither_a_moment_nor_a_duration_is_refused(run):
-    assert run("tokens", "mint", "--subject", "a", "--expires", "1d", code=1).stderr.startswith("400: --expires: expected")
+    assert run("tokens", "mint", "--subject", "a", "--expires", "1d", code=1).stderr.startswith("--expires: expected")
+    wrong = run("tokens", "mint", "--subject", "a", "--expires", "30d", code=1).stderr
+    assert "2027-01-01T00:00:00Z" in wrong and wrong.endswith(": write 720h\n")
 
 
 # --- where the API is ------------------------------------------------------------------------------------------------
@@ -348,6 +368,7 @@ def test_a_file_that_was_not_named_says_where_the_token_goes_only_if_no_stranger
     assert done.returncode == 1
     assert (f"{port} cannot be reached" in done.stderr) == counts, done.stderr
     assert ("http://127.0.0.1:9901 cannot be reached" in done.stderr) != counts, done.stderr
+    assert ("proxy.yaml in the current folder was passed over: " in done.stderr) != counts, done.stderr
 
 
 @pytest.mark.parametrize("environment", [{}, {"SSL_CERT_FILE": "here.pem"}], ids=["", "SSL_CERT_FILE"])
@@ -406,7 +427,7 @@ def test_keys_of_jwts_are_added_retired_and_deleted(jwt, tmp_path):
     missing = jwt("keys", "add", tmp_path / "none", "--id", "x", code=1)
     assert missing.endswith("none: cannot be read: No such file or directory\n")
     file.write_text("no key")
-    assert jwt("keys", "add", file, "--id", "x", "--algorithm", "ES256", code=1).startswith("400: <file>: ")
+    assert jwt("keys", "add", file, "--id", "x", "--algorithm", "ES256", code=1).startswith(f"400: {file}: ")
     assert jwt("keys", "delete", "configured", code=1).startswith("409: ")
 
 
@@ -458,6 +479,8 @@ def test_serve_reads_standard_input_and_is_not_ended_by_a_reload(backend, make_e
     edge.process.stdin.close()
     wait_for(lambda: edge.process.poll() is not None or edge.is_healthy(edge), what="the edge to be healthy")
     edge.process.send_signal(1)
+    [event] = edge.expect_events("SIGHUP ignored")
+    assert "standard input" in event["reason"]
     with Admin(edge) as admin:
         assert admin.post("/v1/reload").status_code == 409
     assert edge.process.poll() is None and edge.stop() == 0

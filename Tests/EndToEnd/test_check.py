@@ -184,3 +184,27 @@ def test_check_and_serve_agree(files, tmp_path, name):
         assert found, done.stderr
         assert culprit in config.read_text().splitlines()[int(found[1]) - 1]
         assert all(text in found[2] for text in words), done.stderr
+
+
+MISTAKES = {
+    "listen": tls("none.pem", "none.key"), "up": "ca: none.pem", "admin": admin("token_file: nowhere/token", "unix:nowhere/x"),
+    "state": "nowhere/x.db", "more": "takeover: nowhere/y\n" + jwt("jwks:\n      - file: none.json"),
+}
+
+
+def test_check_and_serve_list_the_same_errors_in_the_same_order(tmp_path):
+    config = write(tmp_path, **MISTAKES)
+    checked, served = (culvert(command, "--config", config, cwd=tmp_path) for command in ("check", "serve"))
+    print(f"tried eight mistakes: {checked.stderr}")
+    errors = [line for line in checked.stderr.splitlines() if not line.startswith("warning: ")]
+    assert (checked.returncode, served.returncode, len(errors)) == (1, 1, 8)
+    assert served.stderr.splitlines() == errors
+    assert [line for line in errors if ": state: " in line]
+
+
+def test_check_prints_the_warnings_beside_errors(tmp_path):
+    config = write(tmp_path, up="ca: none.pem", more="trusted_proxies: [ 0.0.0.0/0 ]")
+    done = culvert("check", "--config", config, cwd=tmp_path)
+    error, warning = done.stderr.splitlines()
+    assert done.returncode == 1 and "upstreams.u.ca" in error
+    assert warning.startswith("warning: ") and "trusted_proxies[0]" in warning

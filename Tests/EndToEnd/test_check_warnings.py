@@ -180,8 +180,8 @@ WARNINGS = {
         {"listen": tls("chain.pem", "leaf.key"), "route": "host: x.y.wild.example"}, ("routes[0].host", "x.y.wild.example")),
     "a host where there is no TLS": ({"route": "host: b.example"}, None),
     "an upstream that nothing uses": ({"up": '\n  spare: { servers: [ { url: "ws://127.0.0.1:9" } ] }'}, ("upstreams.spare", "no route")),
-    "a route without origins": ({"route": "\n  - { path: /b, upstream: u }"}, ("routes[1]", "no browser can use this route")),
-    "a route of two origins": ({"route": '\n  - { path: /b, upstream: u, origins: { allow: ["https://a.example"] } }'}, None),
+    "a route without origins": ({"route": "\n  - { path: /b, upstream: u, authentication: none }"}, ("routes[1]", "no browser can use this route")),
+    "a route of two origins": ({"route": '\n  - { path: /b, upstream: u, authentication: none, origins: { allow: ["https://a.example"] } }'}, None),
     "a route for WebSockets alone whose tokens no page can send": (
         {"route": "\n  - path: /b\n    upstream: u\n    origins: { allow: [\"https://a.example\"] }\n"
                   "    carriers: { query_parameter: none, cookie: none, subprotocol: false }\n    transports: [ websocket ]"},
@@ -193,6 +193,9 @@ WARNINGS = {
         {"route": "\n  - path: /b\n    upstream: u\n    origins: { allow: [\"https://a.example\"] }\n"
                   "    carriers: { query_parameter: none, cookie: none, subprotocol: false }"}, None),
     "everybody as a trusted proxy": ({"more": "trusted_proxies: [ 10.0.0.0/8, 0.0.0.0/0 ]"}, ("trusted_proxies[1]", "0.0.0.0/0")),
+    "a block with bits of a host": ({"more": "trusted_proxies: [ 10.0.0.1/8 ]"}, ("trusted_proxies[0]", "write 10.0.0.0/8")),
+    "a route that nobody has a token for": (
+        {"route": "\n  - { path: /b, upstream: u, origins: { allow: [] } }"}, ("routes[1]", "nobody can open this route")),
     "all of IPv6 as trusted proxies": ({"more": 'trusted_proxies: [ "::/0" ]'}, ("trusted_proxies[0]", "::/0")),
 }
 

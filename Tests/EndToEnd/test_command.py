@@ -84,6 +84,19 @@ def test_every_error_of_a_bad_configuration_is_told_with_its_place(tmp_path, com
     assert 'did you mean "upstream"?' in lines[2] and 'did you mean "echo"?' in lines[4]
 
 
+@pytest.mark.parametrize("arguments,words", [
+    (["chek"], ['unknown command chek (did you mean "check"?)', "serve, check, demo", "culvert <subcommand>"]),
+    (["proxy.yaml"], ["unknown command proxy.yaml; the commands are", "--config names the configuration file"]),
+    (["-c", "x", "check"], ["The command stands in front of its options: culvert check"]),
+    (["--confg", "x"], ["--confg"]),
+], ids=" ".join)
+def test_what_is_no_command_is_named_with_the_commands(tmp_path, arguments, words):
+    done = culvert(*arguments, cwd=tmp_path)
+    assert done.returncode == 64 and done.stdout == ""
+    for word in words:
+        assert word in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("command", ["check", "serve"])
 def test_a_file_that_cannot_be_read_is_named(edge, tmp_path, command):
     result = culvert(command, "--config", tmp_path / "nowhere.yaml")

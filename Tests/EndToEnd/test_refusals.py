@@ -41,6 +41,7 @@ def test_a_refused_opening_has_a_line_and_is_counted(edge, transport, how, statu
     assert answer.status == status
     event = edge.expect_events(REFUSED, count=seen + 1)[-1]
     assert (event["status"], event["reason"], event.get("route")) == (status, reason, route)
+    assert event["host"].startswith(("127.0.0.1", "localhost"))
     assert event["path"] == path + ("/_poll" if transport == "long-poll" else "")
     assert (event["client"], event.get("origin"), event["level"]) == ("127.0.0.1", how.get("origin"), "notice")
     assert event["user_agent"].endswith(AGENT) or transport == "websocket"
@@ -147,6 +148,27 @@ def test_an_opening_past_a_limit_has_a_line(backend, make_edge):
     [event] = edge.expect_events(REFUSED)
     assert (event["status"], event["reason"], event["route"]) == (429, "too_many_sessions", "/")
     assert reasons(edge) == {"too_many_sessions": 1}
+
+
+def test_a_long_host_is_cut(backend, make_edge):
+    edge = make_edge(backend.port)
+    with client(edge, token=False) as http:
+        assert http.post("/_poll", headers={"Host": "a." * 200 + "example"}).status_code == 401
+    [event] = edge.expect_events(REFUSED)
+    assert event["host"] == "a." * 128 + "…"
+
+
+def test_a_refused_preflight_has_a_line_of_its_own_and_is_no_opening(backend, make_edge):
+    edge = make_edge(backend.port)
+    asked = {"Origin": EVIL, "Access-Control-Request-Method": "POST"}
+    with client(edge, token=False) as http:
+        assert http.options("/_poll", headers=asked).status_code == 403
+        assert http.get("/", headers={"Origin": EVIL}).status_code in (403, 426)
+    [event] = edge.expect_events("preflight refused")
+    assert (event["reason"], event["origin"], event["method"]) == ("origin_not_allowed", EVIL, "OPTIONS")
+    [opening] = edge.expect_events(REFUSED)
+    assert opening["method"] == "GET"
+    assert reasons(edge) == {"preflight_refused": 1, opening["reason"]: 1}
 
 
 def test_an_upstream_that_cannot_be_reached_has_its_own_line_and_is_counted(make_edge):

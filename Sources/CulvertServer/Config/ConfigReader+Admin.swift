@@ -36,6 +36,7 @@ extension ConfigReader {
         let text = node?.string() ?? "culvert.db"
         if text != "none", Switch(text) != nil {
             node?.fail("expected the path of a file, or none; a file of this name is written ./\(text)")
+            return nil
         }
         if text == "none" {
             if isNeeded { node?.fail("the admin API needs a database: give one, or set admin.address to none") }

@@ -18,7 +18,7 @@ extension ConfigReader {
         guard let node, let name = self.name(node) else { return base }
         switch Switch(name) {
         case .off?: return nil
-        case .on?:
+        case .on?, .nothing?:
             node.fail("expected a name, such as \(base ?? "access_token"), or none for no such carrier")
             return base
         case nil: return name

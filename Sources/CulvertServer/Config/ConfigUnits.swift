@@ -88,7 +88,8 @@ extension ConfigNode {
             return nil
         }
         guard range.contains(time) else {
-            self.fail("expected \(ConfigUnits.bound(range.lowerBound)) to \(ConfigUnits.bound(range.upperBound))" + none)
+            let (least, most) = (ConfigUnits.bound(range.lowerBound), ConfigUnits.bound(range.upperBound))
+            self.fail("expected \(least) to \(most)" + none)
             return nil
         }
         return time

@@ -48,8 +48,8 @@ extension ProxyConfig {
     /// tokens, and keys of JWTs that operators have added.
     private var routeWithoutTokens: Int? {
         let jwt = self.authentication.jwt
-        guard self.state == nil, self.authentication.tokens.isEmpty, jwt?.keys.isEmpty ?? true, jwt?.sets.isEmpty ?? true
-        else { return nil }
+        let hasKeys = jwt.map { !$0.keys.isEmpty || !$0.sets.isEmpty } ?? false
+        guard self.state == nil, self.authentication.tokens.isEmpty, !hasKeys else { return nil }
         return self.routes.firstIndex(where: \.authenticationRequired)
     }
 

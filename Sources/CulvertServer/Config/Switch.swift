@@ -4,11 +4,14 @@
 enum Switch {
     case on
     case off
+    /// YAML's own word for no value.
+    case nothing
 
     /// Nil for any other text.
     init?(_ text: String) {
         switch text.lowercased() {
-        case "false", "off", "no", "none", "null", "~": self = .off
+        case "false", "off", "no", "none": self = .off
+        case "null", "~": self = .nothing
         case "true", "on", "yes": self = .on
         default: return nil
         }

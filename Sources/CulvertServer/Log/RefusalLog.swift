@@ -56,7 +56,9 @@ final class RefusalLog: Sendable {
             "client": "\(refusal.client)",
         ]
         if let method = refusal.method { metadata["method"] = "\(ShownText.clean(method, limit: 32))" }
-        if let host = refusal.host { metadata["host"] = "\(ShownText.clean(host, limit: ShownText.longestHost))" }
+        if let host = refusal.host {
+            metadata["host"] = "\(ShownText.clean(host, limit: ShownText.longestHost))"
+        }
         if let route = refusal.route { metadata["route"] = "\(route)" }
         if let path = refusal.path { metadata["path"] = "\(path)" }
         metadata.add(origin: refusal.origin, userAgent: refusal.userAgent)
@@ -67,9 +69,9 @@ final class RefusalLog: Sendable {
     /// The texts by which a flood is counted: the message, and of a refusal its reason as well, so that a flood for one
     /// reason does not hide the lines of another.
     static func kind(of message: String, _ metadata: Logger.Metadata) -> String {
-        guard [self.opening, self.request, self.preflight].contains(message), case .string(let reason)? = metadata["reason"] else {
-            return message
-        }
+        guard [self.opening, self.request, self.preflight].contains(message),
+            case .string(let reason)? = metadata["reason"]
+        else { return message }
         return "\(message): \(reason)"
     }
 }

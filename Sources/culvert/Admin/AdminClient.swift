@@ -62,9 +62,12 @@ struct AdminClient {
         }
         let (status, answer) = try await self.execute(request, at: place, AdminPeer(url: place.url, token: token))
         // The API says the same to every request without its token. The command knows which token it has sent.
-        guard status != .unauthorized else { throw CommandFailure(description: token.refusal(url: place.url) + place.note) }
+        guard status != .unauthorized else {
+            throw CommandFailure(description: token.refusal(url: place.url) + place.note)
+        }
         guard (200..<300).contains(status.code) else {
-            throw CommandFailure(description: AdminProblem.text(status, Self.object(answer), given: given))
+            let text = AdminProblem.text(status, Self.object(answer), given: given)
+            throw CommandFailure(description: text)
         }
         return answer
     }

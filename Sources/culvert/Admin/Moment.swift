@@ -17,8 +17,8 @@ enum Moment {
             guard UnixTime.parse(value) == nil else { return value }
             let replacement = ConfigUnits.replacement(for: value).map { ": write \($0)" } ?? ""
             throw CommandFailure(
-                description: "\(option): expected a date and time, such as 2027-01-01T00:00:00Z, or a duration from now "
-                    + "on, such as 720h, with one number and one of the units ms, s, m and h\(replacement)")
+                description: "\(option): expected a date and time, such as 2027-01-01T00:00:00Z, or a duration from "
+                    + "now on, such as 720h, with one number and one of the units ms, s, m and h\(replacement)")
         }
         let seconds = Date().timeIntervalSince1970 + Double(time.nanoseconds) / 1_000_000_000
         return UnixTime.text(Int64(seconds.rounded(.up)))

@@ -83,6 +83,26 @@ import Testing
         #expect(OriginPattern(pattern) == nil)
     }
 
+    @Test(arguments: [
+        ("", "the text is empty"), ("https://a.example/", "take away the slash"), ("http://localhost:*/", "take away the slash"),
+        ("localhost:3000", "the scheme is missing"), ("a.example", "the scheme is missing"), ("exa*mple", "the scheme is missing"),
+        ("*.a.example", "the scheme is missing"), ("*://a.example", "* does not stand for one"),
+        ("http://*", "for every page write"), ("http://*:*", "for every page write"),
+        ("moz-extension://*:80", "nothing behind its *"), ("file://*", "file://, without a host"),
+        ("https://*.*.example", "a * stands once"), ("https://exa*mple", "a * stands once"),
+        ("https://a.example:8*", "a * stands once"),
+        ("https://a.example:99999", "a port is a number"), ("https://a.example:x", "a port is a number"),
+        ("https://a.example:80:*", "a port is a number"), ("https://*.[::1]", "an address has no labels"),
+        ("https://[::1]x", "stands in brackets"), ("https://[::1]:0", "stands in brackets"), ("https://", "the host is missing"),
+        ("https://a..example", "a host is a name"), ("https://u@a.example", "no user name"),
+        ("https://a.example, null", "one origin"), ("https://\u{E9}.example", "xn--"),
+    ])
+    func whatKeepsATextFromBeingAPatternIsSaid(_ text: String, _ words: String) {
+        #expect(OriginPattern(text) == nil)
+        let message = OriginFault.message(text)
+        #expect(message.contains(words) && message.hasSuffix(OriginFault.forms), "\(message)")
+    }
+
     @Test(arguments: [(MissingOrigin.allow, true), (.reject, false)])
     func aMissingOriginIsTheRoutesChoice(_ missing: MissingOrigin, _ allowed: Bool) throws {
         let pattern = try #require(OriginPattern("https://a.example"))

@@ -1,3 +1,4 @@
+import CulvertCore
 import CulvertServer
 import Foundation
 import Testing
@@ -42,7 +43,8 @@ struct ConfigErrorTests {
             (path, path + "\n    validate_text: perhaps", "6:20: routes[0].validate_text: expected true or false"),
             (
                 path, path + "\n    origins: { allow: [\"https://a.example/\"] }",
-                "6:24: routes[0].origins.allow[0]: expected an origin, such as https://a.example, https://*.example.com or null"
+                "6:24: routes[0].origins.allow[0]: an origin ends with its host or port; take away the slash or path behind it; "
+                    + OriginFault.forms
             ),
             (
                 path, path + "\n    origins: { missing: alow }",
@@ -155,11 +157,11 @@ struct ConfigErrorTests {
                 "10:20: upstreams.echo.servers: expected at least one server"
             ),
             ("25s", "25", "12:9: session.hold: expected a duration with its unit, such as 500ms, 25s, 2m or 1h"),
-            ("25s", "0s", "12:9: session.hold: expected 1ms to 31536000s"),
-            ("1MiB", "1048576", "14:12: limits.message: expected a size with its unit, such as 512B, 16KiB or 1MiB"),
-            ("1MiB", "513MiB", "14:12: limits.message: expected 1B to 512MiB"),
+            ("25s", "0s", "12:9: session.hold: expected 1ms to 8760h"),
+            ("1MiB", "1048576", "14:12: limits.message: expected a size with its unit, such as 512B, 16KiB or 1MiB, or none for no limit"),
+            ("1MiB", "513MiB", "14:12: limits.message: expected 1B to 512MiB, or none for no limit"),
             (
-                "1MiB", "{ from_client: 0B }", "14:27: limits.message.from_client: expected 1B to 512MiB"
+                "1MiB", "{ from_client: 0B }", "14:27: limits.message.from_client: expected 1B to 512MiB, or none for no limit"
             ),
             (
                 "1MiB", "{ to_client: 1MiB }",
@@ -184,6 +186,42 @@ struct ConfigErrorTests {
             (
                 "message: 1MiB", "http: { body_rate: 10 }",
                 "14:22: limits.http.body_rate: expected a size with its unit, such as 512B, 16KiB or 1MiB"
+            ),
+            (
+                "25s", "30d",
+                "12:9: session.hold: expected a duration with its unit, such as 500ms, 25s, 2m or 1h; it has one number and one of the units ms, s, m and h: write 720h"
+            ),
+            (
+                "25s", "1m30s",
+                "12:9: session.hold: expected a duration with its unit, such as 500ms, 25s, 2m or 1h; it has one number and one of the units ms, s, m and h: write 90s"
+            ),
+            (
+                "25s\n", "25s\n  stall: never\n",
+                "13:10: session.stall: expected a duration with its unit, such as 500ms, 25s, 2m or 1h; it has one number and one of the units ms, s, m and h, or none"
+            ),
+            (
+                path, path + "\n    carriers: { query_parameter: true }",
+                "6:34: routes[0].carriers.query_parameter: expected a name, such as access_token, or none for no such carrier"
+            ),
+            (
+                "  tokens:", "  cookie: ~\n  tokens:",
+                "7:11: authentication.cookie: expected a name, such as culvert_token, or none for no such carrier"
+            ),
+            (
+                "  tokens:", "  identity_header: off\n  tokens:",
+                "7:20: authentication.identity_header: expected the name of a field, such as X-Forwarded-User; the field cannot be switched off"
+            ),
+            (
+                "session:", "state: off\nsession:",
+                "11:8: state: expected the path of a file, or none; a file of this name is written ./off"
+            ),
+            (
+                "session:", "takeover: none\nsession:",
+                "11:11: takeover: expected the path of a socket; without the key there is none, and this name is written ./none"
+            ),
+            (
+                "session:", "admin: { address: false }\nsession:",
+                "11:19: admin.address: expected host:port, unix:PATH, or none for no admin API"
             ),
             ("25s", "[25s]", "12:9: session.hold: expected a single value"),
             ("  hold: 25s", "  - hold", "12:3: session: expected a mapping"),
@@ -227,6 +265,14 @@ struct ConfigErrorTests {
                 "upstream: echo", "upstream: echo\n    auth: none",
                 "6:5: routes[0].auth: unknown key, expected one of path, host, upstream, origins, authentication, carriers, transports, validate_text, limits (did you mean \"authentication\"?)"
             ),
+            (
+                "upstream: echo", "upstream: echo\n    carrier: { cookie: none }\n    origins: { allow: [\"*\"] }",
+                "6:5: routes[0].carrier: unknown key, expected one of path, host, upstream, origins, authentication, carriers, transports, validate_text, limits (did you mean \"carriers\"?)"
+            ),
+            (
+                "127.0.0.1:8443", "127.0.0.1:8443\n    hsts: { max_age: 1h }",
+                "3:5: listen[0].hsts: unknown key, expected one of address, tls, proxy_protocol (did you mean \"tls.hsts\"?)"
+            ),
         ])
     func unknownKeys(old: String, new: String, error: String) {
         #expect(ConfigFixture.errors(old, new) == ["f.yaml:" + error])
@@ -243,12 +289,46 @@ struct ConfigErrorTests {
     @Test(
         "What is not YAML is said at its place",
         arguments: [
-            ("a: [", 2), ("a: b: c", 1), ("\ta: 1", 1), ("a: 1\na: 2", 1), ("", 1), ("- a", 1), ("\"just text\"", 1),
+            ("a: [", 2), ("a: b: c", 1), ("\ta: 1", 1), ("a: 1\na: 2", 2), ("", 1), ("- a", 1), ("\"just text\"", 1),
         ])
     func notYAML(yaml: String, line: Int) {
         let errors = ConfigFixture.errors(yaml)
         #expect(errors.count == 1)
         #expect(errors.first?.hasPrefix("f.yaml:\(line):") == true, "\(errors)")
+    }
+
+    @Test(
+        "What is not YAML is said in words for its author",
+        arguments: [
+            ("a: [*]", "1:5: a value that begins with * has to stand in quotation marks: \"*\""),
+            ("a: *", "1:4: a value that begins with * has to stand in quotation marks: \"*\""),
+            ("a:\n  - *.example.com", "2:5: a value that begins with * has to stand in quotation marks: \"*\""),
+            ("a: *name", "1:4: a value that begins with * has to stand in quotation marks: \"*\""),
+            ("a: @x", "1:4: a value that begins with @ has to stand in quotation marks: \"@…\""),
+            ("a:\n\tb: 1", "2:1: a tab stands where YAML takes spaces only; write spaces in its place"),
+            ("a:\n  b: 1\n\tc: 2", "3:1: a tab stands where YAML takes spaces only; write spaces in its place"),
+            ("log: 1\nb: 2\nlog: 3", "3:1: key given twice: log; line 1 has it already"),
+            ("a: [ { b: 1, \"b\": 2 } ]", "1:14: key given twice: b; line 1 has it already"),
+        ])
+    func plainWords(yaml: String, error: String) {
+        #expect(ConfigFixture.errors(yaml) == ["f.yaml:" + error])
+    }
+
+    @Test("No upstream is missed in a file that has no upstreams")
+    func noUpstreams() {
+        let yaml = "listen: [ { address: 127.0.0.1:1 } ]\nroutes: [ { path: /, upstream: e } ]"
+        #expect(ConfigFixture.errors(yaml) == ["f.yaml:1:1: missing key \"upstreams\""])
+        #expect(ConfigFixture.errors(yaml + "\nupstreams: 5") == ["f.yaml:3:12: upstreams: expected a mapping"])
+    }
+
+    @Test(
+        "A carrier is off by any word that switches off, and is never called by it",
+        arguments: ["none", "false", "False", "off", "no", "\"off\""])
+    func carriersOff(word: String) throws {
+        let carriers = "\n    carriers: { query_parameter: \(word), cookie: \(word) }"
+        let config = try ConfigFixture.load(ConfigFixture.good.replacing(Self.path, with: Self.path + carriers))
+        #expect(config.routes.first?.carriers?.queryParameter == nil && config.routes.first?.carriers?.cookie == nil)
+        #expect(config.routes.first?.carriers?.authorization == true)
     }
 
     @Test("Sections that nothing works without are asked for")

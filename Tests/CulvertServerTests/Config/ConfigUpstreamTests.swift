@@ -117,7 +117,7 @@ struct ConfigUpstreamTests {
         ("health: { type: http, path: up }", "upstreams.echo.health.path: expected a path that begins with a slash"),
         ("health: { type: http, host: \"a b\" }", "upstreams.echo.health.host: expected a name"),
         ("health: { type: http, status: 101 }", "upstreams.echo.health.status: expected a whole number from 200"),
-        ("health: { type: tcp, interval: 1ms }", "upstreams.echo.health.interval: expected 10ms to 86400s"),
+        ("health: { type: tcp, interval: 1ms }", "upstreams.echo.health.interval: expected 10ms to 24h"),
         ("health: { type: tcp, rise: 0 }", "upstreams.echo.health.rise: expected a whole number from 1 to 1000"),
         ("queue: { size: 0 }", "upstreams.echo.queue.size: expected a whole number from 1 to 1000000"),
         ("queue: { length: 5 }", "upstreams.echo.queue.length: unknown key"),

@@ -242,9 +242,10 @@ struct ConfigValueTests {
     }
 
     @Test(
-        "A block of trusted proxies that is larger than a private network is a warning",
+        "A block of trusted proxies that is larger than a private network, or has bits behind it, is a warning",
         arguments: [
             ("0.0.0.0/0", true), ("::/0", true), ("0.0.0.0/1", true), ("2000::/3", true), ("::ffff:0:0/96", true),
+            ("10.0.0.1/8", true), ("2001:db8::1/64", true), ("::ffff:10.1.0.0/104", true), ("10.0.0.1/32", false),
             ("10.0.0.0/8", false), ("fc00::/7", false), ("192.0.2.1", false), ("::1", false), ("172.16.0.0/12", false),
         ])
     func trusted(block: String, isWarned: Bool) throws {
