@@ -59,9 +59,10 @@ struct Runner {
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
                 logger: self.logger))
         self.whenReady?(service.edge)
+        let logger = self.logger
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await services.run() }
-            tasks.addTask { await Self.obey(signals, services, service.reloader, manager, self.logger) }
+            tasks.addTask { await Self.obey(signals, services, service.reloader, manager, logger) }
             _ = try await tasks.next()
             tasks.cancelAll()
         }

@@ -138,11 +138,12 @@ def test_a_wrong_state_of_a_server_is_named(run):
 
 
 def test_limits_are_shown_with_what_they_have_refused(run):
-    assert httpx.get(f"http://127.0.0.1:{run.edge.plain_port}/nowhere/_poll/probe/x").status_code == 404
+    assert httpx.post(f"http://127.0.0.1:{run.edge.plain_port}/_poll").status_code == 401
     rows = [line.split() for line in run("limits").stdout.splitlines()]
     assert rows[0] == ["SCOPE", "LIMIT", "MOST", "NOW", "REFUSED"]
     assert ["http", "parked"] in [row[:2] for row in rows] and ["process", "sessions"] == rows[1][:2]
     counted = json.loads(run("limits", "--json").stdout)["denials"]["reasons"]
+    assert counted == {"token_missing": 1}
     assert {row[1]: int(row[-1]) for row in rows if row[0] == "reason"} == counted
 
 

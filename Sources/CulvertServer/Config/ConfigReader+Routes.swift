@@ -68,7 +68,7 @@ extension ConfigReader {
         let origins = self.origins(keys["origins"])
         let ownCarriers = self.routeCarriers(keys["carriers"], over: carriers)
         // A misspelt key may be "carriers" or "authentication", and the error about it is enough.
-        if authentication == .required, keys.keys.allSatisfy(known.contains) {
+        if authentication == .required, keys.keys.allSatisfy({ known.contains($0) }) {
             self.checkCarriers(ownCarriers ?? carriers, origins, node, keys: keys)
         }
         let validateText = keys["validate_text"]?.bool() ?? false
