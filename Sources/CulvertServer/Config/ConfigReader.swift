@@ -1,6 +1,7 @@
 import CulvertCore
 import Logging
 import NIOCore
+import Yams
 
 /// Reads the sections of a configuration. Each gives nil, and has said why, when it cannot be used.
 struct ConfigReader {

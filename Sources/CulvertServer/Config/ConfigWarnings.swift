@@ -155,7 +155,7 @@ extension Route {
     /// browser's WebSocket has no such header (WHATWG WebSockets, "new WebSocket").
     fileprivate func hidesTokenFromBrowsers(default carriers: CarrierNames) -> Bool {
         let carriers = self.carriers ?? carriers
-        return self.authenticationRequired && self.transports == [.websocket] && carriers.authorization
+        return self.authenticationRequired && self.transports == [.webSocket] && carriers.authorization
             && carriers.queryParameter == nil && carriers.cookie == nil && !carriers.subprotocol
     }
 }
