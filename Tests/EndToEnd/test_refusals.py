@@ -42,7 +42,9 @@ def test_a_refused_opening_has_a_line_and_is_counted(edge, transport, how, statu
     event = edge.expect_events(REFUSED, count=seen + 1)[-1]
     assert (event["status"], event["reason"], event.get("route")) == (status, reason, route)
     assert event["host"].startswith(("127.0.0.1", "localhost"))
-    assert event["path"] == path + ("/_poll" if transport == "long-poll" else "")
+    # Parameters of a segment may hold a token, and are not shown.
+    shown = path.partition(";")[0]
+    assert event["path"] == shown + ("/_poll" if transport == "long-poll" and shown == path else "")
     assert (event["client"], event.get("origin"), event["level"]) == ("127.0.0.1", how.get("origin"), "notice")
     assert event["user_agent"].endswith(AGENT) or transport == "websocket"
     assert event["method"] == ("POST" if transport == "long-poll" else "GET")

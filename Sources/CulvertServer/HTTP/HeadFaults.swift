@@ -35,6 +35,9 @@ extension HTTPAnswer {
         // The decoder does not tell what is no number from a number that 64 bits do not hold.
         case HTTPParserError.invalidContentLength:
             .problem(400, "bad_framing", "Content-Length is not one number of at most 64 bits.")
+        // What NIO has no case for: Transfer-Encoding behind Content-Length, and chunks that do not end as they should.
+        case HTTPParserError.unknown:
+            .problem(400, "bad_framing", "Where the request ends cannot be told from its framing.")
         case is HTTPParserError: .problem(400, "bad_request", "This is not HTTP.")
         default: nil
         }
