@@ -93,7 +93,7 @@ def test_upstreams_are_listed_set_and_rebalanced(run, backend):
     run("upstreams", "set", "echo", server, "up")
     assert run("upstreams", "rebalance", "echo", "--rate", "7").stdout.splitlines()[1].split() == ["0", "7"]
     assert run("upstreams", "rebalance", "echo", "--stop", code=1).stderr.startswith("404: ")
-    assert run("upstreams", "set", "echo", server, "away", code=1).stderr.startswith("400: <state>: expected ")
+    assert run("upstreams", "set", "echo", server, "away", code=1).stderr.startswith("400: the state away: expected ")
     assert run("upstreams", "rebalance", "echo", "--rate", "0", code=1).stderr.startswith("400: --rate: expected ")
     run("upstreams", "rebalance", "echo", "--rate", "7", "--stop", code=64)
 

@@ -202,7 +202,8 @@ def test_what_is_wrong_with_a_certificate_or_its_key_is_said_in_words(folder, na
             ("upstreams.u.client_certificate",
              {"up": f", client_certificate: {{ certificate: {certificate}, key: {key} }}"})):
         config.write_text(TOP.format(port=free_port(), **{**parts, **change}))
-        [line] = culvert("check", "--config", config, cwd=folder).stderr.splitlines()
+        said = culvert("check", "--config", config, cwd=folder).stderr.splitlines()
+        [line] = [line for line in said if not line.startswith("warning: ")]
         print(f"tried {name}: {line}")
         assert line.startswith(f"{config}:") and f": {place}.{member}: {folder}/{file}: " in line and words in line
         assert "failedTo" not in line

@@ -13,7 +13,7 @@ extension ProxyConfig {
             adminToken: adminToken, database.errors, tried.filter { forStart || !$0.isOfTheMoment })
         let warnings =
             self.warnings(now: Clock.unixSeconds()) + database.warnings
-            + tried.filter(\.isOfTheMoment).map(\.warning)
+            + tried.filter { $0.isOfTheMoment && !forStart }.map(\.warning)
         return (errors, warnings.inOrder)
     }
 
