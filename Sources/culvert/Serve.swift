@@ -43,7 +43,7 @@ struct Serve: AsyncParsableCommand {
         }
     }
 
-    /// The default command gets what is no command: a misspelt name, or a command behind its options.
+    /// The default command gets a word that names no command: a misspelt name, or a command behind its options.
     private static func refusal(of word: String) -> String {
         let names = Culvert.configuration.subcommands.map { $0._commandName }
         if names.contains(word) {

@@ -28,7 +28,7 @@ package struct CarrierNames: Equatable, Sendable {
     package static let authProtocol = "culvert.auth"
     package static let bearerPrefix = "bearer."
 
-    /// Where a value stood in the request.
+    /// The part of the request in which a value stood.
     package enum Place: Sendable {
         case authorization
         case queryParameter

@@ -2,15 +2,15 @@
 /// request that comes back with it has gone round: an upstream's name leads to the edge itself, straight or by other
 /// proxies.
 ///
-/// The member is random, so that nobody can have a request refused by guessing it. What upstreams see of it, they can
-/// only use against their own requests.
+/// The member is random, so that no client can have a request refused by guessing it. Upstreams see it, and can use it
+/// against their own requests alone.
 package struct LoopMark: Equatable, Sendable {
     package static let field = "CDN-Loop"
     /// Members of other proxies with which a request is still taken. Proxies that stand in a row are a handful; a loop
     /// in which a process does not know its own member again ends here.
     package static let most = 16
 
-    /// What a request's field tells.
+    /// The result of a look at a request's field.
     package enum Finding: Equatable, Sendable {
         case passes
         /// The request has been sent by this very process.

@@ -1,7 +1,7 @@
 package import NIOCore
 
-/// Chooses connections that are closed for clients which wait to be accepted: those that have waited longest for their
-/// own client.
+/// Chooses the connections to close when clients wait to be accepted: the connections that have waited longest for
+/// their own client.
 package struct LongestWaiting<Connection> {
     private struct Candidate {
         var since: NIODeadline
@@ -11,7 +11,7 @@ package struct LongestWaiting<Connection> {
     private let most: Int
     /// The longest wait first.
     private var chosen: [Candidate] = []
-    /// Of each session the connection that had a part of a body last.
+    /// For each session, the connection that last had a part of a body.
     private var bodies: [SessionID: Candidate] = [:]
 
     /// - Parameter most: the number of connections that are chosen at most.

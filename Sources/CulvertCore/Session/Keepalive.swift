@@ -7,7 +7,7 @@
 /// application's ping waits for its pong: that ping probes the leg as well as ours would.
 ///
 /// No ping can be put into a frame that the other leg is bringing. A leg whose ping waits for the end of such a frame has
-/// not been asked, and is excused as long as that frame goes on. Where it does not, both peers may be gone.
+/// not been asked, and is excused as long as that frame goes on. If the frame stops, both peers may be gone.
 package struct Keepalive: Equatable, Sendable {
     package enum OnTick: Equatable, Sendable {
         case nothing
@@ -54,7 +54,7 @@ package struct Keepalive: Equatable, Sendable {
         }
     }
 
-    /// One period of a leg that is asked whenever that is due has passed.
+    /// A period has passed for a leg into which a ping can be written at any time.
     package mutating func tick() -> OnTick {
         if self.heard {
             self.heard = false
@@ -82,7 +82,7 @@ extension SessionStateMachine {
         }
     }
 
-    /// One period of both legs has passed. A client that polls has none.
+    /// A period has passed for both legs. A client that polls has no leg.
     package mutating func tick(
         client: Standing?, upstream: Standing
     ) -> (client: Keepalive.OnTick, upstream: Keepalive.OnTick) {

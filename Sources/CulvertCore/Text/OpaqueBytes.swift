@@ -68,7 +68,7 @@ package struct OpaqueBytes: Sendable {
         return ByteBuffer(bytes: out)
     }
 
-    /// The byte that a character stands for; nil for a character that is no disguise.
+    /// The byte that a character stands for; nil for an ordinary character.
     package static func byte(disguisedAs scalar: UInt32) -> UInt8? {
         (0x10FE80...0x10FEFF).contains(scalar) ? UInt8(truncatingIfNeeded: scalar) : nil
     }
@@ -92,7 +92,7 @@ package struct OpaqueBytes: Sendable {
         case character(Int)
         /// A byte that is not part of UTF-8.
         case opaque
-        /// What is there may become a character.
+        /// The bytes so far may become a character.
         case begun
     }
 

@@ -40,7 +40,7 @@ package struct Ejection: Equatable, Sendable {
     private var times = 0
     private var until: NIODeadline?
 
-    /// Whose openings the failures in a row were. A single client ejects no server by openings that are not answered.
+    /// The clients of the failures in a row. A single client ejects no server by openings that are not answered.
     private enum Witness: Equatable, Sendable {
         case none
         case client(AddressKey)

@@ -1,6 +1,6 @@
 package import NIOCore
 
-/// What a TLS client offers in its first message, as far as Culvert decides by it (RFC 8446 4.1.2).
+/// The offers in a TLS client's first message that Culvert decides by (RFC 8446 4.1.2).
 package struct ClientHello: Equatable, Sendable {
     /// The suites of ``CipherOrder`` that are offered, by their numbers.
     package var suites: Set<UInt16> = []

@@ -1,8 +1,8 @@
 package import NIOCore
 
-/// Blanks at the ends of the lines of a head, which are no part of a value (RFC 9110 5.5). Makes spaces of the tabs there:
-/// the decoder takes `Content-Length: 1` and `Transfer-Encoding: chunked` with spaces behind them, and refuses them with
-/// tabs.
+/// Replaces tabs at the ends of the lines of a head by spaces. Blanks there do not belong to a value (RFC 9110 5.5).
+/// The decoder takes `Content-Length: 1` and `Transfer-Encoding: chunked` with spaces behind them, and refuses them
+/// with tabs.
 package struct HeadBlanks: Sendable {
     private static let tab = UInt8(ascii: "\t")
 

@@ -149,7 +149,7 @@ package struct MessageAssembler: Sendable {
     /// Goes through what has come for the peer's Close. From the first call on nothing of a message is kept, and what
     /// was there of one is dropped. The frame that is under way is passed over to its end.
     ///
-    /// - Parameter room: frames that may still be looked at. Nothing is kept of what is behind them.
+    /// - Parameter room: the number of frames that may still be looked at. Bytes behind them are dropped.
     package mutating func skim(room: inout Int) -> Skimmed {
         self.isSkimming = true
         self.message = ByteBuffer()

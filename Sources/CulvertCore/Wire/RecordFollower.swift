@@ -4,15 +4,15 @@ package struct RecordFollower: Sendable {
     static let headerLength = 5
     /// 2^14 bytes of content, and what the encryption of TLS 1.2 may add (RFC 5246 6.2.3).
     private static let longest = 16_384 + 2048
-    /// Bytes of what is no record that count as a record: about as many as the smallest record has.
+    /// Bytes that count as a record once the place is lost: about as many as the smallest record has.
     private static let smallest = 24
 
     /// Bytes of the record that has not come to its end.
     package private(set) var begun = 0
     /// The length of its content, as far as its header has come.
     private var length = 0
-    /// What came is no record, as the first message of SSL 2.0 is none. From there on bytes are counted: a peer could
-    /// hide records from a follower that has lost its place.
+    /// The bytes were not a record; the first message of SSL 2.0 is an example. From there on bytes are counted,
+    /// because a peer could hide records from a follower that has lost its place.
     package private(set) var isLost = false
 
     package init() {}

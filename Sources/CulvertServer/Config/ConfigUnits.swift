@@ -69,7 +69,7 @@ package enum ConfigUnits {
     static let expectedTime = "expected a duration with its unit, such as 500ms, 25s, 2m or 1h"
     private static let expectedUnit = "; it has one number and one of the units ms, s, m and h"
 
-    /// What is wrong with a text that is no duration.
+    /// The fault of a text that cannot be read as a duration.
     static func fault(ofTime text: String) -> String {
         guard text.contains(where: \.isLetter) else { return self.expectedTime }
         return self.expectedTime + self.expectedUnit + (self.replacement(for: text).map { ": write \($0)" } ?? "")

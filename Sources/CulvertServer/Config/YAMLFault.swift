@@ -1,6 +1,6 @@
 import Yams
 
-/// What is wrong with a text that is not YAML, in words for its author. The parser's own words name its grammar.
+/// The fault of a text that is not YAML, in words for its author. The parser's own words name its grammar.
 struct YAMLFault {
     /// Both count from 1.
     var line: Int

@@ -1,7 +1,7 @@
 import CulvertCore
 import NIOCore
 
-/// What bounds the number of connections that take such a body.
+/// The bound of the number of connections that take such a body.
 enum BodyClaim {
     /// Nothing but the descriptors.
     case unbounded

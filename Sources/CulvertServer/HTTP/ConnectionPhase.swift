@@ -1,4 +1,4 @@
-/// What a client's connection that speaks HTTP waits for, or does.
+/// The state of a client's connection that speaks HTTP.
 enum ConnectionPhase {
     /// Not a byte of the next request has come.
     case idle

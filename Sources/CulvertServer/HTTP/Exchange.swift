@@ -26,7 +26,7 @@ final class Exchange {
 
     var channel: (any Channel)? { self.connection?.channel }
 
-    /// The client has ended its direction of the connection. What takes time asks before it begins.
+    /// The client has ended its direction of the connection. Work that takes time asks this before it begins.
     var isInputClosed: Bool { self.connection?.isInputClosed ?? false }
 
     /// The head announces a body of at least a byte.

@@ -32,10 +32,10 @@ extension HTTPAnswer {
         case HTTPParserError.invalidMethod where line.hasMethod: .unknownMethod
         // Beside Transfer-Encoding, or twice.
         case HTTPParserError.unexpectedContentLength: .unframed(.ambiguous)
-        // The decoder does not tell what is no number from a number that 64 bits do not hold.
+        // The decoder has one error for a text that is not a number and for a number that 64 bits cannot hold.
         case HTTPParserError.invalidContentLength:
             .problem(400, "bad_framing", "Content-Length is not one number of at most 64 bits.")
-        // What NIO has no case for: Transfer-Encoding behind Content-Length, and chunks that do not end as they should.
+        // NIO has no case for Transfer-Encoding behind Content-Length, nor for chunks that do not end as they should.
         case HTTPParserError.unknown:
             .problem(400, "bad_framing", "Where the request ends cannot be told from its framing.")
         case is HTTPParserError: .problem(400, "bad_request", "This is not HTTP.")
@@ -77,7 +77,7 @@ extension HTTPHeaders {
     /// Takes the blanks off both ends of every value: they are not part of it (RFC 9110 5.5). The decoder leaves those
     /// behind a value where they are.
     ///
-    /// Whatever decodes a head calls this, so that nothing behind it compares a value with its blanks.
+    /// Every place that decodes a head calls this, so that no later code compares a value with its blanks.
     mutating func trimBlanks() {
         guard self.contains(where: { Self.hasBlanks($0.value) }) else { return }
         self = HTTPHeaders(self.map { ($0.name, String($0.value[...].trimmed)) })

@@ -20,8 +20,8 @@ final class LoopSlices {
     /// The time of work before the sockets have their turn; the last piece of work may exceed it.
     private static let turn = TimeAmount.milliseconds(1)
     private static let pause = TimeAmount.microseconds(100)
-    /// Messages in one piece of work. What costs about as much counts as one: a frame, an envelope, a line of a head, a
-    /// chunk.
+    /// Messages in one piece of work. A frame, an envelope, a line of a head and a chunk cost about as much, and count
+    /// as a message each.
     static let messages = 2048
     /// Messages that a connection passes at once while the loop is busy.
     static let fewMessages = 64

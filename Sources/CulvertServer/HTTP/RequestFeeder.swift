@@ -22,7 +22,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     private var connection: ClientConnection?
     private var context: ChannelHandlerContext?
     private var delimiter = RequestDelimiter()
-    /// Makes spaces of the tabs at the ends of the lines of heads. What it keeps counts as bytes of the head.
+    /// Makes spaces of the tabs at the ends of the lines of heads. The bytes that it keeps count as bytes of the head.
     private var blanks = HeadBlanks()
     /// Keeps the bytes of heads that are not UTF-8 from becoming U+FFFD in the decoder.
     private var opaque = OpaqueBytes()

@@ -31,7 +31,7 @@ struct RequestInHand {
     private(set) var body = ByteBuffer()
     /// Most bytes of content that are taken; nil while nobody wants any.
     var limit: Int?
-    /// What bounds the connections that take such a body.
+    /// The bound of the connections that take such a body.
     var claim = BodyClaim.unbounded
     /// Bytes of content, wherever they went.
     private(set) var bytes = 0
@@ -88,7 +88,7 @@ struct RequestInHand {
         self.isEncoded = arrived.head.hasContentEncoding
         do throws(FramingFault) {
             self.framing = try arrived.head.framing
-            // What follows a CONNECT is no HTTP to its client.
+            // To its client, the bytes behind a CONNECT are not HTTP.
             if arrived.head.method == .CONNECT {
                 arrived.refusal = .unknownMethod
             } else if self.isWhole == self.hasBody {

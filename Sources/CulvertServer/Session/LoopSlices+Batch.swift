@@ -1,6 +1,6 @@
 import CulvertCore
 
-/// What a batch for a client costs its loop: its messages are taken out of the window one by one, and its bytes are
+/// The cost of a batch for a client to its loop: its messages are taken out of the window one by one, and its bytes are
 /// copied, encrypted and written.
 extension LoopSlices {
     /// Bytes that cost about as much as a message does.

@@ -1,16 +1,16 @@
 import CulvertCore
 import NIOCore
 
-/// What a session tells its lane.
+/// The orders of a session to its lane.
 enum LaneOrder: Sendable {
     case text(String)
     case batch(PollBatch)
-    /// What came was taken: bring more.
+    /// The session has taken everything that came: bring more.
     case read
     case close(CloseFrame)
 }
 
-/// What a lane tells its session.
+/// The reports of a lane to its session.
 enum LaneEvent: Sendable {
     /// What a read has brought, of which either may be empty.
     case batches([PollBatch], ControlCount)
@@ -28,7 +28,7 @@ struct LaneLink: Sendable {
 
     func send(_ order: LaneOrder) { self.onLoop { $0.obey(order) } }
 
-    /// What became of the wish to join.
+    /// The session's answer to a lane that wants to join.
     func answer(_ answer: PollAnswer) { self.onLoop { $0.answered(answer) } }
 
     private func onLoop(_ body: @escaping @Sendable (SocketLane) -> Void) {

@@ -135,8 +135,8 @@ final class TLSFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         }
     }
 
-    /// What stands behind TLS would read more, and this handler alone holds the read back. At the end of its stream NIO
-    /// reads the socket empty all the same.
+    /// The handlers behind TLS would read more, and this handler alone holds the read back. At the end of its stream
+    /// NIO reads the socket empty all the same.
     private var isAwaited: Bool { self.wantsRead && self.held.readableBytes <= Self.mostAwaited }
 
     func channelReadComplete(context: ChannelHandlerContext) {

@@ -1,7 +1,7 @@
 import DequeModule
 import NIOCore
 
-/// What TLS may cost in one turn of a loop; the rest waits for a slice (``LoopSlices``). Bound to that loop.
+/// Bounds the cost of TLS in one turn of a loop; the rest waits for a slice (``LoopSlices``). Bound to that loop.
 ///
 /// A peer may open many connections, and send on all of them in the same moment what costs TLS much: a step of a
 /// handshake costs up to 2 ms, a record with a new key (KeyUpdate) 4 us for 27 bytes. NIO gives everything that has
