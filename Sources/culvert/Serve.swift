@@ -21,11 +21,15 @@ struct Serve: AsyncParsableCommand {
         // Here and not in validate(), which comes before the errors of misspelt options.
         if let first = self.rest.first { throw ValidationError(Self.refusal(of: first)) }
         let config = try Check.load(self.config)
+        let (logger, sink) = Logging.start(config.log)
         let problems = config.startErrors(
             adminToken: Environment.all["CULVERT_ADMIN_TOKEN"],
             hasSockets: self.takeover || Environment.all["LISTEN_FDS"] != nil)
-        guard problems.isEmpty else { throw Check.fail(problems.map(\.description)) }
-        let (logger, sink) = Logging.start(config.log)
+        guard problems.isEmpty else {
+            // A reader of the log that reads nothing must not keep the process from its end.
+            sink.print(problems.map { $0.description + "\n" }.joined())
+            throw ExitCode.failure
+        }
         config.logWarnings(to: logger)
         do {
             // Standard input cannot be read again, so there is no reload. SIGHUP must not end the process either, before
