@@ -3,11 +3,7 @@
 package struct TokenCookies: Equatable, Sendable {
     private let names: [String]
 
-    package init(_ carriers: some Sequence<CarrierNames>) {
-        var names: [String] = []
-        for name in carriers.compactMap(\.cookie) where !names.contains(bytesEqualTo: name) { names.append(name) }
-        self.names = names
-    }
+    package init(_ carriers: some Sequence<CarrierNames>) { self.names = AllCarriers(carriers).cookies }
 
     /// Whether a browser that takes `value` of a `Set-Cookie` field sends a cookie of one of the names from then on.
     ///

@@ -9,12 +9,12 @@ extension ProxyConfig {
     package func check(adminToken: String?, forStart: Bool) -> (errors: [ConfigError], warnings: [ConfigError]) {
         let tried = self.tryAddresses()
         let database = self.checkDatabase()
-        let errors = self.errors(
-            adminToken: adminToken, database.errors, tried.filter { forStart || !$0.isOfTheMoment })
+        let errors =
+            self.errors(adminToken: adminToken, tried.filter { forStart || !$0.isOfTheMoment }) + database.errors
         let warnings =
             self.warnings(now: Clock.unixSeconds()) + database.warnings
             + tried.filter { $0.isOfTheMoment && !forStart }.map(\.warning)
-        return (errors, warnings.inOrder)
+        return (errors.inOrder, warnings.inOrder)
     }
 
     /// The errors that `culvert serve` lists before it starts, which are those of ``check(adminToken:forStart:)``.
@@ -25,14 +25,11 @@ extension ProxyConfig {
     /// - Parameter hasSockets: another process or systemd gives the listening sockets, and nothing has to be bound.
     package func startErrors(adminToken: String?, hasSockets: Bool) -> [ConfigError] {
         let tried = hasSockets ? [] : self.tryAddresses().filter { !$0.isOfTheMoment }
-        guard !self.errors(adminToken: adminToken, [], tried).isEmpty else { return [] }
-        return self.errors(adminToken: adminToken, self.checkDatabase().errors, tried)
+        let found = self.errors(adminToken: adminToken, tried)
+        return found.isEmpty ? [] : (found + self.checkDatabase().errors).inOrder
     }
 
-    private func errors(
-        adminToken: String?, _ ofDatabase: [ConfigError], _ tried: [AddressFault]
-    ) -> [ConfigError] {
-        let found = self.checkFiles() + self.checkAddresses() + self.checkState(adminToken: adminToken)
-        return (found + ofDatabase + tried.map(\.error)).inOrder
+    private func errors(adminToken: String?, _ tried: [AddressFault]) -> [ConfigError] {
+        self.checkFiles() + self.checkAddresses() + self.checkState(adminToken: adminToken) + tried.map(\.error)
     }
 }

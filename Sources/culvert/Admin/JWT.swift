@@ -172,15 +172,14 @@ struct JWT: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List revocations.")
 
         @OptionGroup var admin: AdminOptions
-        @Option(help: "Most on the page.") var limit: Int?
-        @Option(help: "Where the page before ended.") var cursor: String?
+        @OptionGroup var page: PageOptions
 
         func run() async throws {
             try await self.reporting {
                 let client = AdminClient(options: self.admin)
-                let query = [("limit", self.limit.map { "\($0)" }), ("cursor", self.cursor)]
                 try client.show(
-                    try await client.ask(.GET, ["jwt", "revocations"], query: query), columns: JWT.revocationColumns)
+                    try await client.ask(.GET, ["jwt", "revocations"], query: self.page.query),
+                    columns: JWT.revocationColumns)
             }
         }
     }

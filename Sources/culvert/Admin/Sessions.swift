@@ -28,15 +28,13 @@ struct Sessions: AsyncParsableCommand {
 
         @OptionGroup var admin: AdminOptions
         @OptionGroup var filter: SessionOptions
-        @Option(help: "Most on the page.") var limit: Int?
-        @Option(help: "Where the page before ended.") var cursor: String?
+        @OptionGroup var page: PageOptions
 
         func run() async throws {
             try await self.reporting {
                 let client = AdminClient(options: self.admin)
-                let query = self.filter.query + [("limit", self.limit.map { "\($0)" }), ("cursor", self.cursor)]
                 try client.show(
-                    try await client.ask(.GET, ["sessions"], query: query),
+                    try await client.ask(.GET, ["sessions"], query: self.filter.query + self.page.query),
                     columns: [
                         ("ID", "id"), ("TOKEN", "token"), ("SUBJECT", "subject"), ("ROUTE", "route"),
                         ("TRANSPORT", "transport"), ("ADDRESS", "address"), ("SINCE", "opened_at"),
@@ -81,15 +79,13 @@ struct Audit: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Show who did what through the admin API, newest first.")
 
     @OptionGroup var admin: AdminOptions
-    @Option(help: "Most on the page.") var limit: Int?
-    @Option(help: "Where the page before ended.") var cursor: String?
+    @OptionGroup var page: PageOptions
 
     func run() async throws {
         try await self.reporting {
             let client = AdminClient(options: self.admin)
-            let query = [("limit", self.limit.map { "\($0)" }), ("cursor", self.cursor)]
             try client.show(
-                try await client.ask(.GET, ["audit"], query: query),
+                try await client.ask(.GET, ["audit"], query: self.page.query),
                 columns: [
                     ("AT", "at"), ("ACTOR", "actor"), ("ADDRESS", "address"), ("ACTION", "action"),
                     ("TARGET", "target"), ("DETAIL", "detail"),

@@ -56,15 +56,12 @@ struct Tokens: AsyncParsableCommand {
 
         @OptionGroup var admin: AdminOptions
         @Option(help: "Only this subject's.") var subject: String?
-        @Option(help: "Most on the page.") var limit: Int?
-        @Option(help: "Where the page before ended.") var cursor: String?
+        @OptionGroup var page: PageOptions
 
         func run() async throws {
             try await self.reporting {
                 let client = AdminClient(options: self.admin)
-                let query = [
-                    ("subject", self.subject), ("limit", self.limit.map { "\($0)" }), ("cursor", self.cursor),
-                ]
+                let query = [("subject", self.subject)] + self.page.query
                 try client.show(
                     try await client.ask(.GET, ["tokens"], query: query),
                     columns: [

@@ -73,13 +73,7 @@ struct ClientConnectionTests {
     @Test("In pieces of any size there are the same exchanges", arguments: 1...70)
     func everyChunking(size: Int) throws {
         let fixture = try ConnectionFixture()
-        var bodies: [String] = []
-        fixture.owner.onExchange = { exchange in
-            exchange.collectBody(limit: 100) { body in
-                bodies.append(String(buffer: body))
-                exchange.respond(Self.ok())
-            }
-        }
+        fixture.answerBodies(Self.ok())
         let chunked =
             "POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
             + "3;x\r\n\r\nb\r\n2\r\nc!\r\n0\r\nT: 1\r\n\r\n"
@@ -87,7 +81,7 @@ struct ClientConnectionTests {
         fixture.receive(text, by: size) { _ in }
         fixture.time.advanceTime(by: .milliseconds(10))
         #expect(fixture.owner.targets == ["/a", "/b", "/c", "/d"])
-        #expect(bodies == ["\r\n\r\n", "\r\nbc!", "", ""])
+        #expect(fixture.bodies == ["\r\n\r\n", "\r\nbc!", "", ""])
     }
 
     private static func chunks(_ count: Int) -> String {
@@ -388,20 +382,14 @@ struct ClientConnectionTests {
     @Test("A connection whose offer to upgrade is not taken goes on, in pieces of any size", arguments: offers, 1...40)
     func goesOn(offer: String, size: Int) throws {
         let fixture = try ConnectionFixture()
-        var bodies: [String] = []
-        fixture.owner.onExchange = { exchange in
-            exchange.collectBody(limit: 100) { body in
-                bodies.append(String(buffer: body))
-                exchange.respond(Self.ok())
-            }
-        }
+        fixture.answerBodies(Self.ok())
         let chunked =
             "POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\(offer)\r\n2\r\nbb\r\n0\r\n\r\n"
         let text = Self.post("/a", 2, offer) + "{}" + chunked + Self.get("/c", offer) + Self.get("/d")
         fixture.receive(text, by: size) { left in if left % 3 == 0 { fixture.time.run() } }
         fixture.time.advanceTime(by: .milliseconds(10))
         #expect(fixture.owner.targets == ["/a", "/b", "/c", "/d"])
-        #expect(bodies == ["{}", "bb", "", ""])
+        #expect(fixture.bodies == ["{}", "bb", "", ""])
         #expect(!(try fixture.written().contains("close")))
         #expect(fixture.channel.isActive && fixture.memory.used == 0 && fixture.wouldRead())
     }

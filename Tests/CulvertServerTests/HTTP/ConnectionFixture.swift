@@ -29,6 +29,19 @@ final class ConnectionFixture {
         try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
     }
 
+    /// The bodies of the requests that ``answerBodies(_:)`` has answered.
+    private(set) var bodies: [String] = []
+
+    /// Collects the body of each request, and then answers it.
+    func answerBodies(_ answer: HTTPAnswer) {
+        self.owner.onExchange = { exchange in
+            exchange.collectBody(limit: 100) { body in
+                self.bodies.append(String(buffer: body))
+                exchange.respond(answer)
+            }
+        }
+    }
+
     var time: EmbeddedEventLoop { self.channel.embeddedEventLoop }
 
     func receive(_ text: String) {
