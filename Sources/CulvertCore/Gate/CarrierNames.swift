@@ -1,5 +1,5 @@
-/// The carriers of tokens in a request, from `authentication:` or from `carriers:` of a route. A carrier that is off
-/// belongs to the application.
+/// The carriers of tokens in a request, from `authentication:` or from `carriers:` of a route. The application owns
+/// each carrier that is off.
 package struct CarrierNames: Equatable, Sendable {
     /// `Authorization: Bearer`
     package var authorization: Bool

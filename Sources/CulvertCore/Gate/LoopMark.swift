@@ -1,6 +1,5 @@
 /// The member by which a process marks the requests that it sends to upstreams, in the field `CDN-Loop` (RFC 8586). A
-/// request that comes back with it has gone round: an upstream's name leads to the edge itself, straight or by other
-/// proxies.
+/// request that comes back with it has gone round: an upstream's name leads to the edge itself.
 ///
 /// The member is random, so that no client can have a request refused by guessing it. Upstreams see it, and can use it
 /// against their own requests alone.

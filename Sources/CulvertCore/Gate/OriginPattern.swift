@@ -65,7 +65,7 @@ package struct OriginPattern: Equatable, Sendable, CustomStringConvertible {
     /// Stands for every origin there is.
     package var isEveryOrigin: Bool { self.form.origin == nil }
 
-    /// The spelling does not matter.
+    /// Two patterns are equal when they match the same origins, however they are spelt.
     package static func == (one: OriginPattern, other: OriginPattern) -> Bool {
         one.form.origin == other.form.origin && one.form.hosts == other.form.hosts
             && one.form.isAnyPort == other.form.isAnyPort

@@ -61,7 +61,7 @@ package struct RouteTable: Equatable, Sendable {
         case ambiguous
     }
 
-    /// Of the routes that have carriers of their own.
+    /// The carriers of each route that names its own.
     var carriers: [CarrierNames] {
         (self.anyHost + self.byHost.values.joined()).compactMap(\.route.carriers)
     }

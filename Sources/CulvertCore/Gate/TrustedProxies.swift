@@ -56,8 +56,8 @@ package struct AddressBlock: Equatable, Sendable, CustomStringConvertible {
         self.bits >= 96 && self.address.isIPv4 ? self.bits < 96 + 8 : self.bits < 7
     }
 
-    /// The block with only the bits of its network, where the text has more: `10.0.0.0/8` for `10.0.0.1/8`. Nil where it
-    /// has none.
+    /// The block with only the bits of its network, where the text has more: `10.0.0.0/8` for `10.0.0.1/8`. Nil if the
+    /// text has no more bits.
     package var network: String? {
         var bytes = self.address.bytes
         for index in bytes.indices {
@@ -136,7 +136,7 @@ package struct TrustedProxies: Equatable, Sendable {
         return path
     }
 
-    /// Whether there is no trusted proxy.
+    /// True if the configuration names no trusted proxy.
     package var isEmpty: Bool { self.blocks.isEmpty }
 
     package func trusts(_ text: String) -> Bool {

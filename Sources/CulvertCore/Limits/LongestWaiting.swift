@@ -9,7 +9,7 @@ package struct LongestWaiting<Connection> {
     }
 
     private let most: Int
-    /// The longest wait first.
+    /// The candidates so far. The longest wait comes first.
     private var chosen: [Candidate] = []
     /// For each session, the connection that last had a part of a body.
     private var bodies: [SessionID: Candidate] = [:]

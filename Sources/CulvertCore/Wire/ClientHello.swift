@@ -4,7 +4,7 @@ package import NIOCore
 package struct ClientHello: Equatable, Sendable {
     /// The suites of ``CipherOrder`` that are offered, by their numbers.
     package var suites: Set<UInt16> = []
-    /// The extension ALPN is there.
+    /// The message has the extension ALPN.
     package var hasProtocols = false
     /// ALPN offers `http/1.1` or `http/1.0` (RFC 7301 6).
     package var offersHTTP1 = false

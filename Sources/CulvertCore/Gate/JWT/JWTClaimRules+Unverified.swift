@@ -2,7 +2,7 @@ extension JWTClaimRules {
     /// Whether `text` is a JWT that is taken once its signature is found to be good. Every other JWT is an application's,
     /// such as a token of the same issuer for another audience.
     ///
-    /// Nobody has verified what it says. So this decides on nothing but what goes upstream. The work is bounded by the
+    /// The claims are not verified here, so the result decides only whether the text goes upstream. The work is bounded by the
     /// limits of ``UnverifiedJWT``.
     func mayTake(_ text: Substring) -> Bool {
         do throws(JWTFault) {
