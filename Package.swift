@@ -32,27 +32,51 @@ let package = Package(
                 .product(name: "DequeModule", package: "swift-collections"),
             ]
         ),
+        // What any process of ours has: threads for blocking work, descriptors, the clock, the log.
+        .target(
+            name: "CulvertSystem",
+            dependencies: [
+                "CulvertCore",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        // Tokens and where they are kept, keys of JSON Web Tokens and their verification.
+        .target(
+            name: "CulvertTokens",
+            dependencies: [
+                "CulvertCore",
+                "CulvertSystem",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOFoundationCompat", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "JWTKit", package: "jwt-kit"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ]
+        ),
         // The NIO shell: sockets, TLS, handlers, configuration, admin.
         .target(
             name: "CulvertServer",
             dependencies: [
                 "CulvertCore",
+                "CulvertSystem",
+                "CulvertTokens",
                 .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
-                .product(name: "NIOFoundationCompat", package: "swift-nio"),
                 .product(name: "NIOTLS", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "GRDB", package: "GRDB.swift"),
-                .product(name: "JWTKit", package: "jwt-kit"),
-                .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ],
             // What culvert.min.js is made of, and by what.
             exclude: ["Browser/culvert.js", "Browser/build"],
@@ -79,6 +103,8 @@ let package = Package(
             name: "culvert",
             dependencies: [
                 "CulvertCore",
+                "CulvertSystem",
+                "CulvertTokens",
                 "CulvertServer",
                 "CulvertDemo",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -95,7 +121,7 @@ let package = Package(
         .executableTarget(
             name: "gate-benchmark",
             dependencies: [
-                "AllocationCounter", "CulvertCore", "CulvertServer",
+                "AllocationCounter", "CulvertCore", "CulvertTokens",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             path: "Tests/Benchmarks/Gate"
@@ -105,15 +131,32 @@ let package = Package(
             dependencies: ["CulvertCore", .product(name: "NIOCore", package: "swift-nio")]
         ),
         .testTarget(
+            name: "CulvertSystemTests",
+            dependencies: [
+                "CulvertCore", "CulvertSystem",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ]
+        ),
+        .testTarget(
+            name: "CulvertTokensTests",
+            dependencies: [
+                "CulvertCore", "CulvertSystem", "CulvertTokens",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ]
+        ),
+        .testTarget(
             name: "CulvertServerTests",
             dependencies: [
-                "CulvertCore", "CulvertServer", "CulvertDemo",
+                "CulvertCore", "CulvertSystem", "CulvertTokens", "CulvertServer", "CulvertDemo",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
-                .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
     ],

@@ -97,10 +97,10 @@ package enum DevelopmentCertificate {
             return false
         }
         let text = try String(contentsOfFile: certificatePath, encoding: .utf8)
-        guard let certificate = try? Certificate(pemEncoded: text) else {
+        guard let certificate = try? first(in: text) else {
             throw Failure.foreignFiles("\(certificatePath) is not a PEM certificate; move it away")
         }
-        let isOurs = try certificate.subject == subject() && certificate.issuer == certificate.subject
+        let isOurs = try made(certificate)
         let isFresh = certificate.notValidBefore <= now && certificate.notValidAfter > now.addingTimeInterval(day)
         if isOurs {
             // A pair that does not belong together (one file restored from elsewhere) would fail every handshake.
@@ -114,6 +114,19 @@ package enum DevelopmentCertificate {
             throw Failure.foreignFiles("\(certificatePath) has expired; renew it or move it away")
         }
         return true
+    }
+
+    /// The certificate that clients check; those of its issuers follow it.
+    static func first(in text: String) throws -> Certificate {
+        guard let document = try PEMDocument.parseMultiple(pemString: text).first else {
+            return try Certificate(pemEncoded: text)
+        }
+        return try Certificate(pemDocument: document)
+    }
+
+    /// Whether a certificate was made here, at any start.
+    static func made(_ certificate: Certificate) throws -> Bool {
+        try certificate.subject == self.subject() && certificate.issuer == certificate.subject
     }
 
     private static func keyMatches(_ certificate: Certificate, keyPath: String) -> Bool {

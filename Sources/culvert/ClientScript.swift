@@ -1,5 +1,6 @@
 import ArgumentParser
 import CulvertServer
+import CulvertSystem
 import Foundation
 import NIOCore
 
@@ -12,7 +13,7 @@ struct ClientScript: ParsableCommand {
     @Option(name: .shortAndLong, help: "The configuration file; - for standard input.", completion: .file())
     var config = "proxy.yaml"
 
-    @Option(help: "What stands before the paths in tags, for pages of another origin: https://edge.example.")
+    @Option(help: "The origin to put before the paths in tags, for pages of another origin: https://edge.example.")
     var origin: String?
 
     @Flag(help: "Print JSON.")
@@ -33,7 +34,7 @@ struct ClientScript: ParsableCommand {
     func validate() throws {
         guard self.source == nil || !self.json else { throw ValidationError("--source prints no JSON.") }
         guard self.npm == nil || (self.source == nil && !self.json && self.origin == nil) else {
-            throw ValidationError("--npm writes a package; --source, --json and --origin are of what is printed.")
+            throw ValidationError("--npm takes none of --source, --json and --origin.")
         }
         guard self.npm != "" else { throw ValidationError("--npm needs the path of a folder.") }
         guard let origin = self.origin else { return }
@@ -53,7 +54,7 @@ struct ClientScript: ParsableCommand {
         }
         if let npm = self.npm { return try self.write(client, into: npm) }
         guard let paths = try Check.load(self.config).client else {
-            throw Check.fail([
+            throw Failure.report([
                 "\(self.config): no \"client\", so it is not served; it would be with client: /culvert.js"
             ])
         }
@@ -65,7 +66,7 @@ struct ClientScript: ParsableCommand {
         do throws(PackageFolder.Failure) {
             try PackageFolder(path: folder).write(ClientPackage(client, version: Version.text))
         } catch {
-            throw Check.fail([error.description])
+            throw Failure.report([error.description])
         }
         let written = "\(ClientPackage.name) \(Version.text) is in \(folder); npm install takes that path\n"
         try self.write(Data(written.utf8))
@@ -113,9 +114,9 @@ extension ClientScript {
             var lines: [String] = []
             for (name, build, path, permanent) in kinds {
                 lines.append("\(name): \(build.sizes)")
-                lines.append("  \(path)  (asked for anew each time)")
+                lines.append("  \(path)  (revalidated at each load)")
                 if let permanent {
-                    lines.append("  \(permanent)  (kept for ever)")
+                    lines.append("  \(permanent)  (cached without an end)")
                     lines.append("  \(build.integrity)")
                 }
                 lines.append("")

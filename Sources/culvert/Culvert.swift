@@ -1,5 +1,8 @@
 import ArgumentParser
 import CulvertServer
+import CulvertSystem
+import Foundation
+import Glibc
 
 @main
 struct Culvert: AsyncParsableCommand {
@@ -17,6 +20,26 @@ struct Culvert: AsyncParsableCommand {
     static func main() async {
         StandardStreams.prepare()
         EventLoops.fitToProcess()
-        await self.main(nil)
+        do {
+            var command = try await self.asyncParseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            self.leave(error)
+        }
+    }
+
+    /// Ends the process as the library would, but says of an option that is near none that it is unknown, and no more.
+    private static func leave(_ error: any Error) -> Never {
+        let text = self.fullMessage(for: error)
+        guard let guess = text.firstMatch(of: #/(Unknown option '-*([^']*)')\. Did you mean '-*([^']*)'\?/#),
+            Spelling.suggestion(for: String(guess.2), among: [String(guess.3)]).isEmpty
+        else { self.exit(withError: error) }
+        let plain = text.replacing(guess.0, with: guess.1) + "\n"
+        try? FileHandle.standardError.write(contentsOf: Data(plain.utf8))
+        Glibc.exit(self.exitCode(for: error).rawValue)
     }
 }

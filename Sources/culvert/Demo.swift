@@ -2,6 +2,7 @@ import ArgumentParser
 import CulvertCore
 import CulvertDemo
 import CulvertServer
+import CulvertSystem
 import Foundation
 import Logging
 import NIOCore
@@ -14,17 +15,22 @@ struct Demo: AsyncParsableCommand {
     @Option(help: "The port of the edge.")
     var port = 8443
 
-    @Option(help: "Where the development certificate is kept.")
+    @Option(help: "The folder of the development certificate.")
     var certs = "certs"
 
     func run() async throws {
         let group = MultiThreadedEventLoopGroup.singleton
         let certificate = try DevelopmentCertificate.ensure(directory: self.certs)
         let backend = try await DemoBackend.start(group: group)
+        let facts = try CertificateFacts(path: certificate.certificate)
         let token = Self.mintToken()
         let config = Self.config(
             port: self.port, backend: backend.port, token: token, certificate: certificate.certificate,
-            key: certificate.key)
+            key: certificate.key, host: facts.host)
+        // A start names the key of a configuration, which the demo's user does not have.
+        guard !config.tryAddresses().contains(where: \.isInUse) else {
+            throw Failure.report(["port \(self.port) is in use; choose another with --port"])
+        }
         let (logger, sink) = Logging.start(config.log)
         let page = StaticFile.page(DemoPage.html(token: token))
         let certificatePath = certificate.certificate
@@ -32,7 +38,7 @@ struct Demo: AsyncParsableCommand {
             config: config, logger: logger, pages: ["/": page],
             whenReady: { edge in
                 let port = edge.addresses.first?.port ?? 0
-                let text = Self.instructions(port: port, token: token, certificate: certificatePath)
+                let text = Self.instructions(port: port, token: token, certificate: certificatePath, facts)
                 // Not print: into a pipe that waits until its buffer is full.
                 try? FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
             },
@@ -56,10 +62,11 @@ struct Demo: AsyncParsableCommand {
     }
 
     private static func config(
-        port: Int, backend: Int, token: String, certificate: String, key: String
+        port: Int, backend: Int, token: String, certificate: String, key: String, host: String?
     ) -> ProxyConfig {
+        let hosts = ["localhost", "127.0.0.1", "[::1]"] + [host].compactMap(\.self)
         let origins = OriginPolicy(
-            allow: ["localhost", "127.0.0.1", "[::1]"].flatMap { host in
+            allow: hosts.flatMap { host in
                 [OriginPattern("https://\(host):\(port)")].compactMap(\.self)
             }, missing: .allow)
         let route = Route(
@@ -92,22 +99,37 @@ struct Demo: AsyncParsableCommand {
         return config
     }
 
-    private static func instructions(port: Int, token: String, certificate: String) -> String {
-        let base = "https://localhost:\(port)"
+    private static func instructions(
+        port: Int, token: String, certificate: String, _ facts: CertificateFacts
+    ) -> String {
+        let host = facts.host ?? "localhost"
+        let base = "https://\(host):\(port)"
+        // A name of the certificate may lead elsewhere, and the demo listens on this machine alone.
+        let way = facts.isLocal ? "" : " --resolve \(quoted("\(host):\(port):127.0.0.1"))"
         return """
-            Culvert is in front of an echo and chat backend. The certificate is a development one: browsers ask once.
+            Culvert is in front of an echo and chat backend.\(self.words(of: certificate, facts))
 
             Page:       \(base)/
-            WebSocket:  wss://localhost:\(port)/echo?access_token=\(token)
+            WebSocket:  wss://\(host):\(port)/echo?access_token=\(token)
 
             Long-polling, to paste:
-              ask() { curl -sS --cacert \(quoted(certificate)) -H 'Authorization: Bearer \(token)' "$@"; }
+              ask() { curl -sS --cacert \(quoted(certificate))\(way) -H 'Authorization: Bearer \(token)' "$@"; }
               S=\(base)$(ask -D - -o /dev/null -X POST \(base)/echo/_poll | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p')
               ask "$S" -d '{"first":1,"messages":[{"text":"hello"}]}'
               ask "$S?ack=0"
               ask -X DELETE "$S?code=1000"
 
             """
+    }
+
+    /// What browsers make of the certificate.
+    private static func words(of certificate: String, _ facts: CertificateFacts) -> String {
+        if facts.isOfDemo { return " The certificate is a development one: browsers ask once." }
+        guard let host = facts.host else {
+            return "\n\(certificate) is for no name, so clients refuse it; name another folder with --certs."
+        }
+        let words = "\n\(certificate) is for \(host)."
+        return facts.isLocal ? words : words + "\nFor a browser, put the line \"127.0.0.1 \(host)\" into /etc/hosts."
     }
 
     /// A word of a shell, whatever is in it.

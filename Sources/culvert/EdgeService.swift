@@ -60,7 +60,7 @@ struct EdgeService: Service {
         switch reason {
         case .handedOver(let done):
             // The service does not stop: another process is it now.
-            let retired = await self.control?.retire(logger: self.logger)
+            let retired = await self.control?.retire()
             await self.edge.drain(self.edge.drainPlan, handedOver: done)
             await self.reloader?.stop()
             retired?.shutdown()

@@ -1,13 +1,30 @@
 import ArgumentParser
 import CulvertServer
+import CulvertSystem
 import Foundation
 
 /// `culvert manual`: the manual page, made of the help of every command, so that neither lacks what the other has.
 struct Manual: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Print the manual page, to be installed as culvert.1.")
+        abstract: "Print the manual page, for installation as culvert.1.")
+
+    @Flag(help: "Print the JSON Schema of proxy.yaml instead, for editors.")
+    var schema = false
+
+    /// For whoever changes the table of keys.
+    @Option(help: ArgumentHelp("Rewrite the tables of keys in this Markdown document.", visibility: .hidden))
+    var keys: String?
 
     func run() throws {
+        if self.schema {
+            print(ConfigSchema.text, terminator: "")
+            return
+        }
+        if let path = self.keys {
+            let document = try String(contentsOfFile: path, encoding: .utf8)
+            try ConfigReference.updated(document).write(toFile: path, atomically: true, encoding: .utf8)
+            return
+        }
         let tool = try JSONDecoder().decode(Tool.self, from: Data(Culvert._dumpHelp().utf8))
         print(ManualPage(tool.command).text, terminator: "")
     }
@@ -54,13 +71,13 @@ struct ManualPage {
         self.add(".SH COMMANDS")
         for command in tool.subcommands ?? [] { self.add(command, below: tool.commandName) }
         self.add(".SH ENVIRONMENT", ".TP", ".B CULVERT_ADMIN_TOKEN")
-        self.add(Self.escape("The admin token, in place of the one in the token file."))
+        self.add(Self.escape("The admin token, instead of that in the token file."))
         self.add(".SH FILES", ".TP", ".I proxy.yaml", Self.escape("The configuration, unless --config names another."))
         self.add(".TP", ".I culvert.admin\\-token")
         self.add(Self.escape("The admin token, unless admin.token_file names another."))
         self.add(".TP", ".I culvert.db", Self.escape("Minted tokens, revocations and the audit log."))
         self.add(".SH EXIT STATUS")
-        self.add(Self.escape("0 for success, 1 for what was refused or cannot be done, 64 for a wrong use of options."))
+        self.add(Self.escape("0 for success, 1 if the command was refused or failed, 64 for a wrong use of options."))
     }
 
     private mutating func add(_ lines: String...) { for line in lines { self.text += line + "\n" } }

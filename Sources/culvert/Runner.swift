@@ -1,5 +1,7 @@
 import CulvertCore
 import CulvertServer
+import CulvertSystem
+import CulvertTokens
 import Foundation
 import Logging
 import NIOCore
@@ -10,10 +12,6 @@ import UnixSignals
 /// Why the proxy did not start; for the operator's eyes.
 struct StartFailure: Error, CustomStringConvertible {
     var description: String
-}
-
-enum Environment {
-    static var all: [String: String] { ProcessInfo.processInfo.environment }
 }
 
 enum Logging {
@@ -54,10 +52,13 @@ struct Runner {
                 metadata: ["descriptors": "\(manager.others.map(String.init).joined(separator: " "))"])
         }
         let service = try await self.start(manager)
+        // The library tells of its own steps at every level. What goes wrong is thrown.
+        var quiet = self.logger
+        quiet.logLevel = max(self.logger.logLevel, .warning)
         let services = ServiceGroup(
             configuration: .init(
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
-                logger: self.logger))
+                logger: quiet))
         self.whenReady?(service.edge)
         let logger = self.logger
         try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -108,9 +109,13 @@ struct Runner {
             return EdgeService(
                 edge: edge, control: control, reloader: reloader, stop: stop, takeover: takeover, manager: manager,
                 logger: self.logger, afterwards: self.afterwards)
+        } catch let failure as StartFailure {
+            // As `culvert check` says it.
+            throw failure
+        } catch let fault as ListenerFault {
+            throw StartFailure(description: fault.description)
         } catch {
-            let reason = (error as? StartFailure)?.description ?? ConnectionFault.words(error)
-            throw StartFailure(description: "culvert cannot start: \(reason)")
+            throw StartFailure(description: "culvert cannot start: \(ConnectionFault.words(error))")
         }
     }
 
@@ -127,7 +132,10 @@ struct Runner {
     private func otherProcess() throws -> TakeoverClient? {
         guard self.takesOver else { return nil }
         guard let path = self.config.takeover else {
-            throw StartFailure(description: "--takeover needs \"takeover\" in the configuration: the socket's path")
+            throw StartFailure(
+                description: self.config.places.text(
+                    "takeover",
+                    "--takeover needs this key; write the path of a socket, such as takeover: culvert.takeover"))
         }
         let other: TakeoverClient?
         do {
@@ -142,7 +150,7 @@ struct Runner {
     /// From here on there is no way back for either process: what may fail has been done, and what fails is told.
     private func finish(_ other: TakeoverClient?) async throws {
         guard let other, try await !other.finish() else { return }
-        self.logger.warning("the other process did not say that it has let go")
+        self.logger.warning("the other process did not confirm that it has stopped accepting")
     }
 
     /// What operators did at the other process while this one started.
@@ -168,10 +176,10 @@ struct Runner {
         } catch {
             let reason = BindFault.words(error, socket: path)
             guard !isNeeded else {
-                throw StartFailure(
-                    description: self.config.places.text("takeover", "takeover socket \(path): \(reason)"))
+                throw StartFailure(description: self.config.places.text("takeover", reason))
             }
-            self.logger.error("nobody can take over", metadata: ["socket": "\(path)", "reason": "\(reason)"])
+            self.logger.error(
+                "the takeover socket cannot be opened", metadata: ["socket": "\(path)", "reason": "\(reason)"])
             return nil
         }
     }
@@ -180,7 +188,7 @@ struct Runner {
         guard let config = self.config.authentication.jwt else { return nil }
         return try await JWTAuthority(
             config: config, stored: try store?.jwtKeys() ?? [], ended: try store?.endedJWTKeys() ?? [:],
-            logger: self.logger)
+            network: .ofEdge, logger: self.logger)
     }
 
     private func openDoor(_ inherited: InheritedSockets.Socket?) throws -> AdminDoor? {
@@ -215,8 +223,9 @@ struct Runner {
     }
 
     private func adminFailure(_ config: AdminConfig, _ error: any Error) -> StartFailure {
-        let reason = "admin listener \(config.address): \(BindFault.words(error, socket: config.socket))"
-        return StartFailure(description: self.config.places.text("admin.address", reason))
+        let reason = BindFault.words(error, socket: config.socket)
+        let message = config.socket == nil ? "\(config.address): \(reason)" : reason
+        return StartFailure(description: self.config.places.text("admin.address", message))
     }
 
     /// The first signal asks for a graceful stop. Whoever signals twice does not want to wait. SIGHUP reloads.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CulvertServer
+import CulvertSystem
 import Glibc
 import Logging
 import NIOPosix
@@ -11,7 +12,7 @@ struct Serve: AsyncParsableCommand {
     @Option(name: .shortAndLong, help: "The configuration file; - for standard input.", completion: .file())
     var config = "proxy.yaml"
 
-    @Flag(help: "Take the listening sockets of the process that runs, over the configuration's takeover socket.")
+    @Flag(help: "Take over the listening sockets of the running process, over the configuration's takeover socket.")
     var takeover = false
 
     @Argument(help: .hidden)

@@ -51,6 +51,35 @@ def test_health_needs_no_token_and_everything_else_does(edge):
                     assert answer.headers["www-authenticate"].startswith("Bearer ")
 
 
+def test_a_wrong_token_is_answered_with_another_text_than_none(edge):
+    url = f"http://127.0.0.1:{edge.admin_port}/v1/version"
+    real = (edge.folder / "culvert.admin-token").read_text().strip()
+    none = httpx.get(url)
+    wrong = [httpx.get(url, headers={"Authorization": text})
+             for text in ("Bearer x", f"Bearer {real[:-1]}", f"Basic {real}", "Bearer")]
+    assert {answer.status_code for answer in [none, *wrong]} == {401}
+    assert len({answer.text for answer in wrong}) == 1 and wrong[0].text != none.text
+    assert real[:-1] not in wrong[0].text
+
+
+def test_the_documented_request_with_a_body_mints_a_token(edge):
+    [command] = re.findall(r"```sh\n(printf .*?)```", (DOCUMENT.parent / "admin.md").read_text(), re.S)
+    command = command.replace("127.0.0.1:9901", f"127.0.0.1:{edge.admin_port}").replace("2030-", "2100-")
+    done = subprocess.run(["sh", "-c", command], cwd=edge.folder, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stderr) == (0, "") and json.loads(done.stdout)["secret"].startswith("cvt_")
+
+
+def test_a_duration_is_a_string_with_a_unit(edge):
+    with Admin(edge) as admin:
+        token = admin.mint()
+        for path, member in (("/v1/drain", "delay"), (f"/v1/tokens/{token['id']}/rotate", "overlap")):
+            for value, words in ((5, 'in a string, such as "500ms", "5s"'), ("5", "with its unit"), ("1d", "write 24h")):
+                answer = admin.post(path, json={member: value})
+                assert answer.status_code == 400
+                [error] = answer.json()["errors"]
+                assert error["pointer"] == f"/{member}" and words in error["detail"]
+
+
 def test_the_configuration_is_shown_without_secrets(edge):
     with Admin(edge) as admin:
         text = admin.get("/v1/config").json()["yaml"]

@@ -20,7 +20,7 @@ from kit.admin import Admin
 from kit.backend import Backend
 from kit.edge import BIN, free_port, make_certificate, wait_for
 from kit.jwt import Key, section
-from kit.process import culvert
+from kit.process import culvert, restart
 
 
 @pytest.fixture
@@ -131,6 +131,82 @@ def test_what_goes_wrong_is_said_on_one_line(run):
     assert done.returncode == 1 and "cannot be reached" in done.stderr and "x" * 20 not in done.stderr
 
 
+def test_an_end_before_the_beginning_and_a_duration_in_days_are_told_with_what_to_write(run):
+    ends = run("tokens", "mint", "--subject", "a", "--not-before", "48h", "--expires", "24h", code=1).stderr
+    assert ends == "400: --expires: must be later than --not-before\n"
+    for command in (["tokens", "rotate", "alice"], ["jwt", "keys", "retire", "k"]):
+        days = run(*command, "--overlap", "1d", code=1).stderr
+        assert days.startswith("400: --overlap: expected a duration ") and days.endswith(": write 24h\n")
+    late = run("drain", "--delay", "1m30s", code=1).stderr
+    assert late.startswith("400: --delay: ") and late.endswith(": write 90s\n")
+
+
+def test_an_unknown_upstream_or_server_is_told_with_those_there_are(run, backend):
+    server = f"ws://127.0.0.1:{backend.port}"
+    assert run("upstreams", "set", "ecko", server, "up", code=1).stderr == (
+        "404: There is no upstream of this name; there are echo.\n")
+    assert run("upstreams", "set", "echo", "ws://127.0.0.1:1", "up", code=1).stderr == (
+        f"404: The upstream has no server of this URL, written as in the list; it has {server}.\n")
+
+
+def test_a_socket_that_is_not_there_is_told_so(tmp_path):
+    url = f"unix:{tmp_path}/none"
+    done = culvert("tokens", "list", "--url", url, env={"CULVERT_ADMIN_TOKEN": "x" * 20, "PATH": ""})
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{url} cannot be reached: No such file or directory; ")
+
+
+def test_an_option_is_suggested_only_if_it_is_near():
+    far = culvert("tokens", "list", "--frob")
+    assert far.returncode == 64 and far.stderr.startswith("Error: Unknown option '--frob'\nUsage: culvert tokens list ")
+    near = culvert("tokens", "list", "--sbject", "x")
+    assert near.returncode == 64 and "Unknown option '--sbject'. Did you mean '--subject'?" in near.stderr
+    for text in ("--help", "--version"):
+        assert culvert(text).returncode == 0
+
+
+def test_a_path_that_opens_nothing_is_minted_with_a_warning(backend, make_edge):
+    edge = make_edge(backend.port)
+    restart(edge, ("  - path: /\n", "  - path: /chat\n"))
+    where = ["--url", f"http://127.0.0.1:{edge.admin_port}", "--token-file", edge.folder / "culvert.admin-token"]
+    for paths, warnings in [(["/chat"], []), (["/"], []), (["/chat/room"], []),
+                            (["/chat/*"], ["/chat/*: a star stands for itself"]),
+                            (["/chat", "/chta"], ["/chta: no route of the configuration has such a path"])]:
+        routes = [word for path in paths for word in ("--route", path)]
+        done = culvert("tokens", "mint", "--subject", "a", *routes, *where)
+        assert done.returncode == 0 and done.stdout.startswith("cvt_"), done.stderr
+        said = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+        assert len(said) == len(warnings)
+        assert all(line.startswith(f"warning: --route {text}") for line, text in zip(said, warnings))
+        answer = json.loads(culvert("tokens", "mint", "--subject", "a", *routes, *where, "--json").stdout)
+        assert len(answer["warnings"]) == len(warnings)
+
+
+def test_lists_are_filtered_by_server_and_by_revocation(run, backend):
+    run("tokens", "mint", "--subject", "gone", "--id", "gone"), run("tokens", "revoke", "gone")
+    ids = {word: [line.split()[0] for line in run("tokens", "list", "--revoked", word).stdout.splitlines()[1:]]
+           for word in ("true", "false")}
+    assert ids["true"] == ["gone"] and "alice" in ids["false"] and "gone" not in ids["false"]
+    secret = run("tokens", "mint", "--subject", "ivy").stdout.strip()
+
+    def act():
+        for url, count in [(f"ws://127.0.0.1:{backend.port}", 1), ("ws://127.0.0.1:1", 0)]:
+            assert len(run("sessions", "list", "--server", url).stdout.splitlines()) == 1 + count
+        wrong = run("sessions", "list", "--address", "foo", code=1).stderr
+        assert wrong.startswith("400: address is an IP address, such as ")
+        assert len(run("sessions", "list", "--address", "::ffff:127.0.0.1").stdout.splitlines()) == 2
+        run("sessions", "close", "--server", f"ws://127.0.0.1:{backend.port}")
+
+    assert asyncio.run(closing(run.edge, secret, act)) == (1001, "closed by the operator")
+
+
+def test_the_status_of_a_drain_has_no_plan(run):
+    for plan in (["--delay", "5s"], ["--code", "1012"]):
+        assert "--status starts no drain" in run("drain", "--status", *plan, code=64).stderr
+    table = run("drain", "--status").stdout.splitlines()
+    assert table[1].split()[:3] == ["none", "0", "-"]
+
+
 def test_a_wrong_state_of_a_server_is_named(run):
     [row] = run("upstreams", "list").stdout.splitlines()[1:2]
     wrong = run("upstreams", "set", *row.split()[:2], "drain", code=1).stderr
@@ -178,6 +254,12 @@ def test_an_empty_admin_token_is_not_sent(run, tmp_path):
     assert done.returncode == 1 and f"the admin token's file {empty} is empty" in done.stderr
     done = culvert("tokens", "list", "--url", url, env={**os.environ, "CULVERT_ADMIN_TOKEN": ""})
     assert done.returncode == 1 and "CULVERT_ADMIN_TOKEN is empty" in done.stderr
+
+
+def test_the_table_of_a_reload_says_what_was_added_and_what_was_kept(run):
+    titles = re.split(r" {2,}", run("reload").stdout.splitlines()[0])
+    assert titles == ["CHANGED", "NEEDS RESTART", "LISTENERS ADDED", "LISTENERS REMOVED", "SESSIONS KEPT",
+                      "SESSIONS CLOSED"]
 
 
 def test_every_error_of_a_reload_has_its_line_and_column(run):
@@ -280,6 +362,28 @@ def test_the_configuration_says_where_the_api_and_its_token_are(run, tmp_path):
     assert done.returncode == 1 and done.stderr.startswith("http://127.0.0.1:1 cannot be reached: Connection refused")
 
 
+def test_a_command_that_a_changed_section_admin_leads_astray_says_so(run, tmp_path):
+    """A reload is often the first command after a change of the file, and the section admin of the process stays as it was."""
+    edge = run.edge
+    text = edge.config.read_text()
+    words = f"if the section admin of {edge.config} has changed since the process started, name the address of the process " \
+            "with --url and the file of its token with --token-file"
+    edge.config.write_text(text.replace(f"127.0.0.1:{edge.admin_port}", f"127.0.0.1:{free_port()}"))
+    done = culvert("reload", "--dry-run", "--config", edge.config)
+    assert done.returncode == 1 and "cannot be reached" in done.stderr and words in done.stderr, done.stderr
+    options = ["--url", f"http://127.0.0.1:{edge.admin_port}", "--token-file", edge.folder / "culvert.admin-token"]
+    assert culvert("reload", "--dry-run", "--config", edge.config, *options).returncode == 0
+    admin = f'admin: {{ address: "127.0.0.1:{edge.admin_port}"'
+    assert admin in text
+    (tmp_path / "other").write_text("this-is-another-admin-token\n")
+    for file, fault in (("none", "cannot be read"), ("other", "401: ")):
+        edge.config.write_text(text.replace(admin, f"{admin}, token_file: {tmp_path / file}"))
+        done = culvert("reload", "--config", edge.config)
+        assert done.returncode == 1 and fault in done.stderr and words in done.stderr, done.stderr
+    done = culvert("reload", "--config", edge.config, "--url", "http://127.0.0.1:1", "--token-file", tmp_path / "other")
+    assert done.returncode == 1 and words not in done.stderr
+
+
 @pytest.mark.parametrize("address,where", [
     ("unix:admin.sock", "unix:{folder}/admin.sock"), ("0.0.0.0:{port}", "http://127.0.0.1:{port}"),
     ('"[::]:{port}"', "http://[::1]:{port}"), ("localhost:{port}", "http://localhost:{port}"),
@@ -370,6 +474,16 @@ def test_a_file_that_was_not_named_says_where_the_token_goes_only_if_no_stranger
     assert (f"{port} cannot be reached" in done.stderr) == counts, done.stderr
     assert ("http://127.0.0.1:9901 cannot be reached" in done.stderr) != counts, done.stderr
     assert ("proxy.yaml in the current folder was passed over: " in done.stderr) != counts, done.stderr
+
+
+def test_a_command_in_a_folder_without_a_configuration_says_that_there_is_none(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "CULVERT_ADMIN_TOKEN"}
+    words = "there is no proxy.yaml in the current folder; name the configuration of the running process with --config"
+    done = culvert("tokens", "list", cwd=tmp_path, env=environment)
+    assert done.returncode == 1 and "give --token-file" in done.stderr and words in done.stderr, done.stderr
+    done = culvert("tokens", "list", "--url", f"http://127.0.0.1:{free_port()}", cwd=tmp_path,
+                   env={**environment, "CULVERT_ADMIN_TOKEN": "x" * 20})
+    assert done.returncode == 1 and "cannot be reached" in done.stderr and words not in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("environment", [{}, {"SSL_CERT_FILE": "here.pem"}], ids=["", "SSL_CERT_FILE"])

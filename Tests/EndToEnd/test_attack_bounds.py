@@ -276,7 +276,8 @@ def record(edge):
             except ssl.SSLWantReadError:
                 s.sendall(outgoing.read())
                 got = s.recv(65536)
-                assert got
+                if not got:
+                    raise ConnectionResetError("cut in the middle of its handshake")
                 incoming.write(got)
 
     patiently(tls.do_handshake)

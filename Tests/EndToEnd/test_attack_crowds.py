@@ -9,11 +9,12 @@ import termios
 import time
 
 from kit.admin import used
-from kit.attack import Bystanders, dial, report, request
+from kit.attack import dial, request
 from kit.edge import TOKEN, wait_for
 from kit.knock import knock
 from kit.script import ScriptedBackend
 from kit.stray import cpu
+from kit.turns import Turns
 
 BIG = request("POST", "/nothing", "Content-Length: 60000", body=b"y" * 60000)
 UPGRADE = request("GET", "/open", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
@@ -48,12 +49,6 @@ class Encrypted:
         return bool(self.socket.recv(65536))
 
 
-def patience(edge):
-    """Seconds that others may wait: 0.2, and more on a machine on which they wait long without an attack."""
-    _, calm = Bystanders(edge.plain_port).during(lambda: time.sleep(0.5))
-    return max(0.2, 4 * max(calm))
-
-
 def unsent(s):
     """Bytes that the other side has not acknowledged."""
     return struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, b"\0" * 4))[0]
@@ -72,11 +67,10 @@ def test_many_connections_with_requests_ahead_hold_up_nobody(edge):
                     s.send(ahead[:16_000])
             time.sleep(1)
 
-        bound = patience(edge)
-        _, times = Bystanders(edge.plain_port).during(attack)
-    print(f"{len(held)} connections with {16_000 // len(request('GET', '/nothing'))} requests ahead")
-    report("others meanwhile", times)
-    assert max(times) < bound
+        with Turns(edge) as turns:
+            attack()
+    print(f"{len(held)} connections with {16_000 // len(request('GET', '/nothing'))} requests ahead: {turns}")
+    assert turns.samples[-1] < 0.2
 
 
 def test_ends_behind_many_small_records_cost_little(make_edge):

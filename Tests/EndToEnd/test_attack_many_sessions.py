@@ -12,9 +12,8 @@ import websockets
 
 from kit.attack import dial, read_answer, request
 from kit.edge import OTHER_TOKEN, wait_for
-from kit.script import ScriptedBackend, say_back, switching
 from kit.successor import Successor
-from kit.turns import Turns
+from kit.turns import Echo, Turns
 
 COUNT = 4000
 # In one turn it took 60 ms, and 120 ms with twice as many sessions.
@@ -45,21 +44,13 @@ class Sink:
             pass
 
 
-def echo(connection, head):
-    connection.sendall(switching(head))
-    while got := connection.recv(65536):
-        say_back(connection, got)
-
-
 @contextlib.contextmanager
 def crowd(make_edge):
     """An edge with very many polled sessions of bob's."""
-    sink, others = Sink(), ScriptedBackend(echo)
+    others, sink = Echo(), Sink()
     edge = make_edge(
         sink.port, sections="takeover: culvert.takeover\ndrain: { spread: 20s, deadline: 30s }",
-        extra_routes="  - { path: /others, upstream: others }",
-        upstream=f'{{ servers: [ {{ url: "ws://127.0.0.1:{sink.port}" }} ] }}\n'
-                 f'  others: {{ servers: [ {{ url: "ws://127.0.0.1:{others.port}" }} ] }}')
+        **others.beside(sink.port))
     s, rest = dial(edge.plain_port), b""
     for _ in range(COUNT):
         s.sendall(request("POST", "/_poll", "Content-Length: 0", token=OTHER_TOKEN))
@@ -73,7 +64,7 @@ def crowd(make_edge):
 
 def hold_up_nobody(make_edge, attack):
     """Where this machine is busy, a wait may last for several turns of a loop. Work in one piece is seen every time."""
-    for _ in range(2):
+    for _ in range(3):
         with crowd(make_edge) as edge:
             turns = attack(edge)
         print(f"{COUNT} sessions: {turns}")

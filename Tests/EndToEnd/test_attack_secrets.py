@@ -133,6 +133,64 @@ def test_a_file_that_others_may_read_is_taken_from_them_and_the_log_says_so(tmp_
         assert any(name in line and "0644" in line for line in log.splitlines()), log
 
 
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n" * 30
+
+
+@pytest.mark.parametrize("token", [PEM, "x" * 40 + "\n"], ids=["beside a PEM file for a token", "beside a token"])
+def test_a_file_that_is_no_secret_keeps_its_mode(tmp_path, token):
+    """A path was given by mistake, and others still have to read what is there."""
+    for name, text in (("ca.pem", PEM), ("culvert.admin-token", token)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o644)
+    process = serve(tmp_path, more="state: ca.pem")
+    log = process.communicate(timeout=20)[1]
+    print(f"tried a certificate for a database: {log}")
+    assert process.returncode == 1 and "ca.pem: file is not a database" in log
+    modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("ca.pem", "culvert.admin-token")}
+    assert modes == {"ca.pem": 0o644, "culvert.admin-token": 0o644 if token == PEM else 0o600}
+    assert not list(tmp_path.glob("ca.pem-*"))
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["with its log", "alone"])
+def test_a_database_that_its_user_cannot_write_is_refused_at_the_start(beside):
+    skip_unless_another_user_may_serve()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        os.chown(folder, NOBODY, NOBODY)
+        process = serve(folder, wrap=STRANGER)
+        has_started(process)
+        kept = {name: (folder / name).read_bytes() for name in ("culvert.db-wal", "culvert.db-shm")}
+        stop(process)
+        for name, data in kept.items():
+            path = folder / name
+            path.write_bytes(data)
+            os.chown(path, NOBODY, NOBODY)
+            path.chmod(0o600)
+            if not beside:
+                path.unlink()
+        (folder / "culvert.db").chmod(0o400)
+        there = {path.name for path in folder.iterdir()}
+        process = serve(folder, wrap=STRANGER)
+        served = process.communicate(timeout=20)[1]
+        checked = subprocess.run(
+            [*STRANGER, BIN, "check", "--config", str(folder / "proxy.yaml")], capture_output=True, text=True, timeout=20)
+        assert (process.returncode, checked.returncode) == (1, 1), served + checked.stderr
+        [line] = [line for line in checked.stderr.splitlines() if ": state: " in line]
+        print(f"tried a database of mode 0400: {line}")
+        assert "cannot be read and written" in line and f"let uid {NOBODY}" in line
+        assert line in served.splitlines()
+        assert {path.name for path in folder.iterdir()} == there
+
+
+def test_a_socket_in_a_folder_that_its_user_cannot_write_names_the_right(tmp_path):
+    skip_unless_another_user_may_serve()
+    (tmp_path / "proxy.yaml").write_text(CONFIG.format(more="takeover: x", admin="").replace(
+        'admin: { address: "127.0.0.1:0" }', "admin: { address: none }\nstate: none"))
+    done = subprocess.run(
+        [*STRANGER, BIN, "check", "--config", str(tmp_path / "proxy.yaml")], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and f"let uid {NOBODY}, as which this process runs, write in the folder" in done.stderr
+
+
 def skip_unless_another_user_may_serve():
     if os.geteuid() != 0 or subprocess.run([*STRANGER, "test", "-x", BIN], capture_output=True).returncode:
         pytest.skip("needs another user's file, and that another user may run the command")
@@ -334,7 +392,7 @@ def test_a_token_that_is_no_regular_file_is_refused(tmp_path, kind):
 
 def test_the_log_has_nothing_to_try_tokens_against(tmp_path):
     """At `debug` too: the digest of a secret lets whoever reads it try secrets without asking."""
-    admin, key, token = "correct horse battery staple", "k" * 40, "a-token-in-the-file"
+    admin, key, token = "correct-horse-battery-staple", "k" * 40, "a-token-in-the-file"
     process = serve(
         tmp_path, env={"CULVERT_ADMIN_TOKEN": admin}, more=f"""
 log: {{ level: debug }}

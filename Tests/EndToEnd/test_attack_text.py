@@ -176,7 +176,7 @@ def test_a_hash_of_a_query_goes_by_bytes(upstream, make_edge):
 
         def server(query):
             # A server that has more than its share is passed over.
-            wait_for(lambda: not admin.sessions(), what="the session before to have ended")
+            wait_for(lambda: admin.upstream_sessions() == 0, what="the session before to have ended")
             before = [len(other.heads) for other in others]
             assert upgrade(edge.plain_port, f"/open?{query}".encode()).status == 101
             return [len(other.heads) - count for other, count in zip(others, before)].index(1)

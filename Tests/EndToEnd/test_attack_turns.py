@@ -9,11 +9,11 @@ import time
 import pytest
 
 from kit.edge import wait_for
-from kit.others import Others
 from kit.poll import BATCH, batch, client, open_session, unframe
 from kit.raw import Raw, masked
 from kit.script import ScriptedBackend, say_back, switching
 from kit.stray import cpu
+from kit.turns import Turns
 
 LANE = "Sec-WebSocket-Protocol: culvert.v1\r\n"
 # As many as max_batch of 1 MiB allows, each counted with 16 bytes, in 131 KB.
@@ -26,15 +26,13 @@ def empties(first=1):
 
 
 @contextlib.contextmanager
-def watched(others, what):
-    """The longest round trip of others meanwhile; without slices it was 0.25 to 1.8 s."""
-    others.samples = []
-    yield
-    time.sleep(0.5)
-    assert not others.errors, others.errors
-    worst, bound = max(others.samples), max(0.3, 20 * others.calm)
-    print(f"{what}: others waited {worst * 1000:.0f} ms at most, calm {others.calm * 1000:.1f} ms")
-    assert worst < bound, f"{what}: {worst:.3f} s"
+def watched(edge, what):
+    """The longest that a loop works while others wait; without slices it was 250 to 1,800 ms."""
+    with Turns(edge) as turns:
+        yield
+        time.sleep(0.5)
+    print(f"{what}: {turns}")
+    assert turns.samples[-1] < 0.3
 
 
 class Posts:
@@ -89,23 +87,23 @@ def take(connection, head):
 def test_many_large_batches_at_once_hold_up_nobody(make_edge):
     backend = ScriptedBackend(take)
     edge = make_edge(backend.port)
-    with Others(edge) as others, client(edge) as http:
+    with client(edge) as http:
         posts = Posts(edge, [open_session(http, "/sink") for _ in range(COUNT)])
         spent = [cpu(edge.process)]
-        with watched(others, f"{COUNT} batches of {MOST} empty messages"):
+        with watched(edge, f"{COUNT} batches of {MOST} empty messages"):
             posts.send(empties())
             assert posts.statuses() == {200}
         spent.append(cpu(edge.process))
-        with watched(others, "the same again"):
+        with watched(edge, "the same again"):
             posts.send(empties())
             assert posts.statuses() == {200}
-        with watched(others, "batches that begin far too late"):
+        with watched(edge, "batches that begin far too late"):
             posts.send(empties(1_000_000))
             assert posts.statuses() == {409}
         spent.append(cpu(edge.process))
         print(f"seconds of the processor: {spent[1] - spent[0]:.2f} for new ones,"
               f" {spent[2] - spent[1]:.2f} for duplicates and gaps")
-        with watched(others, "batches in JSON"):
+        with watched(edge, "batches in JSON"):
             posts.send(b'{"first":1,"messages":[' + b'{"text":""},' * 10_000 + b'{"text":""}]}', "application/json")
             assert posts.statuses() == {200}
         posts.close()
@@ -147,10 +145,10 @@ def test_a_large_batch_that_brings_nothing_new_is_not_taken_apart(make_edge, fre
 def test_many_sessions_that_close_behind_a_large_batch_hold_up_nobody(make_edge):
     backend = ScriptedBackend(take)
     edge = make_edge(backend.port)
-    with Others(edge) as others, client(edge) as http:
+    with client(edge) as http:
         ats = [open_session(http, "/sink") for _ in range(COUNT)]
         posts, closes = Posts(edge, ats), Posts(edge, [at + "/close?code=4001" for at in ats])
-        with watched(others, f"{COUNT} sessions that close amid a batch of {MOST} empty messages"):
+        with watched(edge, f"{COUNT} sessions that close amid a batch of {MOST} empty messages"):
             posts.send(empties())
             closes.send(b"{}")
             assert posts.statuses() <= {200, 410}
@@ -163,7 +161,7 @@ def test_many_sessions_that_close_behind_a_large_batch_hold_up_nobody(make_edge)
 def test_many_large_envelopes_at_once_hold_up_nobody(make_edge):
     backend = ScriptedBackend(take)
     edge = make_edge(backend.port)
-    with Others(edge) as others, client(edge) as http:
+    with client(edge) as http:
         lanes = [Raw(edge, open_session(http, "/sink") + "/socket", headers=LANE) for _ in range(COUNT)]
         frame = masked(2, empties())
         for lane in lanes:
@@ -171,7 +169,7 @@ def test_many_large_envelopes_at_once_hold_up_nobody(make_edge):
             lane.frame()
             lane.send(frame[:-1])
         time.sleep(0.2)
-        with watched(others, f"{COUNT} envelopes of {MOST} empty messages"):
+        with watched(edge, f"{COUNT} envelopes of {MOST} empty messages"):
             for lane in lanes:
                 lane.send(frame[-1:])
             for lane in lanes:
@@ -199,16 +197,18 @@ def test_many_upstreams_that_send_empty_messages_hold_up_nobody(make_edge, end):
 
     backend = ScriptedBackend(script)
     edge = make_edge(backend.port)
-    with Others(edge) as others, client(edge) as http:
+    with client(edge) as http:
         ats = [open_session(http, "/flood") for _ in range(COUNT)]
-        with watched(others, f"{COUNT} upstreams that send {MOST} empty messages, and what each does is: {end}"):
+        with watched(edge, f"{COUNT} upstreams that send {MOST} empty messages, and what each does is: {end}"):
             go.set()
             time.sleep(2)
         lanes = [Raw(edge, at + "/socket", headers=LANE) for at in ats[1:]]
-        with watched(others, f"{len(lanes)} lanes that join and are sent {MOST} messages"):
+        with Turns(edge) as turns:
             for lane in lanes:
                 lane.send(masked(2, struct.pack(">QQ", 0, 1)))
             time.sleep(2)
+        print(f"{len(lanes)} lanes that join and are sent {MOST} messages: {turns}")
+        assert turns.samples[-1] < 0.2
         # Nothing was lost, and the end comes last.
         ack, close = 0, None
         while ack < MOST or (end == "leaves" and close is None):

@@ -66,10 +66,6 @@ def unsaid(edge, *messages):
     return not any(said(edge, message) for message in messages)
 
 
-def sessions(admin, name="echo"):
-    return sum(server["sessions"] for server in admin.get(f"/v1/upstreams/{name}").json()["servers"])
-
-
 # --- names that hang --------------------------------------------------------------------------------------------------
 
 OTHER = """
@@ -408,9 +404,9 @@ def full_backlog():
 def leaves(edge, admin, transport, what, has_come=lambda: True):
     """A client asks for a session, and goes when a server has been chosen for it."""
     s = asking(edge, "/open", transport)
-    wait_for(lambda: sessions(admin) == 1 and has_come(), what=f"an opening at {what}")
+    wait_for(lambda: admin.upstream_sessions() == 1 and has_come(), what=f"an opening at {what}")
     s.close()
-    wait_for(lambda: sessions(admin) == 0 and admin.get("/healthz").json()["sessions"] == 0, what="its end")
+    wait_for(lambda: admin.upstream_sessions() == 0 and admin.get("/healthz").json()["sessions"] == 0, what="its end")
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

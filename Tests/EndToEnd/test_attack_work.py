@@ -12,10 +12,11 @@ import ssl
 import pytest
 
 from kit.admin import Admin, used
-from kit.attack import Bystanders, dial, read_answer, report
+from kit.attack import dial, read_answer
 from kit.edge import TOKEN, wait_for
 from kit.script import ScriptedBackend, accept_key, switching
 from kit.stray import plain
+from kit.turns import Turns
 
 # Two marks of different classes: to compare such a run as Unicode does, it is sorted first, which takes its square.
 MARKS = b"\xcc\x96" * 3700 + b"\xcc\x80" * 3700
@@ -205,11 +206,12 @@ def test_a_reload_beside_sessions_with_long_paths_holds_up_nobody(make_edge):
                 for answer in answers:
                     assert (answer.json()["sessions_kept"], answer.json()["changed"]) == (600, ["limits"]), answer.text
 
-    before = spent(edge)
-    _, times = Bystanders(edge.plain_port).during(attack)
-    print(f"{spent(edge) - before:.2f} s of the processor")
-    report("others beside eight judgements of them", times)
-    assert max(times) < 0.2
+    with Turns(edge) as turns:
+        before = spent(edge)
+        attack()
+        seconds = spent(edge) - before
+    print(f"eight judgements of them: {seconds:.2f} s of the processor, {turns}")
+    assert turns.samples[-1] < 0.2
     for s in sessions:
         s.close()
     wait_for(lambda: used(edge) == 0, what="the paths not to count any more")
@@ -235,7 +237,7 @@ def test_many_tls_handshakes_at_once_hold_up_nobody(backend, make_edge):
 
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(dial(edge.tls_port)) for _ in range(1500)]
-        seconds, times = Bystanders(edge.plain_port).during(attack)
-    print(f"1500 client hellos of {len(hello)} bytes: {seconds:.2f} s of the processor")
-    report("others meanwhile", times)
-    assert max(times) < 0.2
+        with Turns(edge) as turns:
+            seconds = attack()
+    print(f"1500 client hellos of {len(hello)} bytes: {seconds:.2f} s of the processor, {turns}")
+    assert turns.samples[-1] < 0.2

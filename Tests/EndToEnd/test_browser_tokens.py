@@ -6,7 +6,7 @@ import pytest
 
 from kit.admin import Admin
 from kit.browser import options, page_routes
-from kit.edge import TOKEN, Edge, wait_for
+from kit.edge import TOKEN, Edge, digest, wait_for
 from kit.jwt import Key, section
 from kit.middlebox import WebBox
 
@@ -95,6 +95,46 @@ def test_a_token_is_in_the_query_for_who_asks_for_it(page, page_edge, boxed, tra
     wait_for(lambda: backend.requests[-1].path == "/page/asked?x=1", what="the backend's request, without a token")
     paths = [path for method, path, _ in box.seen if method != "OPTIONS"]
     assert paths and all(f"access_token={TOKEN}" in path for path in paths)
+
+
+@pytest.mark.parametrize("transport", [*TRANSPORTS, "plain"])
+@pytest.mark.parametrize("how", ["text", "function"])
+def test_blanks_and_line_breaks_around_a_token_are_no_part_of_it(page, page_edge, transport, how):
+    """A file that `culvert tokens mint` has filled ends in a line break."""
+    lane = page.run("""
+        const [url, options, how] = given;
+        const { token } = options;
+        if (how === "function") options.token = async () => token;
+        const s = await opened(new CulvertSocket(url, [], options));
+        s.send("a");
+        await once(s, "message");
+        return s.culvert.lane;
+    """, page_edge.wss + "/page", options(transport, token=f" {TOKEN}\r\n"), how)
+    assert lane == transport
+
+
+def test_a_token_that_no_subprotocol_can_carry_is_told_once_and_polled_with(page, backend, pages, tmp_path):
+    token, text = "ab/cd==", "the token has characters that a subprotocol cannot carry"
+    configured = f'    - {{ id: slash, sha256: "{digest(token)}", subject: slash, routes: ["/page"] }}'
+    edge = Edge(tmp_path, backend.port, extra_routes=page_routes(pages), tokens=configured)
+    try:
+        page.console()
+        lanes = page.run("""
+            const s = await opened(new CulvertSocket(given[0], [], given[1]));
+            const lanes = [s.culvert.lane];
+            s.culvert.cut();
+            await until(() => s.culvert.lane);
+            s.send("a");
+            await once(s, "message");
+            return [...lanes, s.culvert.lane];
+        """, edge.wss + "/page", options(token=token, remember=0))
+        assert lanes == ["polling", "polling"]
+        assert len([entry for entry in page.console() if text in entry["message"]]) == 1
+        close = page.run("return closed(new CulvertSocket(given[0], [], given[1]))",
+                         edge.wss + "/page", options("websocket", token=token))
+        assert (close["code"], close["reason"].endswith(text)) == (1006, True), close
+    finally:
+        edge.end()
 
 
 def test_without_a_token_cookies_are_sent(page, page_edge):

@@ -12,7 +12,7 @@ import pytest
 SOURCES = pathlib.Path(__file__).parents[2] / "Sources"
 # Text in there is not a peer's: the operator's files and arguments, the client's own script, names of own sockets.
 EXEMPT = (
-    "CulvertServer/Config/", "CulvertServer/Gate/JWT/JWTConfig", "CulvertServer/Admin/HTTP/AdminToken",
+    "CulvertServer/Check/", "CulvertServer/Config/", "CulvertTokens/JWT/JWTConfig", "CulvertTokens/Store/AdminToken",
     "CulvertServer/Browser/BrowserClient", "CulvertServer/Listener/ListeningSocket", "CulvertServer/Listener/Takeover",
     "culvert/", "CulvertDemo/",
 )
@@ -64,9 +64,12 @@ def findings(name, text):
 # Where text of peers goes through. Two Strings are compared, and hashed, as Unicode has it: marks are sorted first, in a
 # time that grows with the square of their number. What compares bytes is in Sources/CulvertCore/Text.
 PEERS = (
-    "CulvertCore/Gate/", "CulvertCore/Wire/", "CulvertCore/LongPoll/", "CulvertCore/Text/", "CulvertCore/Upstream/",
-    "CulvertServer/Admin/HTTP/", "CulvertServer/Browser/ClientFiles", "CulvertServer/Gate/", "CulvertServer/HTTP/",
-    "CulvertServer/Session/", "CulvertServer/Transport/", "CulvertServer/Upstream/",
+    "CulvertCore/Gate/", "CulvertCore/HTTP/", "CulvertCore/Lane/", "CulvertCore/Wire/", "CulvertCore/LongPoll/",
+    "CulvertCore/Text/", "CulvertCore/Upstream/",
+    "CulvertServer/Admin/HTTP/", "CulvertServer/Admin/Request/", "CulvertServer/Admin/Resources/",
+    "CulvertServer/Browser/ClientFiles", "CulvertServer/Fields/", "CulvertServer/HTTP/",
+    "CulvertServer/Requests/", "CulvertServer/Session/", "CulvertServer/TLS/PeerName", "CulvertServer/Transport/",
+    "CulvertServer/Upstream/", "CulvertServer/WebSocket/", "CulvertTokens/JWT/",
 )
 NAME = (r"(?i:\w*(name|text|host|path|value|scheme|word|member|subject|query|field|line|authority|protocol|essence|version"
         r"|segment|secret|uri|parameter|mediaType|jti|kid))\b(?!\()")
@@ -87,27 +90,27 @@ OWN = "the operator's, or the program's own"
 CHECKED = "ASCII: the gate has checked the path, and identifiers and subjects are such in tokens and in claims"
 ALLOWED = {
     ("Gate/Gate.swift", "request.method"): KNOWN, ("Wire/Handshake.swift", "method =="): KNOWN,
-    ("Gate/JWT/JWTClaimRules.swift", "[String: JSONValue]"): CLAIMS, ("Gate/JWT/UnverifiedJWT.swift", "[String: JSONValue]"): CLAIMS,
-    ("LongPoll/PollOpening.swift", "[String: JSONValue]"): "4 KiB; JSONValue bounds the names",
+    ("Gate/JWTClaimRules.swift", "[String: JSONValue]"): CLAIMS, ("Gate/UnverifiedJWT.swift", "[String: JSONValue]"): CLAIMS,
+    ("Gate/PollOpening.swift", "[String: JSONValue]"): "4 KiB; JSONValue bounds the names",
     ("Text/JSONValue.swift", "[String: JSONValue]"): "names that are not ASCII have at most 128 bytes",
     ("Gate/Token.swift", "self.token.id == other.token.id"): CHECKED, ("Gate/TokenKeyring.swift", ""): CHECKED,
-    ("Upstream/NameLookups.swift", "[String: "): OWN, ("Gate/JWT/", "jwk: [String: JSONValue]"): "of a key, and the operator's",
-    ("Gate/JWT/KeyMaterial.swift", "case ("): "of a key, and the operator's",
-    ("Gate/JWT/JWTAuthority.swift", "token.id == jwt.name"): "verified; identifiers are ASCII", ("Gate/JWT/JWTAuthority.swift", "ends"): OWN,
-    ("Gate/JWT/JWTAuthority.swift", "Dictionary("): OWN, ("Gate/JWT/JWTAuthority.swift", "ended: [String: Int64]"): "of keys",
-    ("Gate/JWT/JWTAuthority.swift", "var seen: Set<String>"): "of keys",
+    ("Upstream/NameLookups.swift", "[String: "): OWN, ("JWT/", "jwk: [String: JSONValue]"): "of a key, and the operator's",
+    ("JWT/KeyMaterial.swift", "case ("): "of a key, and the operator's",
+    ("JWT/JWTAuthority.swift", "token.id == jwt.name"): "verified; identifiers are ASCII", ("JWT/JWTAuthority.swift", "ends"): OWN,
+    ("JWT/JWTAuthority.swift", "Dictionary("): OWN, ("JWT/JWTAuthority.swift", "ended: [String: Int64]"): "of keys",
+    ("JWT/JWTAuthority.swift", "var seen: Set<String>"): "of keys",
     ("Session/Caller.swift", "route.name"): OWN, ("Session/Caller.swift", "error.code"): OWN,
     ("Upstream/ForwardedHeaders.swift", "ofProxies.contains(name)"): "a FieldName, which is bytes",
-    ("Admin/HTTP/AdminAPI+", ""): TOKEN, ("Admin/HTTP/AdminRequest.swift", ""): TOKEN, ("Admin/HTTP/JSONMembers.swift", ""): TOKEN,
-    ("Admin/HTTP/AdminAPI.swift", 'case "'): TOKEN, ("HTTP/Notices.swift", ""): OWN, ("Session/EdgeContext.swift", "pages"): OWN,
+    ("Admin/Request/", ""): TOKEN, ("Admin/Resources/", ""): TOKEN,
+    ("Admin/HTTP/AdminAPI.swift", "case "): TOKEN, ("Session/EdgeContext.swift", "pages"): OWN,
     ("Upstream/WaitingLine.swift", "number.value"): "numbers", ("Session/Session.swift", "self.laneHeld != oldValue"): "numbers",
-    ("Session/EdgeContext.swift", "Stage"): OWN, ("Admin/HTTP/AdminServer.swift", ""): OWN, ("Gate/JWT/JWTConfig.swift", ""): OWN,
-    ("Session/EdgeRules.swift", "connectors"): OWN, ("Session/LoopState.swift", "Set<String>"): CHECKED,
+    ("Session/EdgeContext.swift", "Stage"): OWN, ("Admin/HTTP/AdminServer.swift", ""): OWN, ("JWT/JWTConfig.swift", ""): OWN,
+    ("Session/EdgeRules.swift", "connectors"): OWN, ("Session/ChangedTokens.swift", "Set<String>"): CHECKED,
     ("Session/Session+Credential.swift", "token.id"): CHECKED, ("Session/Admissions.swift", ""): "of addresses and tokens",
-    ("Transport/EdgeRequest+Poll.swift", 'base == "/"'): CHECKED, ("Transport/EdgeRequest+Poll.swift", "subject == "): CHECKED,
-    ("Transport/EdgeRequest+Poll.swift", "request.basePath == basePath"): CHECKED,
-    ("Transport/EdgeRequest+Poll.swift", "route?.name == request.route"): OWN, ("Session/", "subject"): CHECKED,
-    ("Session/", "basePath"): CHECKED,
+    ("Requests/PolledOpening.swift", 'base == "/"'): CHECKED, ("Requests/RequestDelivery.swift", "subject == "): CHECKED,
+    ("Requests/RequestDelivery.swift", "request.basePath == basePath"): CHECKED,
+    ("Requests/RequestDelivery.swift", "== request.route"): OWN, ("Requests/ServedFiles.swift", "pages"): OWN,
+    ("Session/", "subject"): CHECKED, ("Session/", "basePath"): CHECKED,
 }
 
 
@@ -177,7 +180,7 @@ def test_the_check_passes(line):
     'var weights: [String: Int] = [:]', 'if host == other.host {', 'names.removeAll { $0 == SocketLane.protocol }',
 ])
 def test_the_check_of_comparisons_finds(line):
-    assert equalities("CulvertServer/Gate/x.swift", line), line
+    assert equalities("CulvertServer/Requests/x.swift", line), line
 
 
 @pytest.mark.parametrize("line", [
@@ -186,4 +189,4 @@ def test_the_check_of_comparisons_finds(line):
     'headers.contains(name: "upgrade")', 'guard host == nil else {', 'hosts.contains(where: name.equalsIgnoringCase)',
 ])
 def test_the_check_of_comparisons_passes(line):
-    assert not equalities("CulvertServer/Gate/x.swift", line), line
+    assert not equalities("CulvertServer/Requests/x.swift", line), line

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from kit.edge import digest
-from kit.process import culvert
+from kit.process import culvert, errors
 from kit.setups import (
     CERTIFICATE, CLIENT, DUMPS, GOOD_STATE, KEY, MISSING, SWAPPED, admin, client_certificate, files, jwt, running, tls,
     with_bytes, with_database, with_file, with_folder, with_hot_journal, with_link, with_owner, with_pipe,
@@ -28,6 +28,12 @@ SETUPS = {
     "a certificate that is none": ({"listen": tls("junk.pem", "a.key")}, (CERTIFICATE, "junk.pem", "the file is no PEM")),
     "a certificate that is empty": ({"listen": tls("empty.pem", "a.key")}, (CERTIFICATE, "empty.pem", "the file is empty")),
     "a certificate in DER": ({"listen": tls("der.pem", "a.key")}, (CERTIFICATE, "der.pem", "openssl x509 -inform der")),
+    "a certificate in PKCS#12": ({"listen": tls("a.p12", "a.key")}, (CERTIFICATE, "a.p12", "the file is PKCS#12", "a.p12 -nokeys -out NEW")),
+    "a key in PKCS#12": ({"listen": tls("a.pem", "a.p12")}, (KEY, "a.p12", "the file is PKCS#12", "-nocerts -nodes -out NEW")),
+    "a request for a certificate": (
+        {"listen": tls("leaf.csr", "leaf.key")}, (CERTIFICATE, "leaf.csr", "certificate request (CSR)", "; give the file of the certificate")),
+    "a key for an authority": (
+        {"up": "ca: a.key"}, ("upstreams.u.ca", "a.key", "a private key and no certificate; give the file of the authorities")),
     "certificate and key swapped": ({"listen": tls("a.key", "a.pem")}, (CERTIFICATE, "a.key", SWAPPED)),
     "an encrypted key": ({"listen": tls("a.pem", "locked.key")}, (KEY, "locked.key", "without a passphrase: openssl pkey")),
     "a key of another certificate": ({"listen": tls("a.pem", "b.key")}, (KEY, "b.key", "the key does not belong to")),
@@ -73,6 +79,9 @@ SETUPS = {
     "a set of keys that is none": (
         {"more": jwt("jwks:\n      - file: junk.pem")},
         ("authentication.jwt.jwks[0].file", "junk.pem", "this is not JSON (RFC 8259)")),
+    "a set without keys": (
+        {"more": jwt("jwks:\n      - file: empty.json"), "prepare": with_file("empty.json", '{"keys":[]}')},
+        ("authentication.jwt.jwks[0].file", "empty.json", "the set has no key; put a key")),
     "no authority of a set of keys": (
         {"more": jwt('jwks:\n      - url: "https://127.0.0.1:9/"\n        ca: none.pem')},
         ("authentication.jwt.jwks[0].ca", "none.pem", MISSING)),
@@ -112,6 +121,22 @@ SETUPS = {
     "an admin socket that was left behind": ({**GOOD_STATE, "prepare": with_socket_left_behind("admin.socket")}, None),
     "a takeover socket in no folder": (
         {"more": "takeover: nowhere/x"}, ("takeover", "nowhere/x", "No such file or directory")),
+    "a certificate for a database": (
+        {"admin": admin(""), "state": "ca.pem", "prepare": with_file("ca.pem", "-----BEGIN CERTIFICATE-----\n" * 100)},
+        ("state", "ca.pem", "file is not a database", '; give "state" another path')),
+    "a PEM file for an admin token": (
+        {"admin": admin("token_file: one.pem"), "state": "x.db",
+         "prepare": with_file("one.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")},
+        ("admin.token_file", "one.pem", "this is a PEM file and no admin token", "; give the path of another file")),
+    "an admin token of two lines": (
+        {"admin": admin("token_file: lines"), "state": "x.db", "prepare": with_file("lines", "one-line-of-a-token\nand-another\n")},
+        ("admin.token_file", "lines", "no client can send such a token", "; write a token of printable ASCII")),
+    "an admin token of the environment with a blank": (
+        {"admin": admin(""), "state": "x.db", "environment": {"CULVERT_ADMIN_TOKEN": "a token with blanks in it"}},
+        ("admin", "address", "CULVERT_ADMIN_TOKEN: the text has blanks", "; set one of printable ASCII")),
+    "an admin token of another alphabet in the environment": (
+        {"admin": admin(""), "state": "x.db", "environment": {"CULVERT_ADMIN_TOKEN": "a-tökén-of-some-length"}},
+        ("admin", "address", "characters that are not ASCII", "or unset the variable")),
     "a pipe for a database": (
         {"admin": admin(""), "state": "x.db", "prepare": with_pipe("x.db")},
         ("state", "x.db", "it is no regular file", "; remove it, or choose another path")),
@@ -184,6 +209,7 @@ def test_check_and_serve_agree(files, tmp_path, name):
         assert found, done.stderr
         assert culprit in config.read_text().splitlines()[int(found[1]) - 1]
         assert all(text in found[2] for text in words), done.stderr
+    assert errors(served) == errors(checked)
 
 
 MISTAKES = {
@@ -196,10 +222,16 @@ def test_check_and_serve_list_the_same_errors_in_the_same_order(tmp_path):
     config = write(tmp_path, **MISTAKES)
     checked, served = (culvert(command, "--config", config, cwd=tmp_path) for command in ("check", "serve"))
     print(f"tried eight mistakes: {checked.stderr}")
-    errors = [line for line in checked.stderr.splitlines() if not line.startswith("warning: ")]
-    assert (checked.returncode, served.returncode, len(errors)) == (1, 1, 8)
-    assert served.stderr.splitlines() == errors
-    assert [line for line in errors if ": state: " in line]
+    assert (checked.returncode, served.returncode, len(errors(checked))) == (1, 1, 8)
+    assert served.stderr.splitlines() == errors(checked)
+    assert [line for line in errors(checked) if ": state: " in line]
+
+
+def test_a_takeover_without_its_key_names_the_file(tmp_path):
+    config = write(tmp_path)
+    done = culvert("serve", "--takeover", "--config", config, cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"{config}:1:1: takeover: --takeover needs this key; write the path of a socket" in done.stderr
 
 
 def test_check_prints_the_warnings_beside_errors(tmp_path):

@@ -14,7 +14,7 @@ from kit.backend import Backend
 from kit.edge import TOKEN, digest, free_port, make_certificate, wait_for
 from kit.knock import knock
 from kit.pools import health
-from kit.process import culvert
+from kit.process import culvert, errors
 from kit.setups import (
     CERTIFICATE, CLIENT, DUMPS, GOOD_STATE, MISSING, admin, client_certificate, files, jwt, running, tls, with_hot_journal,
     write)
@@ -106,8 +106,8 @@ def test_a_socket_of_another_program_is_a_warning_and_an_error_for_a_start(tmp_p
         assert (NORMAL in done.stderr) == may_be_ours
         done = culvert("check", "--start", "--config", config, cwd=tmp_path)
         assert done.returncode == 1 and f" {key}: " in done.stderr and words in done.stderr, done.stderr
-        done = culvert("serve", "--config", config, cwd=tmp_path)
-        assert done.returncode == 1 and f" {key}: " in done.stderr and words in done.stderr, done.stderr
+        served = culvert("serve", "--config", config, cwd=tmp_path)
+        assert (served.returncode, errors(served)) == (1, errors(done))
 
 
 def test_an_address_that_another_program_uses_is_a_warning_and_an_error_for_a_start(tmp_path):
@@ -119,8 +119,7 @@ def test_an_address_that_another_program_uses_is_a_warning_and_an_error_for_a_st
         done = culvert("check", "--start", "--config", config)
         assert done.returncode == 1 and done.stderr.startswith(place), done.stderr
         done = culvert("serve", "--config", config)
-        assert done.returncode == 1 and f"{config}:3:14: listen[0].address: " in done.stderr
-        assert "Address already in use" in done.stderr
+        assert done.returncode == 1 and f"\n{place}" in "\n" + done.stderr
         # Nothing has come to the other program.
         taken.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -152,6 +151,10 @@ def test_a_database_that_check_cannot_look_at_is_a_warning(tmp_path, left):
 TOKEN_OF = 'authentication:\n  tokens:\n    - {{ id: t, sha256: "' + digest("x") + '", subject: s, routes: ["/"], expires: {} }}'
 
 
+# The port of listeners whose upstream is compared with them.
+OWN = free_port()
+
+
 def moment(days):
     return subprocess.run(["date", "-u", "-d", f"{days} days", "+%Y-%m-%dT%H:%M:%SZ"], capture_output=True, text=True).stdout.strip()
 
@@ -168,7 +171,31 @@ WARNINGS = {
     "a certificate that expires soon": ({"listen": tls("short.pem", "short.key")}, (CERTIFICATE, "in less than 14 days")),
     "a client certificate that expires soon": (
         {"up": client_certificate("short.pem", "short.key")}, (CLIENT + ".certificate", "in less than 14 days")),
-    "an authority that expires soon": ({"up": "ca: short.pem"}, ("upstreams.u.ca", "expires at")),
+    "an authority that expires soon": ({"up": "ca: old.pem"}, ("upstreams.u.ca", "expires at")),
+    "a certificate of a server as an authority": (
+        {"up": "ca: leaf.pem"}, ("upstreams.u.ca", "no certificate of the file is that of an authority")),
+    "a certificate that vouches for itself as an authority": ({"up": "ca: own.pem"}, None),
+    "authorities of servers without TLS": (
+        {"up": "ca: authority.pem", "scheme": "ws"}, ("upstreams.u.ca", "no server of the upstream has a wss URL")),
+    "a name of servers without TLS": (
+        {"up": "sni: a.example", "scheme": "ws"}, ("upstreams.u.sni", "of no use, because no server")),
+    "a certificate for servers without TLS": (
+        {"up": client_certificate("chain.pem", "leaf.key"), "scheme": "ws"}, (CLIENT + ".certificate", "of no use, because no server")),
+    "an upstream that is the listener itself": (
+        {"port": OWN, "up": f'\n  v: {{ servers: [ {{ url: "ws://localhost:{OWN}/app" }} ] }}',
+         "route": "\n  - { path: /b, upstream: v, authentication: none, origins: { allow: [] } }"},
+        ("upstreams.v.servers[0].url", f"this is the listener 127.0.0.1:{OWN} of Culvert itself (listen[0].address of line 3)")),
+    "an upstream with the port of the listener on another machine": (
+        {"port": OWN, "up": f'\n  v: {{ servers: [ {{ url: "ws://192.0.2.1:{OWN}" }} ] }}',
+         "route": "\n  - { path: /b, upstream: v, authentication: none, origins: { allow: [] } }"}, None),
+    "an admin API that the network reaches in plain text": (
+        {"admin": f"address: 0.0.0.0:{free_port()}", "state": "x.db"}, ("admin.address", "the admin token crosses it in plain text")),
+    "an admin API that the network reaches with TLS": (
+        {"admin": f"address: 0.0.0.0:{free_port()}\n  tls: {{ certificates: [ {{ certificate: chain.pem, key: leaf.key }} ] }}",
+         "state": "x.db"}, None),
+    "a path of the session protocol": (
+        {"route": "\n  - { path: /chat/_poll, upstream: u, authentication: none, origins: { allow: [] } }"},
+        ("routes[1].path", "the session protocol of the path /chat has its requests; write /chat")),
     "a chain in order": ({"listen": tls("chain.pem", "leaf.key")}, None),
     "a chain in another order": ({"listen": tls("disorder.pem", "leaf.key")}, (CERTIFICATE, "number 2 of the file")),
     "a host of a certificate": ({"listen": tls("chain.pem", "leaf.key"), "route": "host: A.example."}, None),
@@ -198,6 +225,18 @@ WARNINGS = {
     "a block with bits of a host": ({"more": "trusted_proxies: [ 10.0.0.1/8 ]"}, ("trusted_proxies[0]", "write 10.0.0.0/8")),
     "a route that nobody has a token for": (
         {"route": "\n  - { path: /b, upstream: u, origins: { allow: [] } }"}, ("routes[1]", "nobody can open this route")),
+    "a route whose path ends in a wildcard": (
+        {"route": '\n  - { path: "/lobby/*", upstream: u, authentication: none, origins: { allow: [] } }'},
+        ("routes[1].path", "/lobby/* looks like a pattern, but a path is a prefix without wildcards; write /lobby, which "
+                           "covers /lobby and /lobby/a")),
+    "a route whose path has a parameter in braces": (
+        {"route": '\n  - { path: "/room/{id}/chat", upstream: u, authentication: none, origins: { allow: [] } }'},
+        ("routes[1].path", "write /room, which covers")),
+    "a route whose path has a parameter behind a colon": (
+        {"route": '\n  - { path: "/:id", upstream: u, authentication: none, origins: { allow: [] } }'},
+        ("routes[1].path", "write /, which covers every path")),
+    "a route whose path has colons and braces that are no parameters": (
+        {"route": '\n  - { path: "/a:b/{c", upstream: u, authentication: none, origins: { allow: [] } }'}, None),
     "all of IPv6 as trusted proxies": ({"more": 'trusted_proxies: [ "::/0" ]'}, ("trusted_proxies[0]", "::/0")),
 }
 
@@ -220,6 +259,44 @@ def test_what_is_probably_a_mistake_is_a_warning_of_check_and_of_the_log(files, 
     [(place, key, reason)] = logged
     assert key == warning[0] and warning[1] in reason
     assert re.fullmatch(rf"{re.escape(str(config))}:\d+:\d+", place)
+
+
+def test_check_warns_of_the_modes_that_a_start_changes(tmp_path):
+    config = write(tmp_path, **GOOD_STATE)
+    with running(config):
+        pass
+    for name, mode in (("culvert.admin-token", 0o644), ("culvert.db", 0o640)):
+        (tmp_path / name).chmod(mode)
+    found = state_of(tmp_path)
+    done = culvert("check", "--config", config, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for key, name, mode in (("admin.token_file", "culvert.admin-token", "0644"), ("state", "culvert.db", "0640")):
+        [line] = [line for line in done.stderr.splitlines() if f": {key}: " in line and "(mode " in line]
+        assert line.startswith("warning: ") and f"{name}: other users may read or change this file (mode {mode})" in line
+        assert line.endswith("the next start changes its mode to 0600")
+    assert state_of(tmp_path) == found
+    with running(config):
+        assert (tmp_path / "culvert.db").stat().st_mode & 0o777 == 0o600
+    assert "(mode " not in culvert("check", "--config", config, cwd=tmp_path).stderr
+
+
+@pytest.mark.parametrize("paths, warning", [
+    ('["/chat"]', None), ('["/"]', None), ('["/chat/rooms"]', None), ('["/chat/"]', None), ('["/other", "/chat"]', None),
+    ('["/chatter"]', ("authentication.tokens[0].routes", "opens no path of any route")),
+    ('["/Chat", "/c"]', ("authentication.tokens[0].routes", 'the token "t" opens no path of any route')),
+    ('["/chat/*"]', ("authentication.tokens[0].routes[0]", "write /chat, which covers /chat and /chat/a")),
+])
+def test_a_token_that_opens_no_route_is_a_warning(tmp_path, paths, warning):
+    config = write(tmp_path, more=TOKEN_OF.format(moment(30)).replace('["/"]', paths))
+    config.write_text(config.read_text().replace("path: /\n", "path: /chat\n"))
+    done = culvert("check", "--config", config, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    if warning is None:
+        assert done.stderr == ""
+    else:
+        [line] = done.stderr.splitlines()
+        assert re.match(rf"warning: {re.escape(str(config))}:\d\d:\d+: {re.escape(warning[0])}: ", line)
+        assert warning[1] in line
 
 
 # --- words -------------------------------------------------------------------------------------------------------------

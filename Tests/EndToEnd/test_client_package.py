@@ -150,6 +150,20 @@ def test_a_program_that_renders_pages_elsewhere_can_import_it_and_end(project):
     assert (done.returncode, done.stdout, done.stderr) == (0, "function\n", "")
 
 
+def test_a_socket_outside_of_a_browser_says_what_it_needs(project):
+    """A SyntaxError about the URL would send its reader to the URL, which is right."""
+    (project / "socket.js").write_text("""
+import CulvertSocket from "culvert";
+try {
+  new CulvertSocket("wss://edge.example/chat");
+} catch ({ name, message }) {
+  console.log(name + ": " + message);
+}
+""")
+    done = run(NODE, "socket.js", cwd=project)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Error: CulvertSocket needs a page or a worker\n", "")
+
+
 # --- TypeScript ------------------------------------------------------------------------------------------------------
 
 URL = "https://edge.example/culvert.js"

@@ -100,7 +100,12 @@ def test_what_is_no_command_is_named_with_the_commands(tmp_path, arguments, word
 @pytest.mark.parametrize("command", ["check", "serve"])
 def test_a_file_that_cannot_be_read_is_named(edge, tmp_path, command):
     result = culvert(command, "--config", tmp_path / "nowhere.yaml")
-    assert result.returncode == 1 and result.stderr.startswith(f"{tmp_path}/nowhere.yaml:1:1: ")
+    assert result.returncode == 1 and result.stderr == (
+        f"{tmp_path}/nowhere.yaml:1:1: cannot be read: No such file or directory; name the configuration with --config "
+        "FILE, or begin with the sample, proxy.yaml of Culvert's sources\n")
+    result = culvert(command, "--config", tmp_path)
+    assert result.returncode == 1 and result.stderr == (
+        f"{tmp_path}:1:1: cannot be read: it is a folder; name a file with --config FILE\n")
     config = tmp_path / "proxy.yaml"
     config.write_text(edge.config.read_text().replace(str(edge.cert), "lost.pem"))
     result = culvert(command, "--config", config)

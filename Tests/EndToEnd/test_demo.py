@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import ssl
 import stat
 import subprocess
@@ -49,6 +50,14 @@ def test_a_folder_that_cannot_be_written_is_said_to_be_so(tmp_path):
     done = culvert("demo", "--certs", tmp_path / "file" / "certs")
     assert done.returncode == 1 and "NSCocoaErrorDomain" not in done.stderr
     assert f"the development certificate cannot be written: {tmp_path}/file/certs: Not a directory" in done.stderr
+
+
+def test_a_port_in_use_is_told_with_the_option_for_another(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = culvert("demo", "--port", port, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"port {port} is in use; choose another with --port\n"
 
 
 # --- what is printed -------------------------------------------------------------------------------------------------
@@ -122,6 +131,26 @@ def test_the_demo_says_goodbye_and_leaves_with_0(make_demo, sign):
 
     asyncio.run(run())
     assert demo.process.wait(10) == 0
+
+
+@pytest.mark.parametrize("names,host", [("DNS:app.example.com,DNS:www.example.com", "app.example.com"),
+                                        ("DNS:*.example.com", "demo.example.com"), ("DNS:else.example,DNS:localhost", "localhost")])
+def test_with_another_certificate_it_says_for_which_name_and_the_pasted_session_runs(make_demo, tmp_path, names, host):
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+            "/O=else", "-addext", f"subjectAltName={names}", "-keyout", folder / "edge.key", "-out", folder / "edge.pem")
+    issuer = openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                     "-subj", "/O=issuer", "-keyout", tmp_path / "issuer.key")
+    with (folder / "edge.pem").open("a") as chain:
+        chain.write(issuer)
+    demo = make_demo()
+    assert "development" not in demo.output and f"{folder}/edge.pem is for {host}." in demo.output
+    assert ("/etc/hosts" in demo.output) == (host != "localhost")
+    assert demo.page == f"https://{host}:{demo.port}/"
+    ran = subprocess.run(["bash", "-e", "-o", "pipefail", "-c", demo.commands], capture_output=True, text=True, timeout=30)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert json.loads(ran.stdout.splitlines()[-1])["messages"] == [{"text": "hello"}]
 
 
 def test_a_certificate_of_somebody_else_is_not_overwritten(make_demo, tmp_path):

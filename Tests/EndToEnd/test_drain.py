@@ -103,6 +103,19 @@ def test_a_parked_poll_is_answered_with_the_close(backend, make_edge):
     assert edge.process.wait(15) == 0
 
 
+def test_a_client_between_two_polls_has_a_second_to_fetch_the_close(backend, make_edge):
+    """Without a spread too: the connections of polled sessions ended before their clients could ask."""
+    edge = make_edge(backend.port)
+    with client(edge) as http:
+        at = open_session(http)
+        edge.process.send_signal(signal.SIGTERM)
+        edge.expect_events("session ended")
+        answer = http.get(at)
+        assert answer.status_code == 200
+        assert answer.json()["close"] == {"code": 1001, "reason": "server going away"}
+    assert edge.process.wait(15) == 0
+
+
 def test_a_message_in_flight_is_whole_before_the_close(fresh_backend, make_edge):
     """A fragment of a message has come and the rest has not: Close waits for it, not only for the frame's end."""
     edge = make_edge(fresh_backend.port)
@@ -170,7 +183,7 @@ def test_whoever_asks_is_answered_though_nobody_is_left_to_wait_for(backend, mak
     edge = make_edge(backend.port)
     with Admin(edge) as admin:
         answer = admin.post("/v1/drain")
-        assert (answer.status_code, answer.json()["phase"]) == (202, "delay")
+        assert (answer.status_code, answer.json()["phase"], answer.json()["sessions_at_start"]) == (202, "delay", None)
     assert edge.process.wait(15) == 0
 
 
@@ -186,7 +199,7 @@ def test_a_server_that_is_going_reloads_no_more(backend, make_edge):
     wait_for(lambda: health(edge)[0] == 503, what="the drain to begin")
     with Admin(edge) as admin:
         answer = admin.post("/v1/reload")
-        assert answer.status_code == 409 and "going" in answer.json()["detail"]
+        assert answer.status_code == 409 and "stopping" in answer.json()["detail"]
     edge.process.kill()
 
 

@@ -230,6 +230,22 @@ def test_a_key_that_is_retired_counts_for_its_overlap_and_never_longer(edge, adm
     assert not opens(edge, key.token())
 
 
+def test_the_list_shows_the_end_of_a_copy_that_ends_with_its_key(edge, admin):
+    key = Key("ES256", "original")
+    add(admin, key)
+    copy = Key("ES256", "copy")
+    copied = admin.post("/v1/jwt/keys", json={"id": copy.kid, "algorithm": "ES256", "pem": key.pem})
+    assert copied.status_code == 201 and copied.json()["until"] is None
+    end = retire(admin, key, overlap="1h")["until"]
+    listed = {item["id"]: item["until"] for item in admin.get("/v1/jwt/keys").json()["items"]}
+    assert listed["original"] == listed["copy"] == end
+    assert admin.get("/v1/jwt/keys/copy").json()["until"] == end
+    # A key that is deleted leaves its end to the copy as well.
+    assert admin.delete("/v1/jwt/keys/original").status_code == 204
+    gone = admin.get("/v1/jwt/keys/copy").json()["until"]
+    assert seconds(gone) <= time.time() < seconds(end) and not opens(edge, key.token())
+
+
 def test_where_no_jwt_is_taken_no_key_is(backend, make_edge):
     edge = make_edge(backend.port)
     with Admin(edge) as admin:
@@ -270,6 +286,32 @@ def test_later_polls_of_a_revoked_token_are_told_the_code_and_the_reason_too(edg
                 assert (problem["status"], problem.get("code"), problem.get("reason")) == (401, 4401, "token revoked")
 
     asyncio.run(run())
+
+
+def test_every_refused_jwt_has_a_line_with_its_reason(backend, make_edge):
+    edge = make_edge(backend.port, authentication=section(keys=KEYS))
+    restart(edge, ("log: { format: json }", "log: { format: json, level: debug }"))
+    now, leaving = int(time.time()), Key("EdDSA", "leaving")
+    known, signed, stranger = ES.token(jti="known"), leaving.token(jti="signed"), Key("ES256", "nobody").token()
+    with Admin(edge) as admin:
+        add(admin, leaving)
+        # Event loops know both tokens as good when these end.
+        assert opens(edge, known) and opens(edge, signed)
+        revoke(admin, jti="known")
+        retire(admin, leaving, overlap="0s")
+    refused = [(ES.token(exp=now - 60), "expired: exp has passed"),
+               (ES.token(nbf=now + 600), "not valid yet: nbf or iat is in the future"),
+               (ES.token(iat=now + 600), "not valid yet: nbf or iat is in the future"),
+               (known, "revoked by its jti or its subject"), (signed, "its key is retired or deleted"),
+               (stranger, "no such key")]
+    for token, reason in refused:
+        for transport in TRANSPORTS:
+            edge.catch_up()
+            before = len(edge.events("jwt refused"))
+            assert knock(edge, transport, token=token).status == 401
+            edge.catch_up()
+            assert [event["reason"] for event in edge.events("jwt refused")[before:]] == [reason]
+        assert token not in edge.text and token.split(".")[2] not in edge.text
 
 
 def test_a_subjects_tokens_issued_before_a_time_are_revoked(edge, admin):

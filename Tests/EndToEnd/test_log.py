@@ -182,6 +182,13 @@ def test_no_token_comes_into_the_log_whoever_brings_it(backend, make_edge):
         assert secret not in log
 
 
+def test_the_log_has_no_line_of_the_library_that_starts_and_stops_services(backend, make_edge):
+    edge = make_edge(backend.port)
+    restart(edge, ("log: { format: json }", "log: { format: json, level: trace }"))
+    whole_log(edge)
+    assert [event for event in edge.events() if "service" in event["message"].lower()] == []
+
+
 def test_no_token_comes_into_the_log_when_the_upstream_fails(make_edge):
     edge = make_edge(free_port())
     restart(edge, ("log: { format: json }", "log: { format: json, level: trace }"))

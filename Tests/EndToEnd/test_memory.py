@@ -77,7 +77,8 @@ def test_the_largest_goes_first_and_the_others_live_on(fresh_backend, make_edge)
 
 
 def test_a_parked_poll_of_another_session_is_not_disturbed_and_many_floods_stay_below(fresh_backend, make_edge):
-    edge = make_edge(fresh_backend.port, session="buffer: 1MiB", limits="memory: 4MiB")
+    # A poll of a session that has nothing yet is held so long, and the quiet session lives for a minute.
+    edge = make_edge(fresh_backend.port, session="buffer: 1MiB, hold: 300ms", limits="memory: 4MiB")
     with client(edge) as http, client(edge) as other:
         quiet = open_session(other)
         floods = [flood(http, 2048) for _ in range(10)]
@@ -90,8 +91,10 @@ def test_a_parked_poll_of_another_session_is_not_disturbed_and_many_floods_stay_
         closed = wait_for(lambda: (lambda n: n if n == memory(edge)["closed"] else None)(gone()), what="the last to be gone")
         # A session that was let in late has a window which does not fill.
         assert 4 <= closed < 10
-        other.post(quiet, json={"first": 1, "messages": [{"text": "still here"}]})
-        assert other.get(quiet).json()["messages"] == [{"text": "still here"}]
+        posted = other.post(quiet, json={"first": 1, "messages": [{"text": "still here"}]})
+        assert posted.status_code == 200, posted.text
+        answer = other.get(quiet)
+        assert answer.status_code == 200 and answer.json()["messages"] == [{"text": "still here"}], answer.text
         assert len(edge.expect_events("memory relief", closed)) == memory(edge)["closed"] == closed
 
 

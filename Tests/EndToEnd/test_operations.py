@@ -179,6 +179,15 @@ def test_what_stands_in_the_runbook_for_the_configuration_is_taken(edge, tmp_pat
     assert done.returncode == 0, done.stderr
 
 
+def test_the_documented_function_sends_a_body(backend, make_edge):
+    edge = make_edge(backend.port)
+    url = "http://127.0.0.1:9901/v1/tokens"
+    code, out, errors = Shell(edge).run(f"""api {url} -d '{{"subject": "a", "routes": ["/"]}}'; echo; api {url}""")
+    assert code == 0, errors
+    minted, listed = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert minted["secret"].startswith("cvt_") and minted["id"] in [token["id"] for token in listed["items"]]
+
+
 def test_drains_answer_as_the_document_says(backend, make_edge):
     edge = make_edge(backend.port)
     with Admin(edge) as admin, client(edge) as http:

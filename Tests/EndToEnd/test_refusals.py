@@ -174,13 +174,31 @@ def test_a_refused_preflight_has_a_line_of_its_own_and_is_no_opening(backend, ma
 
 
 def test_an_upstream_that_cannot_be_reached_has_its_own_line_and_is_counted(make_edge):
-    edge = make_edge(free_port())
+    port = free_port()
+    edge = make_edge(port)
     with client(edge) as http:
         assert http.post("/_poll").status_code == 502
-    edge.expect_events("upstream failed")
+    [failed] = edge.expect_events("upstream failed")
+    assert (failed["server"], failed["client"]) == (f"ws://127.0.0.1:{port}", "127.0.0.1")
     assert reasons(edge) == {"upstream_unreachable": 1}
     whole_log(edge)
     assert edge.events(REFUSED) == []
+
+
+@pytest.mark.parametrize("limits,scope,reason", [
+    ("process: { rate: 1, burst: 1 }", "process", "too_many_openings"),
+    ("address: { sessions: 1 }", "address", "too_many_sessions"), ("token: { sessions: 1 }", "token", "too_many_sessions"),
+])
+def test_the_line_of_a_limit_says_which_has_refused_and_whose_opening(backend, make_edge, limits, scope, reason):
+    edge = make_edge(backend.port, limits=limits)
+    with client(edge) as http:
+        open_session(http)
+        assert http.post("/_poll").status_code in (429, 503)
+        http.post("/open/_poll")
+    told = edge.expect_events(REFUSED)[0]
+    assert (told["reason"], told["scope"], told["token"], told["subject"]) == (reason, scope, "alice", "alice")
+    # Who shows no token has none in the line.
+    assert all("token" not in event for event in edge.events(REFUSED, route="/open"))
 
 
 def test_a_request_that_is_kept_out_of_its_session_has_a_line_without_the_sessions_identifier(backend, make_edge):

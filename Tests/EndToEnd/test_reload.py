@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
+import os
 import signal
 import socket
 import ssl
@@ -573,6 +575,22 @@ def test_certificates_are_swapped_by_themselves(backend, make_edge, tmp_path):
     assert knock(edge, "websocket", token=TOKEN).status == 101
 
 
+def test_the_log_tells_of_changed_certificates_only_when_a_file_has_changed(backend, make_edge, tmp_path):
+    """The certificates of the admin API, which starts behind the listeners, are no change."""
+    (tmp_path / "new").mkdir()
+    cert, key = make_certificate(tmp_path, "admin.example")
+    edge = make_edge(
+        backend.port, sections="reload: { watch: 100ms }", healthy=lambda edge: "admin listening" in edge.text,
+        admin=f", tls: {{ certificates: [ {{ certificate: {cert}, key: {key} }} ] }}")
+    edge.catch_up()
+    assert not edge.events("certificates changed")
+    new_cert, new_key = make_certificate(tmp_path / "new", "renewed.example")
+    key.write_text(new_key.read_text())
+    cert.write_text(new_cert.read_text())
+    [event] = edge.expect_events("certificates changed")
+    assert str(event["certificates"]) == "2"
+
+
 def test_a_second_certificate_without_its_key_is_not_taken(backend, make_edge, tmp_path):
     """A client that asks for its name would get no handshake."""
     (tmp_path / "new").mkdir()
@@ -595,3 +613,56 @@ def test_expiry_is_shown_and_warned_of(backend, make_edge):
     assert item["file"] == str(edge.cert) and item["names"] == ["localhost"]
     assert 86400 < item["seconds_left"] <= 2 * 86400
     edge.expect_events("certificate expires soon")
+
+
+# --- files that do not answer ----------------------------------------------------------------------------------------
+
+REFUSED = "reload refused; nothing has changed"
+
+
+def test_a_configuration_that_is_a_pipe_is_refused_and_holds_up_no_later_reload(backend, make_edge):
+    edge = make_edge(backend.port)
+    text = edge.config.read_text()
+    edge.config.unlink()
+    os.mkfifo(edge.config)
+    edge.process.send_signal(signal.SIGHUP)
+    assert "it is no regular file" in edge.expect_events(REFUSED)[0]["reason"]
+    for parameters in ({}, {"dry_run": "true"}):
+        answer = reload(edge, **parameters)
+        assert (answer.status_code, answer.json()["errors"][0]["file"]) == (422, str(edge.config))
+        assert "it is no regular file" in answer.json()["errors"][0]["detail"]
+    edge.config.unlink()
+    edge.config.write_text(text)
+    assert reload(edge).status_code == 200
+
+
+@contextlib.contextmanager
+def held_up(path):
+    """Whoever opens the file waits, as on a file system that does not answer: this process has a lease on it (fcntl(2))."""
+    ignored = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    file = os.open(path, os.O_RDWR)
+    try:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield
+    finally:
+        os.close(file)
+        signal.signal(signal.SIGIO, ignored)
+
+
+def test_a_reload_whose_file_does_not_answer_is_told_as_failed_and_holds_up_no_later_one(backend, make_edge):
+    edge = make_edge(backend.port)
+    text = edge.config.read_text()
+    with held_up(edge.config):
+        edge.process.send_signal(signal.SIGHUP)
+        # The kernel ends a lease after 45 s, and the edge gives up before.
+        refused = edge.expect_events(REFUSED, timeout=35)
+        print(f"a file that does not answer: {refused[0]['reason']}")
+        assert "could not be read within 25 s" in refused[0]["reason"]
+        # Another file stands there now, while the thread that began to open the first one still waits.
+        other = edge.folder / "other.yaml"
+        other.write_text(text)
+        other.replace(edge.config)
+        assert reload(edge).status_code == 200
+    # Nothing comes of the first reload when its file answers at last.
+    edge.catch_up()
+    assert (len(edge.events("configuration reloaded")), len(edge.events(REFUSED))) == (2, 1)

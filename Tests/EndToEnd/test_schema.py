@@ -377,5 +377,10 @@ def test_what_the_sample_has_as_comments_is_right_too(tmp_path):
     assert {"address", "token", "session", "memory"} <= set(known["limits"])
 
 
+def test_the_command_prints_the_schema_of_its_version():
+    done = culvert("manual", "--schema")
+    assert (done.returncode, done.stdout) == (0, (ROOT / "docs/proxy.schema.json").read_text())
+
+
 def test_the_schema_is_one():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)

@@ -113,6 +113,8 @@ def test_a_full_disk_is_said_and_loses_nothing(backend, make_edge):
             if answers[-1].status_code != 201:
                 break
         assert (answers[-1].status_code, answers[-1].json()["type"]) == (507, "urn:culvert:problem:state_full")
+        [event] = edge.expect_events("the database failed")
+        assert "culvert.db: " in event["reason"] and str(event["times"]) == "1", event
         assert opens(edge, kept)
         assert len(admin.get("/v1/tokens").json()["items"]) >= len(answers) - 1
     edge.stop()
@@ -127,6 +129,6 @@ def test_a_disk_that_is_full_at_the_start_is_said_and_loses_nothing(backend, mak
         kept = admin.mint("kept")
     edge.stop()
     full = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # noqa: E731
-    assert "culvert cannot start" in (said := failed_start(edge, preexec_fn=full)) and "culvert.db" in said
+    assert f"{edge.config}:1:1: state: " in (said := failed_start(edge, preexec_fn=full)) and "culvert.db" in said
     edge.start()
     assert opens(edge, kept)

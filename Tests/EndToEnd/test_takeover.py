@@ -125,6 +125,33 @@ def test_polled_sessions_are_told_to_come_back(pair):
         open_session(http)
 
 
+def test_the_old_process_tells_how_it_drains_and_how_many_sessions_have_not_ended(backend, make_edge):
+    edge = make_edge(
+        backend.port, sections="takeover: culvert.takeover\ndrain: { delay: 5s, spread: 20s, deadline: 30s }")
+    successor = None
+
+    async def run():
+        nonlocal successor
+        sockets = [await dial(edge) for _ in range(5)]
+        with client(edge) as http:
+            # Its client does not fetch the Close, with which it ends.
+            await asyncio.to_thread(open_session, http)
+            successor = await asyncio.to_thread(Successor, edge)
+            first, second, *_ = await asyncio.to_thread(edge.expect_events, "draining", 2, 20)
+        assert (first["sessions"], first["delay"], first["spread"]) == (6, "0s", "20s")
+        before = edge.events()[:edge.events().index(second)]
+        ended = [event["transport"] for event in before if event["message"] == "session ended"]
+        assert "long-poll" in ended and second["sessions"] == 6 - len(ended) <= second["of"] <= 6
+        for ws in sockets:
+            ws.transport.abort()
+
+    try:
+        asyncio.run(run())
+    finally:
+        if successor:
+            successor.stop()
+
+
 def test_the_admin_api_moves_too_and_what_it_does_holds_for_sessions_that_are_left(backend, make_edge):
     edge = make_edge(
         backend.port, sections="takeover: culvert.takeover\ndrain: { spread: 60s, deadline: 60s }")

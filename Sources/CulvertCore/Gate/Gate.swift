@@ -1,8 +1,8 @@
 /// Decides on a request before any upstream is dialled; the same for every transport.
 ///
-/// Order: path, route, transport, origin, token, then whether the server stops. A request is refused by the first that
-/// fails, so that one without a valid token learns no more than which paths are served to its origin. What passes an
-/// opening then meets the limits, which take a place for it.
+/// The order is path, route, transport, origin, token, then whether the server stops. The first check that fails
+/// refuses the request, so a client without a valid token learns only which paths are served to its origin. An opening
+/// that passes then meets the limits, which take a place for it.
 package struct Gate: Sendable {
     package struct Load: Equatable, Sendable {
         package var isDraining: Bool
@@ -211,19 +211,20 @@ package struct Gate: Sendable {
     ) throws(Rejection) {
         if credential == nil, request.jwtRefusal == .keysUnavailable {
             throw Rejection(
-                503, "jwt_keys_unavailable", "The keys that tokens are verified with cannot be had.",
+                503, "jwt_keys_unavailable", "The keys to verify tokens are not available now.",
                 headers: [("Retry-After", "5")])
         }
         if credential == nil, request.jwtRefusal == .busy {
             throw Rejection(
-                503, "verification_busy", "Too many tokens are being verified.", headers: [("Retry-After", "1")])
+                503, "verification_busy", "Too many tokens wait for verification.", headers: [("Retry-After", "1")])
         }
         let fault = credential.map { keyring.fault(of: $0, now: now, isOpening: isOpening) } ?? .unknown
         if let fault {
-            // One answer for all who would open a session: whoever found an old token learns nothing by trying it. Who
-            // has a session is told why it ends.
+            // Every opening gets the same answer, so that trying an old token tells nothing. A client that has a
+            // session is told why it ends.
             var rejection = isOpening || fault == .unknown ? Self.invalidToken : Self.unauthorized(fault)
             if !isOpening { rejection.subject = credential?.token.subject }
+            if credential?.token.source == .jwt { rejection.jwtFault = JWTFault(fault) }
             throw rejection
         }
         guard let token = credential?.token else { return }
@@ -239,7 +240,16 @@ package struct Gate: Sendable {
     package static let invalidToken = Gate.unauthorized(
         "invalid_token", "The token is not valid.", error: "invalid_token")
 
-    /// For a request of a session whose token has died.
+    /// ``invalidToken`` for a credential that was good when its request came.
+    ///
+    /// - Parameter fault: nil if the credential was judged by rules that do not hold any more.
+    package static func lateRefusal(of credential: Credential, _ fault: TokenFault?) -> Rejection {
+        var rejection = self.invalidToken
+        if credential.token.source == .jwt { rejection.jwtFault = fault.map { JWTFault($0) } ?? .otherRules }
+        return rejection
+    }
+
+    /// The refusal of a request to a session whose token is no longer valid.
     package static func unauthorized(_ fault: TokenFault) -> Rejection {
         var rejection = self.unauthorized(
             "token_\(fault.rawValue)", "The session's token is not valid any more: \(fault.reason).",
@@ -255,7 +265,7 @@ package struct Gate: Sendable {
 
     private func checkLoad(_ load: Load) throws(Rejection) {
         if load.isDraining {
-            throw Rejection(503, "draining", "This server is going away.", headers: [("Retry-After", "1")])
+            throw Rejection(503, "draining", "This server is stopping.", headers: [("Retry-After", "1")])
         }
         if load.isMemoryFull {
             throw Rejection(503, "memory_full", "This server is short of memory.", headers: [("Retry-After", "5")])

@@ -1,7 +1,7 @@
-/// What the gate looks at of a request, whatever its transport.
+/// The parts of a request that the gate reads, on every transport.
 package struct GateRequest: Sendable {
     package var method: String
-    /// Of the WebSocket URL: without `/_poll` and what follows.
+    /// The path of the WebSocket URL, without `/_poll` and the rest behind it.
     package var path: String
     package var query: String?
     package var host: String?
@@ -46,7 +46,7 @@ package enum JWTRefusal: Error, Equatable, Sendable {
     case busy
 }
 
-/// What passed, and what of it goes upstream.
+/// A request that passed the gate, and the parts of it that go upstream.
 package struct Admission: Sendable {
     package var route: Route
     /// Nil where the route asks for none.
@@ -73,7 +73,7 @@ package struct Preflight: Equatable, Sendable {
     package var allowedOrigin: String
 }
 
-/// What did not pass. `detail` is for people and holds nothing secret.
+/// The answer to a request that did not pass. `detail` is for people and holds nothing secret.
 package struct Rejection: Error, Equatable, Sendable {
     package var status: Int
     package var code: String
@@ -85,6 +85,8 @@ package struct Rejection: Error, Equatable, Sendable {
     package var fault: TokenFault?
     /// The subject of the token that has died.
     package var subject: String?
+    /// Why a JWT whose signature is good is refused: for the operator's log and not for the client.
+    package var jwtFault: JWTFault?
 
     package struct Header: Equatable, Sendable {
         package var name: String

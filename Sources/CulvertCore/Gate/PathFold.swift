@@ -14,7 +14,8 @@ enum PathFold {
         for scalar in text.unicodeScalars where !self.showsNothing(scalar) {
             if scalar.isASCII {
                 out.append(UInt8(truncatingIfNeeded: scalar.value).lowercased)
-            } else if self.blanks.contains(scalar.properties.generalCategory) {
+            } else if self.blanks.contains(scalar.properties.generalCategory) || scalar.value == 0x85 {
+                // U+0085, next line, is a blank to libraries that trim.
                 out.append(UInt8(ascii: " "))
             } else {
                 for upper in scalar.properties.uppercaseMapping.unicodeScalars {
@@ -51,9 +52,17 @@ enum PathFold {
     /// most four bytes for each byte of its folded form.
     static func front(for length: Int) -> Int { 4 * length + 8 }
 
-    /// Refuses dot segments and empty segments that are written with the compatibility forms of dots and slashes.
+    /// Refuses dot segments and empty segments that are written with the compatibility forms of dots and slashes, control
+    /// characters outside ASCII (U+0080 to U+009F), and the compatibility forms of the percent sign, behind which any
+    /// character may stand.
     static func check(_ bytes: [UInt8]) throws(PathFault) {
         guard bytes.contains(where: { $0 >= 0x80 }) else { return }
+        if let text = String(validating: bytes, as: UTF8.self) {
+            for scalar in text.unicodeScalars where !scalar.isASCII {
+                if scalar.value <= 0x9F { throw .badByte }
+                if scalar.value == 0xFF05 || scalar.value == 0xFE6A { throw .badEncoding }
+            }
+        }
         var dots = 0
         var isName = false
         // The segment has such a form in it, or at one of its ends.

@@ -42,6 +42,13 @@ package struct PathPrefix: Hashable, Sendable {
         return self.covers(prefix, path)
     }
 
+    /// Whether one of the two prefixes covers the other, so that there are paths which both cover.
+    package func meets(_ other: PathPrefix) -> Bool {
+        self.bytes.withUnsafeBufferPointer { one in
+            other.bytes.withUnsafeBufferPointer { Self.isPrefix(one, of: $0) || Self.isPrefix($0, of: one) }
+        }
+    }
+
     func covers(reading: UnsafeBufferPointer<UInt8>) -> Bool {
         self.bytes.withUnsafeBufferPointer { Self.isPrefix($0, of: reading) }
     }
@@ -68,7 +75,8 @@ package struct PathPrefix: Hashable, Sendable {
     /// - Parameter rest: of a path, behind a prefix.
     private static func ends(_ rest: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
         switch rest.first {
-        case nil, UInt8(ascii: "/"), UInt8(ascii: ";"), UInt8(ascii: "?"), UInt8(ascii: "#"): return true
+        case nil, UInt8(ascii: "/"), UInt8(ascii: "\\"), UInt8(ascii: ";"), UInt8(ascii: "?"), UInt8(ascii: "#"):
+            return true
         case UInt8(ascii: "."):
             let format = rest.last == UInt8(ascii: "/") ? rest.dropLast() : rest
             return !format.contains(UInt8(ascii: "/"))

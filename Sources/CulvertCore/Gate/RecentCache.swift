@@ -1,5 +1,5 @@
-/// What was used lately, up to a number and a cost. Two generations, so that forgetting the oldest costs nothing per
-/// look-up.
+/// A cache of the entries that were used lately, bounded by number and cost. It has two generations, so that dropping
+/// the oldest entries costs nothing per look-up.
 struct RecentCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private struct Entry: Sendable {
         var value: Value

@@ -10,7 +10,7 @@ package enum PathFault: Error, Equatable, Sendable {
     /// Servers find different routes in it.
     case ambiguous
 
-    /// For people.
+    /// The sentence for the client.
     package var detail: String {
         switch self {
         case .noSlash: "The path does not begin with a slash."
@@ -76,7 +76,7 @@ enum PathReader {
         func add(_ reading: [UInt8]) { if !readings.contains(reading) { readings.append(reading) } }
         add(try self.lenient(once))
         if String(validating: once, as: UTF8.self) == nil {
-            // Jetty takes what is no UTF-8 for ISO 8859-1.
+            // Jetty reads bytes that are not UTF-8 as ISO 8859-1.
             var latin: [UInt8] = []
             latin.reserveCapacity(2 * once.count)
             for byte in once {
@@ -104,7 +104,8 @@ enum PathReader {
             case UInt8(ascii: "\\"): throw .encodedSlash
             case UInt8(ascii: "#"): throw .fragment
             case UInt8(ascii: "%"), UInt8(ascii: ";"), UInt8(ascii: "?"): isPlain = false
-            // Of a prefix of the configuration: requests have none, nor may what is no UTF-8 come from there.
+            // Only a prefix of the configuration has such bytes, and they are UTF-8. Requests with them are refused
+            // before.
             case 0x80...: isPlain = false
             default: break
             }
@@ -117,7 +118,7 @@ enum PathReader {
         if segment.count <= 2, !segment.isEmpty, segment.allSatisfy({ $0 == UInt8(ascii: ".") }) { throw .dotSegment }
     }
 
-    /// With triplets decoded once, but for those of the percent sign.
+    /// Decodes triplets once, except those of the percent sign.
     private static func decoded(_ bytes: UnsafeBufferPointer<UInt8>) throws(PathFault) -> [UInt8] {
         var out: [UInt8] = []
         out.reserveCapacity(bytes.count)
@@ -152,7 +153,7 @@ enum PathReader {
         return out
     }
 
-    /// Whether a lenient decoder would find ASCII in what is no UTF-8: `%C0%AF` for a slash (RFC 3629 section 10).
+    /// Whether a lenient decoder finds ASCII in bytes that are not UTF-8: `%C0%AF` for a slash (RFC 3629 section 10).
     private static func hasOverlongUTF8(_ bytes: [UInt8]) -> Bool {
         for index in bytes.indices.dropLast() {
             let next = bytes[index + 1]
@@ -169,7 +170,7 @@ enum PathReader {
         return false
     }
 
-    /// As the most lenient server reads what was decoded once.
+    /// Decodes text that was decoded once as the most lenient server reads it.
     private static func lenient(_ once: [UInt8]) throws(PathFault) -> [UInt8] {
         var out: [UInt8] = []
         out.reserveCapacity(once.count + 2)

@@ -17,7 +17,7 @@ package struct Route: Equatable, Sendable {
     package var transports: Set<Transport>
     /// Check the UTF-8 of uncompressed text of native WebSockets too.
     package var validateText: Bool
-    /// Of all its sessions together: `limits.route`, and what the route says of its own.
+    /// The limits of all sessions of the route together: `limits.route`, with the route's own keys in its place.
     package var limits: AdmissionLimits
     /// The carriers of tokens on this route; nil when the route has those of `authentication`.
     package var carriers: CarrierNames?
@@ -41,12 +41,12 @@ package struct Route: Equatable, Sendable {
         self.validateText = validateText
     }
 
-    /// What logs call it.
+    /// The name in logs: host and path.
     package var name: String { (self.host ?? "") + self.path }
 
     /// Whether a session that was let in by `old` may go on by this route. It leads to the same upstream, and asks for a
-    /// token if the session has one: otherwise the session would have no subject, and anybody who knows its identifier
-    /// would speak for the subject that the upstream was told.
+    /// token if the session has one: otherwise the session would have no subject, and every client that knows its
+    /// identifier could act as the subject that the upstream was told.
     package func succeeds(_ old: Route, isAnonymous: Bool) -> Bool {
         self.upstream == old.upstream && (self.authenticationRequired || isAnonymous)
     }
@@ -82,7 +82,7 @@ package struct RouteTable: Equatable, Sendable {
             (try? PathPrefix(route.path)).map { Entry(route: route, prefix: $0) }
         }
         self.longest = entries.map(\.prefix.folded.count).max() ?? 0
-        // By what they decode to: `/%61` is no longer than `/ab`.
+        // Prefixes are compared in their decoded form: `/%61` is not longer than `/ab`.
         let sorted = entries.sorted { $0.prefix.bytes.count > $1.prefix.bytes.count }
         self.anyHost = sorted.filter { $0.route.host == nil }
         self.byHost = Dictionary(grouping: sorted.filter { $0.route.host != nil }) { HostName($0.route.host ?? "") }
@@ -110,7 +110,7 @@ package struct RouteTable: Equatable, Sendable {
         return route
     }
 
-    /// Where an entry stands.
+    /// The place of an entry in the table.
     private struct Place: Equatable {
         var isOfHost: Bool
         var index: Int
@@ -153,7 +153,7 @@ package struct RouteTable: Equatable, Sendable {
             || (!found.isOfHost && self.hasRival(found, amongHosts: false, host, bytes))
     }
 
-    /// By index, and without a list of the two kinds: a decision allocates nothing.
+    /// Searches by index, without a list of the two kinds, so that a decision allocates nothing.
     private func hasRival(
         _ found: Place, amongHosts isOfHost: Bool, _ host: String?, _ bytes: UnsafeBufferPointer<UInt8>
     ) -> Bool {
@@ -174,8 +174,8 @@ package struct RouteTable: Equatable, Sendable {
     }
 }
 
-/// The name in a `Host` header, without its port and the root's point; case does not matter. Looked up without being
-/// copied, but for addresses, which have more than one spelling.
+/// The name in a `Host` header, without its port and the dot of the root; case makes no difference. A look-up copies
+/// nothing, except for addresses, which have more than one spelling.
 package struct HostName: Hashable, Sendable {
     private let text: Substring
 
@@ -193,7 +193,7 @@ package struct HostName: Hashable, Sendable {
     package static func == (one: HostName, other: HostName) -> Bool { one.text.equalsIgnoringCase(other.text) }
 
     package func hash(into hasher: inout Hasher) {
-        // The table is the operator's, so that nobody can fill it with names that collide.
+        // Only the operator fills the table, so an attacker cannot fill it with names that collide.
         hasher.combine(
             self.text.withBytes { bytes in
                 var hash: UInt64 = 0

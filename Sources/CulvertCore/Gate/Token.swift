@@ -1,4 +1,4 @@
-/// What a token entitles to, however it is written: in proxy.yaml, in the database, or in a JWT's claims.
+/// The rights of a token, from any source: proxy.yaml, the database, or a JWT's claims.
 package struct Token: Equatable, Sendable {
     package enum Source: String, Sendable {
         case config
@@ -20,7 +20,7 @@ package struct Token: Equatable, Sendable {
     /// The operator's name for it, or the JWT's `jti`; may be logged.
     package var id: String
     package var source: Source
-    /// Who presents it; told to the upstream.
+    /// The user or service that the token is for. The upstream gets it.
     package var subject: String
     /// Path prefixes on segment borders that it opens.
     package var routes: [String]
@@ -103,10 +103,10 @@ package final class TokenEntry: Sendable {
     }
 }
 
-/// What a client has shown: a token by one of its secrets.
+/// The token that a client has sent, with the secret that it used.
 package struct Credential: Sendable {
     package var entry: TokenEntry
-    /// Of the secret; 0 for a JWT.
+    /// The generation of the secret; 0 for a JWT.
     package var generation: Int
 
     package init(entry: TokenEntry, generation: Int) {

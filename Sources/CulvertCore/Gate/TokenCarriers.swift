@@ -1,4 +1,4 @@
-/// A request's tokens taken out of it, and what is left to go upstream. What has none is left as it is, not copied.
+/// The tokens of a request, and the rest of the request, which goes upstream. A part without a token is not copied.
 ///
 /// A carrier that Culvert reads holds tokens only, and all of its values are taken out. A carrier that Culvert does not
 /// read, because the route asks for no token or the carrier is off, belongs to the application: there the values that are

@@ -9,7 +9,7 @@ package enum TokenFault: String, Error, Equatable, Sendable {
     /// It opens less than it did, and not any more what it was used for.
     case narrowed
 
-    /// For people; says nothing that the token's holder should not know.
+    /// The sentence for the client, which tells nothing that the token's holder must not know.
     package var reason: String {
         switch self {
         case .unknown: "token not valid"
@@ -53,8 +53,8 @@ package struct JWTRevocation: Equatable, Sendable {
         self.until = until
     }
 
-    /// What holds when this one is said beside `other` of the same target: what either of them refuses stays refused,
-    /// for as long as either says.
+    /// Joins this revocation with `other` of the same target: the result refuses every token that either of them
+    /// refuses, until the later end.
     package func joined(with other: JWTRevocation?) -> JWTRevocation {
         guard let other else { return self }
         return JWTRevocation(
@@ -128,7 +128,7 @@ package struct TokenKeyring: Sendable {
 
     /// The credential behind a secret, whether or not it stands. A JWT is found once it was verified here.
     package mutating func credential(for secret: some StringProtocol) -> Credential? {
-        // Nothing is no token, whatever digest the file has.
+        // An empty text is never a token, even if the file has its digest.
         if secret.isEmpty { return nil }
         let secret = Substring(secret)
         if let digest = self.digests.digest(of: secret) { return self.credential(digest) }
@@ -167,13 +167,13 @@ package struct TokenKeyring: Sendable {
         self.verified.insert(credential, for: TokenDigest(of: secret), cost: cost)
     }
 
-    /// Every JWT is verified anew: what is asked of them has changed.
+    /// Forgets which JWTs were verified, because the rules for their claims have changed.
     package mutating func forgetVerified() {
         self.verified = RecentCache(size: self.jwtCacheSize, bytes: Self.jwtCacheBytes)
     }
 
-    /// Why `credential` does not stand at `now`; nil if it does. What it was verified with counts as little as when:
-    /// the tables say what is true now.
+    /// The reason why `credential` is not valid at `now`; nil if it is. Only the tables of this moment count, not the
+    /// key and the time of the verification.
     ///
     /// - Parameter isOpening: no session lives by it yet, and there is no grace.
     package func fault(of credential: Credential, now: Int64, isOpening: Bool = true) -> TokenFault? {
@@ -222,8 +222,8 @@ package struct TokenKeyring: Sendable {
         return .success(end)
     }
 
-    /// What is known now of a credential's token; nil when that is no more. A token that has been given to another
-    /// subject, or made anew under an id that was free, is another token.
+    /// The entry of a credential's token now; nil if the token is gone. A token that was given to another subject, or
+    /// minted again under an id that was free, is another token.
     package func current(_ credential: Credential) -> TokenEntry? {
         let token = credential.token
         if token.source == .jwt { return credential.entry }

@@ -1,8 +1,8 @@
 package import NIOCore
 import Synchronization
 
-/// What the sessions of one token use together, on whatever event loop. The only state that event loops share per
-/// token, and without a lock.
+/// The rate and counts that all sessions of one token share, on all event loops. This is the only state that loops
+/// share for a token, and it has no lock.
 package final class TokenUse: Sendable {
     private let sessions = Atomic<Int>(0)
     /// When the messages taken so far would have arrived at the permitted rate: nanoseconds of `NIODeadline`. (The

@@ -1,39 +1,8 @@
-import Glibc
-
-/// An IPv4 or IPv6 address; an IPv4 one is the same as its mapped form (RFC 4291 2.5.5.2).
-package struct IPAddress: Hashable, Sendable {
-    let bytes: [UInt8]
-
-    fileprivate init(bytes: [UInt8]) { self.bytes = bytes }
-
-    /// Nil for anything but an address alone: no port, no brackets, no zone.
-    package init?(_ text: some StringProtocol) {
-        let text = String(text)
-        // inet_pton(3) would stop at it.
-        guard !text.contains(byte: 0) else { return nil }
-        var bytes = [UInt8](repeating: 0, count: 16)
-        if inet_pton(AF_INET, text, &bytes) == 1 {
-            self.bytes = [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF] + bytes[..<4]
-        } else if inet_pton(AF_INET6, text, &bytes) == 1 {
-            self.bytes = bytes
-        } else {
-            return nil
-        }
-    }
-
-    /// What limits count it by.
-    package var limitKey: AddressKey {
-        func number(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
-        let isMapped = self.bytes[..<10].allSatisfy { $0 == 0 } && self.bytes[10] == 0xFF && self.bytes[11] == 0xFF
-        return isMapped ? .v4(UInt32(truncatingIfNeeded: number(self.bytes[12...]))) : .v6(number(self.bytes[..<8]))
-    }
-}
-
 /// Addresses that share their first bits: CIDR (RFC 4632), or one address.
 package struct AddressBlock: Equatable, Sendable, CustomStringConvertible {
     package let description: String
     private let address: IPAddress
-    /// Of 128.
+    /// The length of the prefix, of 128 bits.
     private let bits: Int
 
     package init?(_ text: String) {
@@ -80,7 +49,7 @@ package struct AddressBlock: Equatable, Sendable, CustomStringConvertible {
 /// The proxies in front whose word on the client's address is taken.
 package struct TrustedProxies: Equatable, Sendable {
     private let blocks: [AddressBlock]
-    /// Most hops that are looked at; nobody has more proxies in a row.
+    /// The most hops that are read. Real chains of proxies are shorter.
     private static let hopLimit = 32
 
     package init(_ blocks: [AddressBlock] = []) {
@@ -120,8 +89,8 @@ package struct TrustedProxies: Equatable, Sendable {
     }
 
     /// The list is read from the right, because each proxy appends the address that it saw. The first address that is
-    /// no trusted proxy is the client; the text to the left of it is the client's own claim. A word that is no address
-    /// ends the reading, and the last proxy that is known then stands for the client.
+    /// not a trusted proxy is the client; the text to the left of it is the client's own claim. A word that is not an
+    /// address ends the reading, and the last proxy that is known is then taken for the client.
     ///
     /// - Parameter isForwarded: whether the lines are of `Forwarded`.
     private func path(peer: String, lines: [String], isForwarded: Bool) -> Path {

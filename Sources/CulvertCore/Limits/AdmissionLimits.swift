@@ -1,12 +1,12 @@
 package import NIOCore
 
-/// What may be opened by one client address, token or route. Nil is without limit.
+/// The limits of one client address, token or route. A member that is nil sets no limit.
 package struct AdmissionLimits: Equatable, Sendable {
-    /// Open, or being opened.
+    /// The most sessions that are open or being opened.
     package var sessions: Int?
-    /// Sessions opened.
+    /// The rate at which sessions are opened.
     package var rate: BucketRate?
-    /// In flight.
+    /// The most handshakes in flight.
     package var handshakes: Int?
 
     package init(sessions: Int? = nil, rate: BucketRate? = nil, handshakes: Int? = nil) {
@@ -15,11 +15,12 @@ package struct AdmissionLimits: Equatable, Sendable {
         self.handshakes = handshakes
     }
 
-    /// Nothing need be looked up.
+    /// True if no limit is set. The caller then does not ask the table.
     package var isEmpty: Bool { self.sessions == nil && self.rate == nil && self.handshakes == nil }
 }
 
-/// Whose limit it is, from the narrowest: what one client uses up must not be what others are refused for.
+/// The scope of a limit, from the narrowest on. The narrowest is asked first, so that a client that has used up its own
+/// limit takes nothing from others.
 package enum AdmissionScope: String, Sendable, CaseIterable {
     case address
     case token
@@ -37,7 +38,7 @@ package enum AdmissionLimit: String, Sendable, CaseIterable {
 package struct AdmissionDenial: Error, Equatable, Sendable {
     package var scope: AdmissionScope
     package var limit: AdmissionLimit
-    /// Nil when nobody knows when a place will be free.
+    /// Nil if it is unknown when a place will be free.
     package var wait: TimeAmount?
 
     package init(scope: AdmissionScope, limit: AdmissionLimit, wait: TimeAmount? = nil) {
@@ -71,9 +72,9 @@ package struct AdmissionDenial: Error, Equatable, Sendable {
             case .process: "This server"
             }
         return switch self.limit {
-        case .sessions: "\(whose) has as many sessions as it may."
-        case .rate: "\(whose) has opened as many sessions of late as it may."
-        case .handshakes: "\(whose) has as many handshakes under way as it may."
+        case .sessions: "\(whose) has reached its limit of open sessions."
+        case .rate: "\(whose) opens sessions faster than its limit allows."
+        case .handshakes: "\(whose) has reached its limit of handshakes in flight."
         }
     }
 
@@ -84,15 +85,23 @@ package struct AdmissionDenial: Error, Equatable, Sendable {
     }
 }
 
-/// What clients are told apart by.
+/// The key that tells clients apart: an address, or a network of IPv6.
 package enum AddressKey: Hashable, Sendable {
     case v4(UInt32)
-    /// The first 64 bits: whoever has one address of a subnet has all of them (RFC 4291 2.5.4).
+    /// The first 64 bits, because a client with one address of a subnet can use all of them (RFC 4291 2.5.4).
     case v6(UInt64)
     /// A peer without an address.
     case none
 
     package init(_ text: String) {
         self = IPAddress(text)?.limitKey ?? .none
+    }
+}
+
+extension IPAddress {
+    /// The key by which limits count the address.
+    package var limitKey: AddressKey {
+        func number(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
+        return self.isIPv4 ? .v4(UInt32(truncatingIfNeeded: number(self.bytes[12...]))) : .v6(number(self.bytes[..<8]))
     }
 }

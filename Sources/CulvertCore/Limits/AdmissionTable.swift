@@ -1,14 +1,15 @@
 package import NIOCore
 
-/// Who has how many sessions and handshakes, and how many it opened of late; of addresses, tokens or routes. Every
+/// Counts open sessions and handshakes, and keeps the rate of openings, for each address, token or route. Every
 /// operation is O(1).
 ///
-/// At most `capacity` are known. One with sessions or handshakes is never forgotten. With each newcomer two are looked
-/// at in turn, and forgotten if they have nothing open and a full bucket, since nothing is lost. When the table is full
-/// nevertheless a few are looked at for such a one, or else for one that has nothing open, which loses its bucket. If
-/// all of them have sessions the newcomer is let in uncounted: there are other limits.
+/// The table has at most `capacity` entries. An entry with sessions or handshakes is never dropped. Each new key has
+/// two entries looked at in turn; they are dropped if they have nothing open and a full bucket, because that loses
+/// nothing. If the table is full nevertheless, a few entries are looked at: such an entry is dropped, or else one with
+/// nothing open, which loses its bucket. If all of them have sessions, the new key is let in uncounted: there are other
+/// limits.
 package struct AdmissionTable<Key: Hashable & Sendable>: Sendable {
-    /// How many are looked at for one to forget.
+    /// The number of entries that are looked at to find one to drop.
     private static var looks: Int { 16 }
 
     private struct Entry: Sendable {
@@ -21,7 +22,7 @@ package struct AdmissionTable<Key: Hashable & Sendable>: Sendable {
     }
 
     package enum Opening: Equatable, Sendable {
-        /// To be closed again.
+        /// The session is counted, and must be closed here when it ends.
         case counted
         case uncounted
         case denied(AdmissionLimit, wait: TimeAmount?)
@@ -30,7 +31,7 @@ package struct AdmissionTable<Key: Hashable & Sendable>: Sendable {
     package let capacity: Int
     private var entries: [Entry] = []
     private var places: [Key: Int] = [:]
-    /// Where the next look begins.
+    /// The index at which the next look for entries to drop begins.
     private var hand = 0
 
     package init(capacity: Int) {
@@ -52,7 +53,7 @@ package struct AdmissionTable<Key: Hashable & Sendable>: Sendable {
         let entry = self.entries[place]
         if entry.sessions >= limits.sessions ?? .max { return .denied(.sessions, wait: nil) }
         if isHandshake, entry.handshakes >= limits.handshakes ?? .max { return .denied(.handshakes, wait: nil) }
-        // Last: what is refused for something else takes nothing from the bucket.
+        // The bucket is asked last, so that an opening that is refused for another limit takes nothing from it.
         if let rate = limits.rate, let wait = self.entries[place].bucket.take(rate, now: now) {
             return .denied(.rate, wait: wait)
         }
@@ -101,7 +102,7 @@ package struct AdmissionTable<Key: Hashable & Sendable>: Sendable {
 
     // MARK: - places
 
-    /// Where `key` stands, making room for it if need be.
+    /// The index of `key`. Makes room for it if it is new.
     private mutating func place(of key: Key, now: NIODeadline) -> Int? {
         if let place = self.places[key] { return place }
         for _ in 0..<min(2, self.entries.count) {

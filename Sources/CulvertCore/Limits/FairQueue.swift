@@ -3,7 +3,7 @@ import DequeModule
 /// Holds work that waits for its turn. The turns go round among the keys that have work here. So a key that has much
 /// work does not hold up the other keys.
 ///
-/// The queue has a bound. When the queue is full, a key that has less takes the room of the key that has most.
+/// The queue may have a bound. When the queue is full, a key that has less takes the room of the key that has most.
 package struct FairQueue<Element, Key: Hashable> {
     /// In the order in which they came, of each key. No line is empty.
     private var lines: [Key: Deque<Element>] = [:]
@@ -13,7 +13,9 @@ package struct FairQueue<Element, Key: Hashable> {
     package private(set) var count = 0
 
     /// - Parameter limit: the most elements that wait.
-    package init(limit: Int) { self.limit = limit }
+    package init(limit: Int = .max) { self.limit = limit }
+
+    package var isEmpty: Bool { self.count == 0 }
 
     package var isFull: Bool { self.count >= self.limit }
 
@@ -35,6 +37,27 @@ package struct FairQueue<Element, Key: Hashable> {
         self.lines[key, default: []].append(element)
         self.count += 1
         return evicted
+    }
+
+    /// Adds `element` in front of all that its key has here, whatever the bound: the rest of an element that was taken.
+    /// The other keys have their turns first.
+    package mutating func putBack(_ element: Element, of key: Key) {
+        if self.lines[key] == nil { self.turns.append(key) }
+        self.lines[key, default: []].prepend(element)
+        self.count += 1
+    }
+
+    /// Takes the last element of the key that has most. The search looks at each key.
+    package mutating func evict() -> Element? {
+        guard let longest = self.lines.max(by: { $0.value.count < $1.value.count })?.key,
+            let element = self.lines[longest]?.popLast()
+        else { return nil }
+        self.count -= 1
+        if self.lines[longest]?.isEmpty == true {
+            self.lines[longest] = nil
+            self.turns.removeAll { $0 == longest }
+        }
+        return element
     }
 
     /// Takes the first element of the key whose turn it is.

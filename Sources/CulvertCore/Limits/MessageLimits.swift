@@ -8,7 +8,7 @@ package struct MessageLimits: Equatable, Sendable {
     package var fromClient: Int?
     package var fromUpstream: Int?
 
-    /// The bounds of messages that are kept whole, where no limit is set. Anybody may be a client; an upstream is the
+    /// The bounds of messages that are kept whole, if no limit is set. A client may be an attacker. An upstream is the
     /// operator's own, and such services send tables and pictures.
     package static let keptFromClient = 1 << 20
     package static let keptFromUpstream = 16 << 20

@@ -30,7 +30,7 @@ package struct TokenBucket: Equatable, Sendable {
     ///
     /// - Returns: nil if there was one, else how long until there is.
     package mutating func take(_ rate: BucketRate, now: NIODeadline) -> TimeAmount? {
-        // Of another rate, before a reload, it may be further off than this one can be.
+        // Before a reload the bucket had another rate, with which it may be full later than this rate allows.
         self.full = min(self.full, now + .nanoseconds(rate.depth))
         let after = max(self.full, now) + .nanoseconds(rate.interval)
         let missing = (after - now).nanoseconds - rate.depth

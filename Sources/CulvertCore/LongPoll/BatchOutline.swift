@@ -24,11 +24,12 @@ package struct BatchOutline: Equatable, Sendable {
         guard let ack = body.getInteger(at: body.readerIndex, as: UInt64.self),
             let first = body.getInteger(at: body.readerIndex + 8, as: UInt64.self)
         else { return nil }
-        let most = max(1, batchLimit / SendWindow.overhead)
+        let most = max(1, batchLimit / PollMessage.overhead)
         var outline = BatchOutline(ack: ack, first: first, count: 0, hasClose: false)
         let isWhole = body.withUnsafeReadableBytes { outline.readHeaders($0, most: most) }
         guard isWhole else { return nil }
         if outline.count > most { throw BatchBudget.batchTooLarge }
+        if outline.count > 0, first == 0 { throw BatchBudget.numberedFromZero }
         return outline
     }
 

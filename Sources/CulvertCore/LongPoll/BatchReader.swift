@@ -1,4 +1,4 @@
-/// Reads the JSON form of a batch (docs/protocol.md, section 3) byte by byte, in one pass.
+/// Reads the JSON form of a batch (docs/protocol.md, section 3) byte by byte, in one pass, and so much at a time.
 ///
 /// The shape is fixed: a member that a batch does not have ends the reading, so that no value is ever skipped and
 /// nothing is nested deeper than a batch is. Strings are unescaped, and base64 is read, in their own place, where the
@@ -20,40 +20,109 @@ struct BatchReader {
     private static let messageNames: [StaticString] = ["text", "binary"]
     private static let closeNames: [StaticString] = ["code", "reason"]
 
-    private let bytes: UnsafeMutableRawBufferPointer
+    /// The next step of the reader.
+    private enum Step {
+        /// The reader checks that the next bytes are UTF-8.
+        case validate
+        case begin
+        case member
+        case message
+        case behindMember
+        case end
+        case done
+    }
+
+    /// Bytes that are looked at in the time of one message.
+    private static let bytesPerMessage = 256
+
+    /// The whole text, as long as ``read(_:most:)`` runs.
+    private var bytes = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    private var step = Step.validate
+    private var validator = UTF8Validator()
+    /// Members of the batch that the reader has seen, a bit each.
+    private var seen: UInt8 = 0
     private var index = 0
     private var budget: BatchBudget
 
-    init(_ bytes: UnsafeMutableRawBufferPointer, budget: BatchBudget) {
-        self.bytes = bytes
-        self.budget = budget
-    }
+    init(budget: BatchBudget) { self.budget = budget }
 
-    mutating func read() throws(PollProblem) {
-        var validator = UTF8Validator()
-        guard validator.consume(UnsafeRawBufferPointer(self.bytes)), validator.isComplete else { throw Self.noBatch }
-        // RFC 8259 8.1: a byte order mark may be ignored.
-        if self.bytes.starts(with: [0xEF, 0xBB, 0xBF]) { self.index = 3 }
-        try self.object("", Self.batchNames) { (reader, member) throws(PollProblem) in
-            switch member {
-            case 0: reader.ack = try reader.number("ack")
-            case 1: reader.first = try reader.number("first")
-            case 2: try reader.readMessages()
-            default: try reader.readClose()
+    /// Reads as much as about `most` messages.
+    ///
+    /// - Parameter bytes: the whole text, as the last call has left it.
+    /// - Returns: whether all is read.
+    mutating func read(_ bytes: UnsafeMutableRawBufferPointer, most: Int) throws(PollProblem) -> Bool {
+        self.bytes = bytes
+        defer { self.bytes = UnsafeMutableRawBufferPointer(start: nil, count: 0) }
+        var left = most
+        while self.step != .done {
+            guard left > 0 else { return false }
+            if self.step == .validate {
+                try self.validate(&left)
+            } else {
+                let begin = self.index
+                try self.takeStep()
+                left -= 1 + max(0, self.index - begin) / Self.bytesPerMessage
             }
         }
-        self.skipSpace()
-        guard self.index == self.bytes.count else { throw Self.noBatch }
+        return true
+    }
+
+    private mutating func takeStep() throws(PollProblem) {
+        switch self.step {
+        case .begin:
+            // RFC 8259 8.1: a byte order mark may be ignored.
+            self.index = self.bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+            guard self.take(UInt8(ascii: "{")) else { throw Self.noBatch }
+            self.step = self.take(UInt8(ascii: "}")) ? .end : .member
+        case .member: try self.readMember()
+        case .message:
+            try self.readMessage()
+            guard !self.take(UInt8(ascii: ",")) else { return }
+            guard self.take(UInt8(ascii: "]")) else { throw Self.noBatch }
+            self.step = .behindMember
+        case .behindMember:
+            if self.take(UInt8(ascii: ",")) {
+                self.step = .member
+            } else {
+                guard self.take(UInt8(ascii: "}")) else { throw Self.noBatch }
+                self.step = .end
+            }
+        case .end:
+            self.skipSpace()
+            guard self.index == self.bytes.count else { throw Self.noBatch }
+            self.step = .done
+        case .validate, .done: break
+        }
+    }
+
+    /// Looks at as many bytes as `left` messages are worth.
+    private mutating func validate(_ left: inout Int) throws(PollProblem) {
+        let (most, overflow) = left.multipliedReportingOverflow(by: Self.bytesPerMessage)
+        let part = self.bytes[self.index...].prefix(overflow ? .max : most)
+        guard self.validator.consume(UnsafeRawBufferPointer(rebasing: part)) else { throw Self.noBatch }
+        self.index += part.count
+        left -= part.count / Self.bytesPerMessage
+        guard self.index == self.bytes.count else { return }
+        guard self.validator.isComplete else { throw Self.noBatch }
+        self.step = .begin
     }
 
     // MARK: - the members of a batch
 
-    private mutating func readMessages() throws(PollProblem) {
-        guard try self.begins(UInt8(ascii: "["), "messages") else { return }
-        self.index += 1
-        if self.take(UInt8(ascii: "]")) { return }
-        repeat { try self.readMessage() } while self.take(UInt8(ascii: ","))
-        guard self.take(UInt8(ascii: "]")) else { throw Self.noBatch }
+    private mutating func readMember() throws(PollProblem) {
+        self.step = .behindMember
+        var seen = self.seen
+        let member = try self.memberName("", Self.batchNames, &seen)
+        self.seen = seen
+        switch member {
+        case 0: self.ack = try self.number("ack")
+        case 1: self.first = try self.number("first")
+        case 2:
+            guard try self.begins(UInt8(ascii: "["), "messages") else { return }
+            self.index += 1
+            if !self.take(UInt8(ascii: "]")) { self.step = .message }
+        default: try self.readClose()
+        }
     }
 
     private mutating func readMessage() throws(PollProblem) {
@@ -153,24 +222,32 @@ struct BatchReader {
         guard self.take(UInt8(ascii: "{")) else { throw Self.noBatch }
         if self.take(UInt8(ascii: "}")) { return }
         var seen: UInt8 = 0
-        repeat {
-            guard self.peek() == UInt8(ascii: "\""), let range = try self.string("") else { throw Self.noBatch }
-            let name = UnsafeRawBufferPointer(rebasing: self.bytes[range])
-            guard let known = names.firstIndex(where: { Self.equal(name, $0) }) else {
-                // The peer chose the name's length, not that of our answer.
-                let text = String(decoding: name.prefix(128), as: UTF8.self).unicodeScalars.prefix(32)
-                let place = path()
-                throw Self.wrongValue("\(place)\(place.isEmpty ? "" : ".")\(String(text))")
-            }
-            guard seen & 1 << UInt8(known) == 0 else {
-                let place = path()
-                throw PollProblem(400, "\(place)\(place.isEmpty ? "" : ".")\(names[known]) is there twice.")
-            }
-            seen |= 1 << UInt8(known)
-            guard self.take(UInt8(ascii: ":")) else { throw Self.noBatch }
-            try member(&self, known)
-        } while self.take(UInt8(ascii: ","))
+        repeat { try member(&self, self.memberName(path(), names, &seen)) } while self.take(UInt8(ascii: ","))
         guard self.take(UInt8(ascii: "}")) else { throw Self.noBatch }
+    }
+
+    /// Reads the name of a member, and the colon behind it.
+    ///
+    /// - Parameter seen: the members of the same object that were there before, a bit each.
+    /// - Returns: the index of the name in `names`.
+    private mutating func memberName(
+        _ path: @autoclosure () -> String, _ names: [StaticString], _ seen: inout UInt8
+    ) throws(PollProblem) -> Int {
+        guard self.peek() == UInt8(ascii: "\""), let range = try self.string("") else { throw Self.noBatch }
+        let name = UnsafeRawBufferPointer(rebasing: self.bytes[range])
+        guard let known = names.firstIndex(where: { Self.equal(name, $0) }) else {
+            // The peer chose the name's length, not that of our answer.
+            let text = String(decoding: name.prefix(128), as: UTF8.self).unicodeScalars.prefix(32)
+            let place = path()
+            throw Self.wrongValue("\(place)\(place.isEmpty ? "" : ".")\(String(text))")
+        }
+        guard seen & 1 << UInt8(known) == 0 else {
+            let place = path()
+            throw PollProblem(400, "\(place)\(place.isEmpty ? "" : ".")\(names[known]) is there twice.")
+        }
+        seen |= 1 << UInt8(known)
+        guard self.take(UInt8(ascii: ":")) else { throw Self.noBatch }
+        return known
     }
 
     private static func equal(_ name: UnsafeRawBufferPointer, _ known: StaticString) -> Bool {

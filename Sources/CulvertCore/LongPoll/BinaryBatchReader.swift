@@ -13,7 +13,7 @@ package struct BinaryBatchReader: Sendable {
 
     /// - Parameters:
     ///   - messageLimit: bytes of one message; a longer one is refused with 413.
-    ///   - batchLimit: bytes of several messages, each with ``SendWindow/overhead``; more are refused with 413.
+    ///   - batchLimit: bytes of several messages, each with ``PollMessage/overhead``; more are refused with 413.
     package init(_ body: ByteBuffer, messageLimit: Int, batchLimit: Int = .max) throws(PollProblem) {
         var body = body
         guard let ack = body.readInteger(as: UInt64.self), let first = body.readInteger(as: UInt64.self) else {
@@ -73,8 +73,9 @@ package struct BinaryBatchReader: Sendable {
         self.body.moveReaderIndex(forwardBy: header.headerLength)
         guard let payload = self.body.readSlice(length: header.payloadLength) else { throw Self.cutOff }
         if header.opcode == .text, !Self.isUTF8(payload) { throw Self.malformed("text is not UTF-8") }
+        guard self.batch.first > 0 else { throw BatchBudget.numberedFromZero }
         try self.budget.take(payload.readableBytes)
-        self.batch.messages.append(PollMessage(opcode: header.opcode, payload: payload))
+        self.batch.append(PollMessage(opcode: header.opcode, payload: payload))
     }
 
     private static let cutOff = PollProblem(400, "The last frame is cut off.")

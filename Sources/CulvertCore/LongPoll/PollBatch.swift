@@ -2,6 +2,9 @@ package import NIOCore
 
 /// One whole message.
 package struct PollMessage: Equatable, Sendable {
+    /// Bytes that the protocol counts for a message beside its payload.
+    package static let overhead = 16
+
     /// Text or binary.
     package var opcode: Opcode
     package var payload: ByteBuffer
@@ -18,7 +21,9 @@ package struct PollBatch: Equatable, Sendable {
     package var ack: UInt64
     /// Sequence number of the first message; of the next one when there is none.
     package var first: UInt64
-    package var messages: [PollMessage]
+    package private(set) var messages: [PollMessage]
+    /// Bytes of payload of all messages, counted as they come: a batch may have very many.
+    package private(set) var payloadBytes: Int
     /// The sender's Close, behind the messages.
     package var close: CloseFrame?
 
@@ -26,7 +31,20 @@ package struct PollBatch: Equatable, Sendable {
         self.ack = ack
         self.first = first
         self.messages = messages
+        self.payloadBytes = messages.reduce(0) { $0 + $1.payload.readableBytes }
         self.close = close
+    }
+
+    package mutating func reserveCapacity(_ count: Int) { self.messages.reserveCapacity(count) }
+
+    package mutating func append(_ message: PollMessage) {
+        self.messages.append(message)
+        self.payloadBytes += message.payload.readableBytes
+    }
+
+    /// Bytes of payload without the first `skipped` messages.
+    package func payloadBytes(behind skipped: Int) -> Int {
+        self.messages.prefix(skipped).reduce(self.payloadBytes) { $0 - $1.payload.readableBytes }
     }
 
     /// Bytes of memory that a batch takes which was read from a body: its messages share that.
@@ -72,7 +90,7 @@ package enum PollCodec: Sendable {
 
     /// - Parameters:
     ///   - messageLimit: bytes of one message; a longer one is refused with 413.
-    ///   - batchLimit: bytes of several messages, each with ``SendWindow/overhead``; more are refused with 413.
+    ///   - batchLimit: bytes of several messages, each with ``PollMessage/overhead``; more are refused with 413.
     package func decode(
         _ body: ByteBuffer, messageLimit: Int, batchLimit: Int = .max
     ) throws(PollProblem) -> PollBatch {

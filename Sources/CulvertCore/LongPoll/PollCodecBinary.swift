@@ -37,6 +37,8 @@ extension PollCodec {
 
 /// The budget of the messages of one batch (docs/protocol.md, `max_message` and `max_batch`).
 struct BatchBudget {
+    /// By number 0 the edge would take the first message for one that it has already.
+    static let numberedFromZero = PollProblem(400, "first is 0, and messages are numbered from 1.")
     static let batchTooLarge = PollProblem(
         413, "The batch is larger than max_batch, where each message counts with 16 bytes more than its payload.")
 
@@ -60,7 +62,7 @@ struct BatchBudget {
     mutating func take(_ length: Int) throws(PollProblem) {
         if length > self.messageLimit { throw self.messageTooLong }
         self.count += 1
-        self.bytes += length + SendWindow.overhead
+        self.bytes += length + PollMessage.overhead
         if self.count > 1, self.bytes > self.batchLimit { throw Self.batchTooLarge }
     }
 }

@@ -44,30 +44,13 @@ extension PollCodec {
     package static func decodeJSON(
         _ body: ByteBuffer, messageLimit: Int, batchLimit: Int = .max
     ) throws(PollProblem) -> PollBatch {
-        var body = body
-        let budget = BatchBudget(messageLimit: messageLimit, batchLimit: batchLimit)
-        let read = body.withUnsafeMutableReadableBytes { bytes in
-            var reader = BatchReader(bytes, budget: budget)
-            return Result { () throws(PollProblem) in
-                try reader.read()
-                return reader
-            }
+        var reader = JSONBatchReader(body, messageLimit: messageLimit, batchLimit: batchLimit)
+        while true {
+            if let batch = try reader.read(.max) { return batch }
         }
-        let reader = try read.get()
-        var batch = PollBatch(ack: reader.ack ?? 0, first: reader.first ?? 0)
-        batch.messages.reserveCapacity(reader.messages.count)
-        for message in reader.messages {
-            guard let payload = body.getSlice(at: body.readerIndex + message.start, length: message.length) else {
-                continue
-            }
-            batch.messages.append(PollMessage(opcode: message.opcode, payload: payload))
-        }
-        if !batch.messages.isEmpty, reader.first == nil { throw PollProblem(400, "first is needed beside messages.") }
-        if let close = reader.close { batch.close = try self.checkClose(close) }
-        return batch
     }
 
-    /// What a client may close with, from JSON or from the query of a DELETE.
+    /// Checks the close code and reason of a client, from JSON or from the query of a DELETE.
     package static func checkClose(_ frame: CloseFrame) throws(PollProblem) -> CloseFrame {
         if let code = frame.code, !code.mayAppearOnWire {
             throw PollProblem(400, "close code \(code.rawValue) may not be sent.")

@@ -1,13 +1,13 @@
-/// What a path of the long-poll protocol names. `base` is the path of the WebSocket URL it stands for.
+/// The resource that a path of the session protocol names. `base` is the path of the WebSocket URL.
 package enum PollTarget: Equatable, Sendable {
     case open(base: String)
     case session(base: String, id: String)
     case close(base: String, id: String)
-    /// Where a session, of any transport, is given a newer token.
+    /// A newer token for a session of any transport.
     case token(base: String, id: String)
-    /// Where a session is given a WebSocket for a lane.
+    /// A WebSocket as a lane of the session.
     case socket(base: String, id: String)
-    /// Where a WebSocket is tried out that leads nowhere.
+    /// A WebSocket to the edge alone, which tests whether frames get through.
     case probe(base: String)
 
     package var base: String {

@@ -1,7 +1,7 @@
 extension PollTarget {
     /// Gives the part of a request's path that a log may show. It ends with the marker of the session protocol: a
-    /// session's identifier stands behind the marker, and a route without tokens lets anybody use the session who knows
-    /// it. It ends before `?`, `#` and `;` too, behind which clients put tokens by mistake.
+    /// session's identifier stands behind the marker, and on a route without tokens every client that knows it can use
+    /// the session. It ends before `?`, `#` and `;` too, behind which clients put tokens by mistake.
     ///
     /// The marker and these bytes are recognized in either case and behind any number of percent encodings, because a
     /// request with them is refused, and its line in the log must not tell what the client meant to send.

@@ -1,4 +1,4 @@
-/// Who ended a session; what the log line calls `closed_by`.
+/// The side that ended a session: `closed_by` in the log line.
 package enum Closer: String, Sendable {
     case client
     case upstream
@@ -21,7 +21,7 @@ package struct Ending: Equatable, Sendable {
 /// Every way in which a session can end goes through here, whatever its transport, so that there is one table of
 /// close codes (docs/close-codes.md).
 package struct CloseNegotiation: Equatable, Sendable {
-    /// One leg's close handshake.
+    /// The state of the close handshake on one leg.
     private struct Leg: Equatable, Sendable {
         var sent = false
         var received = false
@@ -51,7 +51,7 @@ package struct CloseNegotiation: Equatable, Sendable {
         case deadline
     }
 
-    /// What the shell does, in this order: write, then cut.
+    /// The actions for the driver, in this order: write, then cut.
     package struct Actions: Equatable, Sendable {
         package var toClient: CloseFrame?
         package var toUpstream: CloseFrame?
@@ -73,7 +73,7 @@ package struct CloseNegotiation: Equatable, Sendable {
 
     package init() {}
 
-    /// Nothing but our Close may follow on a leg after a Close was sent there (RFC 6455 5.5.1).
+    /// False once a Close was sent to `endpoint`: no frame may follow a Close (RFC 6455 5.5.1).
     package func maySend(to endpoint: Endpoint) -> Bool {
         switch endpoint {
         case .client: !self.client.sent && !self.client.lost

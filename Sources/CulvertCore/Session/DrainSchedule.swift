@@ -2,8 +2,8 @@ package import NIOCore
 
 /// When each of many sessions is closed, so that they do not all come back to the next server at once.
 package enum DrainSchedule {
-    /// One moment in each of `count` equal parts of `time`, at random within its part: as even as a clock, without
-    /// being one that other servers could be in step with.
+    /// Returns a random moment in each of `count` equal parts of `time`: evenly spread, but not in step with other
+    /// servers.
     package static func offsets(
         count: Int, over time: TimeAmount, using generator: inout some RandomNumberGenerator
     ) -> [TimeAmount] {

@@ -9,14 +9,14 @@ package struct IdleWatch: Equatable, Sendable {
     }
 
     private var counted: UInt64 = 0
-    /// Nothing has passed since, at least.
+    /// The last time at which a message is known to have passed. No message has passed since.
     private var since: NIODeadline
 
     package init(now: NIODeadline) {
         self.since = now
     }
 
-    /// Something that is no message, but as good as one.
+    /// Counts an event that is not a message as one.
     package mutating func touch(now: NIODeadline) { self.since = now }
 
     /// - Parameter count: of whatever passes; any other than at the last look will do.

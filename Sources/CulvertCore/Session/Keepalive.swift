@@ -39,7 +39,7 @@ package struct Keepalive: Equatable, Sendable {
         self.applicationPings = 0
     }
 
-    /// One period has passed.
+    /// Call this when a period has passed.
     ///
     /// - Parameters:
     ///   - isPaused: the peer is not read, so that nothing can be heard of it.
@@ -67,11 +67,12 @@ package struct Keepalive: Equatable, Sendable {
     }
 }
 
-extension SessionStateMachine {
+/// The keepalive of a session's two legs.
+package struct Keepalives: Equatable, Sendable {
     /// How a leg stands when a period has passed.
-    package struct Standing: Sendable {
-        var isPaused: Bool
-        var isUnasked: Bool
+    package struct Standing: Equatable, Sendable {
+        fileprivate var isPaused: Bool
+        fileprivate var isUnasked: Bool
 
         /// - Parameters:
         ///   - isPaused: the peer is not read.
@@ -82,18 +83,33 @@ extension SessionStateMachine {
         }
     }
 
+    package var client = Keepalive()
+    package var upstream = Keepalive()
+
+    package init() {}
+
     /// A period has passed for both legs. A client that polls has no leg.
     package mutating func tick(
         client: Standing?, upstream: Standing
     ) -> (client: Keepalive.OnTick, upstream: Keepalive.OnTick) {
         // Each tick begins a period, so both are asked before.
-        let clientGoesOn = client.map { $0.isPaused || self.clientKeepalive.hasHeard } ?? true
-        let upstreamGoesOn = upstream.isPaused || self.upstreamKeepalive.hasHeard
+        let clientGoesOn = client.map { $0.isPaused || self.client.hasHeard } ?? true
+        let upstreamGoesOn = upstream.isPaused || self.upstream.hasHeard
         let first = client.map {
-            self.clientKeepalive.tick(isPaused: $0.isPaused, isUnasked: $0.isUnasked, goesOn: upstreamGoesOn)
+            self.client.tick(isPaused: $0.isPaused, isUnasked: $0.isUnasked, goesOn: upstreamGoesOn)
         }
-        let second = self.upstreamKeepalive.tick(
+        let second = self.upstream.tick(
             isPaused: upstream.isPaused, isUnasked: upstream.isUnasked, goesOn: clientGoesOn)
         return (first ?? .nothing, second)
+    }
+
+    /// An application's ping goes from `side` to the other one.
+    package mutating func pingPassed(from side: Endpoint) {
+        if side == .client { self.upstream.applicationPing() } else { self.client.applicationPing() }
+    }
+
+    /// `side` has sent a pong that is not Culvert's.
+    package mutating func pongCame(from side: Endpoint) {
+        if side == .client { self.client.applicationPong() } else { self.upstream.applicationPong() }
     }
 }

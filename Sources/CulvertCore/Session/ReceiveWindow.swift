@@ -12,7 +12,7 @@ package struct ReceiveWindow: Equatable, Sendable {
 
     package init() {}
 
-    /// What ``receive(first:count:)`` would say.
+    /// The verdict of ``receive(first:count:)``, without taking anything.
     package func inspect(first: UInt64, count: Int) -> Verdict {
         let (expected, exhausted) = self.received.addingReportingOverflow(1)
         if exhausted { return .duplicate }

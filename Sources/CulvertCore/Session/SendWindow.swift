@@ -5,19 +5,19 @@ import NIOCore
 package struct SendWindow: Sendable {
     package enum Ack: Equatable, Sendable {
         case ok
-        /// Nothing new: an acknowledgement that was overtaken.
+        /// The acknowledgement is older than an earlier one, and changes nothing.
         case stale
         /// A number that was never sent.
         case beyond(last: UInt64)
     }
 
-    /// Bytes that the protocol counts for a message beside its payload. A packed message costs about as much.
-    package static let overhead = 16
+    /// Bytes that a message counts beside its payload. A packed message costs about as much.
+    package static let overhead = PollMessage.overhead
     /// Most messages of a batch to the client. A request of few bytes, which may be repeated, makes the edge take a
     /// batch out of the window and write it in one turn of the loop.
     package static let messagesPerBatch = 2048
 
-    /// Where ``isFull`` begins.
+    /// The bytes from which ``isFull`` is true.
     package var byteLimit: Int
     private var packs: Deque<MessagePack> = []
     package private(set) var acknowledged: UInt64 = 0
@@ -27,8 +27,8 @@ package struct SendWindow: Sendable {
     /// Bytes of memory that what is unacknowledged takes.
     package private(set) var heldBytes = 0
 
-    /// - Parameter byteLimit: where ``isFull`` begins; one more message may be appended beyond it, since whoever
-    ///   appends has read it already.
+    /// - Parameter byteLimit: the bytes from which ``isFull`` is true. One more message may be
+    ///   appended, because it has been read already.
     package init(byteLimit: Int) {
         self.byteLimit = byteLimit
     }

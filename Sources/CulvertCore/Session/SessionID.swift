@@ -1,7 +1,7 @@
-/// Names a resumable session: 128 random bits behind a tag that says which node and event loop hold it.
+/// The identifier of a resumable session: a tag that names its node and event loop, and 128 random bits.
 ///
-/// The tag is no secret and saves a lookup shared between loops; the randomness, and the token that opened the
-/// session, are what keeps others out.
+/// The tag is not secret, and saves a look-up that loops would share. The random bits, and the token that opened the
+/// session, keep others out.
 package struct SessionID: Hashable, Comparable, Sendable, CustomStringConvertible {
     package let node: UInt16
     /// Index of the event loop that holds the session.
@@ -44,7 +44,7 @@ package struct SessionID: Hashable, Comparable, Sendable, CustomStringConvertibl
         return Base64URL.encode(data)
     }
 
-    /// Those of one loop stand together; within a loop the order means nothing.
+    /// Orders identifiers by their loops; within a loop the order is arbitrary.
     package static func < (one: SessionID, other: SessionID) -> Bool {
         (one.node, one.shard, one.high, one.low) < (other.node, other.shard, other.high, other.low)
     }

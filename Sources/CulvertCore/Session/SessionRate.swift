@@ -1,9 +1,9 @@
 package import NIOCore
 
-/// What one direction of a session may carry, from `limits.session` of the configuration.
+/// The rate limit of one direction of a session, from `limits.session` of the configuration.
 package struct SessionRateLimit: Equatable, Sendable {
     package enum Excess: String, CaseIterable, Sendable {
-        /// Nothing more is read until the rate is kept again.
+        /// Reading pauses until the rate is kept again.
         case pause
         case close
     }
@@ -56,7 +56,7 @@ package struct SessionRate: Equatable, Sendable {
             self.level = max(self.level - Double(count), -Self.longestDebt * rate)
         }
 
-        /// Until there is enough for a while; nil when there is no debt.
+        /// The time until the debt is paid and some more may pass; nil without a debt.
         func wait(rate: Double, burst: Double) -> TimeAmount? {
             guard self.level < 0 else { return nil }
             return Self.time((min(burst, rate * Self.pause) - self.level) / rate)
@@ -81,7 +81,7 @@ package struct SessionRate: Equatable, Sendable {
         self.filledAt = now
     }
 
-    /// There is no limit now. One that comes later does not count what passes till then.
+    /// Call this when the limit is removed. A later limit does not count what passes until then.
     package mutating func suspend() { self.isLimited = false }
 
     /// Charges what has come since the last call.
@@ -146,7 +146,7 @@ extension SessionRate.Verdict {
         }
     }
 
-    /// Of the Close, where that is what happens.
+    /// The reason of the Close, if the session is closed for it.
     package var reason: String {
         switch self {
         case .within: ""

@@ -1,4 +1,5 @@
-/// How much of a peer's JSON is read. What exceeds a limit is refused where it does, before anything is made of it.
+/// The bounds of a peer's JSON. The reader refuses JSON at the byte that exceeds a bound, before it makes any value of
+/// it.
 package struct JSONLimits: Equatable, Sendable {
     /// Bytes of the whole document.
     package var bytes: Int

@@ -8,24 +8,24 @@ package enum BalancePolicy: Equatable, Sendable {
     case consistentHash(by: HashKey)
 }
 
-/// What of a request consistent hashing goes by.
+/// The part of a request that consistent hashing uses.
 package enum HashKey: Equatable, Sendable {
     case subject
-    /// Of the client.
+    /// The client's address.
     case address
     case header(String)
     case query(String)
 }
 
-/// A server as it stands when a session is to be placed.
+/// The state of a server at the moment when a session is placed.
 package struct ServerStanding: Equatable, Sendable {
     package var sessions: Int
     /// Most sessions; nil for no limit.
     package var limit: Int?
     package var isEjected: Bool
-    /// By its checks.
+    /// The server's checks have found it unhealthy.
     package var isUnhealthy: Bool
-    /// The operator has said so.
+    /// An operator has closed the server for new sessions.
     package var takesNone: Bool
     /// How much of its weight counts, above 0 and up to 1: less for a while after it has come back.
     package var share: Double
@@ -54,7 +54,7 @@ package struct Balancer: Sendable {
     private let weights: [Int]
     /// Servers in the order of their turns; empty unless they take turns.
     private let turns: [Int]
-    /// By point; empty unless keys are hashed.
+    /// The points of the ring in order; empty without consistent hashing.
     private let ring: [Point]
 
     private struct Point: Sendable {
@@ -80,7 +80,7 @@ package struct Balancer: Sendable {
     package func choose(_ standings: [ServerStanding], turn: Int, key: UInt64, tried: Set<Int> = []) -> Int? {
         let open = standings.indices.filter { !tried.contains($0) && standings[$0].isOpen }
         let well = open.filter { standings[$0].isWell }
-        // With none of them well there is no reason to believe in any less than in another, and none to give up.
+        // If no server is well, all open ones are equally good candidates.
         let candidates = well.isEmpty ? open : well
         guard !candidates.isEmpty else { return nil }
         switch self.policy {
@@ -109,7 +109,7 @@ package struct Balancer: Sendable {
         return (self.turns[start...] + self.turns[..<start]).first(where: candidates.contains)
     }
 
-    /// As nginx interleaves them: of weights 5, 1, 1 the first does not get its five turns at a stretch.
+    /// The turns in the order of nginx: with the weights 5, 1, 1 the first server does not get its five turns in a row.
     private static func turns(_ weights: [Int]) -> [Int] {
         let total = weights.reduce(0, +)
         var current = weights.map { _ in 0 }
@@ -135,7 +135,7 @@ package struct Balancer: Sendable {
         }.sorted { ($0.at, $0.server) < ($1.at, $1.server) }
     }
 
-    /// By how much more than its share a server may have.
+    /// The fraction of its share that a server may have in excess.
     package static let ringSlack = 0.25
 
     /// The first on the ring behind the key that has less than a quarter more than its share (consistent hashing with

@@ -25,12 +25,12 @@ package struct EjectionPolicy: Equatable, Sendable {
 package enum ServerFault: Equatable, Sendable {
     /// There was no connection to it, or no trust in it. No request had gone out.
     case unreachable
-    /// It had accepted the connection of this client's opening, and gave no answer. The request may be the reason: a
-    /// server that ends a connection for what the request says fails nobody else.
+    /// The server had accepted the connection of this client's opening, and gave no answer. The request may be the
+    /// reason: a server that ends a connection because of its request fails only this client.
     case unanswered(client: AddressKey)
 }
 
-/// What is known of one server from the sessions that went to it.
+/// The failures of one server, as the sessions that went to it have shown them.
 package struct Ejection: Equatable, Sendable {
     package var policy: EjectionPolicy
     /// In a row.
@@ -71,7 +71,7 @@ package struct Ejection: Equatable, Sendable {
             }
         self.witness = self.witness == .none || self.witness == witness ? witness : .several
         guard self.witness == .several, let most = self.policy.failures, !self.isEjected(now: now) else { return nil }
-        // One that comes back is on probation: its first failure is enough.
+        // A server that has come back is on probation: its first failure ejects it again.
         guard self.failures >= most || self.times > 0 else { return nil }
         let doublings = min(self.times, 20)
         let (time, overflow) = self.policy.time.nanoseconds.multipliedReportingOverflow(by: 1 << Int64(doublings))

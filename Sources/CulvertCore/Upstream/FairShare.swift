@@ -1,4 +1,4 @@
-/// How an upstream's sessions would lie if they were opened anew.
+/// The fair distribution of an upstream's sessions over its servers.
 package enum FairShare {
     package struct Server: Equatable, Sendable {
         package var sessions: Int
@@ -39,7 +39,7 @@ package enum FairShare {
                 continue
             }
             for index in rest {
-                // What is a whole number must not be rounded up for the last bit of a fraction.
+                // A share that is a whole number must not be rounded up because of the last bit of a fraction.
                 targets[index] = Int((share(index) * (1 + slack) - 1e-9).rounded(.up))
             }
             break

@@ -1,4 +1,4 @@
-/// What checks have shown of one server: how many in a row it takes to believe them.
+/// The health of one server by its checks. It changes after a number of equal results in a row.
 package struct Health: Equatable, Sendable {
     package enum Change: Equatable, Sendable {
         case becameHealthy
@@ -22,8 +22,8 @@ package struct Health: Equatable, Sendable {
         self.isHealthy = isHealthy
     }
 
-    /// - Returns: nil when it is still believed what was believed before. The first check that is passed is enough to
-    ///   know a server healthy, and is no change.
+    /// - Returns: nil if the health has not changed. The first passed check makes a new server healthy, and is not a
+    ///   change.
     package mutating func checked(passed: Bool) -> Change? {
         guard passed != self.isHealthy ?? true else {
             self.contrary = 0

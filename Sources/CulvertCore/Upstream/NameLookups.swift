@@ -1,14 +1,15 @@
 import DequeModule
 package import NIOCore
 
-/// Which names are being looked up, which wait for a thread, and for whom: decides when a look-up begins.
+/// The names that are being looked up, and those that wait for a thread, each with its callers. Decides when a look-up
+/// begins.
 ///
 /// The system's resolver blocks a thread for as long as it takes, and nothing can cancel it. So a name has one look-up
 /// at a time, which all callers that want the name share, and the threads have a bound. A name that does not answer
 /// must not take the place of a name that does. So the names are sorted into kinds by how their last look-up went, and
 /// each kind leaves room for the better kinds.
 package struct NameLookups<Waiter: Sendable>: Sendable {
-    /// Names one who waits.
+    /// Identifies a caller that waits.
     package struct Ticket: Hashable, Sendable {
         fileprivate var name: String
         fileprivate var number: UInt64
@@ -41,8 +42,8 @@ package struct NameLookups<Waiter: Sendable>: Sendable {
     private var waiters: [String: [UInt64: Waiter]] = [:]
     /// When the look-up of a name began that is under way.
     private var began: [String: NIODeadline] = [:]
-    /// Names that wait for a thread, in the order they came. A name stays when nobody waits for it any more: else one
-    /// that has recovered might never get to the front within anybody's patience.
+    /// Names that wait for a thread, in the order in which they came. A name stays when no caller waits for it any
+    /// more: otherwise a name that has recovered might never get to the front before its callers give up.
     private var line: Deque<String> = []
     /// Whether the last look-up of a name ended in time.
     private var wasPrompt: [String: Bool] = [:]

@@ -1,14 +1,15 @@
 package import NIOCore
 
-/// Brings servers down to their fair share at a steady rate. Decides how many sessions go, and where from.
+/// Brings servers down to their fair share at a steady rate. It decides how many sessions are closed, and on which
+/// servers.
 ///
-/// What is shed goes elsewhere, or not: a client may stay away, and a key may be hashed to where it came from. Hence it
-/// sheds no more than what was in excess when it began.
+/// A session that is closed may not come back to another server: its client may stay away, or its key may be hashed to
+/// the same server. So no more sessions are closed than were in excess at the beginning.
 package struct Shedding: Sendable {
     /// Sessions per second.
     package let rate: Int
     private let targets: [Int?]
-    /// What each may still lose.
+    /// The number of sessions that each server may still lose.
     private var budgets: [Int]
     private let start: NIODeadline
     private var shed = 0
@@ -46,6 +47,6 @@ package struct Shedding: Sendable {
         self.budgets[server] -= 1
     }
 
-    /// That server has no session left that could be shed.
+    /// Call this when the server has no session left that can be closed.
     package mutating func exhausted(server: Int) { self.budgets[server] = 0 }
 }

@@ -14,7 +14,7 @@ package struct UpstreamHeadReader: Sendable {
 
         package var description: String {
             switch self {
-            case .notHTTP: "the answer is no HTTP/1"
+            case .notHTTP: "the answer is not HTTP/1"
             case .headsTooLong:
                 "the header sections of the answer have more than \(UpstreamHeadReader.byteLimit / 1024) KiB"
             case .tooManyInterimAnswers:

@@ -6,7 +6,7 @@ import DequeModule
 /// neither. So a look at the line costs a look at each kind, however many openings wait for a place that does not
 /// exist.
 package struct WaitingLine<Element: Sendable, Kind: Hashable & Sendable>: Sendable {
-    /// Names one who waits.
+    /// Identifies an opening that waits.
     package struct Number: Hashable, Sendable {
         fileprivate var value: UInt64
         fileprivate var kind: Kind
@@ -19,7 +19,7 @@ package struct WaitingLine<Element: Sendable, Kind: Hashable & Sendable>: Sendab
     private let limit: Int
     private var next: UInt64 = 0
     package private(set) var count = 0
-    /// Nobody is let in any more.
+    /// True once the line is closed: no opening may wait any more.
     package private(set) var isClosed = false
 
     package init(limit: Int) {
@@ -61,8 +61,8 @@ package struct WaitingLine<Element: Sendable, Kind: Hashable & Sendable>: Sendab
         return element
     }
 
-    /// Serves from the front whom `place` has a place for, as long as there is room. One for whom it has none holds up
-    /// nobody of another kind: it may have tried the very server that has room.
+    /// Serves openings from the front for which `place` has a place, as long as there is room. An opening without a
+    /// place does not hold up openings of other kinds: it may have tried the one server that has room.
     package mutating func serve<Place>(
         while hasRoom: () -> Bool, _ place: (Element) -> Place?
     ) -> [(element: Element, place: Place)] {

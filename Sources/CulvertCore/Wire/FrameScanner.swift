@@ -13,8 +13,8 @@ package struct FrameScanner: Sendable {
     package enum Stop: Equatable, Sendable {
         /// Everything was accepted.
         case end
-        /// What follows `accepted` begins a header or control frame that is not whole. Keep it, at most
-        /// ``FrameHeader/longestCarry`` bytes, and offer it again in front of what comes next.
+        /// The bytes behind `accepted` begin a header or control frame that is not whole. The caller keeps them, at
+        /// most ``FrameHeader/longestCarry`` bytes, and offers them again in front of the next bytes.
         case incomplete
         /// A whole and valid control frame that does not pass begins at `accepted`, not counted there. The caller
         /// takes its `frameLength` bytes and scans on behind it.
@@ -32,12 +32,18 @@ package struct FrameScanner: Sendable {
         case all
     }
 
-    private let masked: Bool
-    private let controlStops: ControlStops
-    package let messageLimit: Int
-    private let allowedRSV: UInt8
-    package let fragmentLimit: Int
-    private let validateText: Bool
+    /// What the peer's frames have to keep to, and which of them are handed out. It stays as it is.
+    private struct Rules: Sendable {
+        /// The peer is a client (RFC 6455 5.1).
+        let masked: Bool
+        let controlStops: ControlStops
+        let messageLimit: Int
+        let allowedRSV: UInt8
+        let fragmentLimit: Int
+        let validateText: Bool
+    }
+
+    private let rules: Rules
 
     /// Payload bytes still to come of the current data frame.
     package private(set) var remaining = 0
@@ -70,16 +76,19 @@ package struct FrameScanner: Sendable {
         sender: Endpoint, messageLimit: Int, allowedRSV: UInt8, validateText: Bool, fragmentLimit: Int? = nil,
         controlStops: ControlStops = .all
     ) {
-        self.controlStops = controlStops
-        self.fragmentLimit = fragmentLimit ?? .max
-        self.masked = sender == .client
-        self.messageLimit = messageLimit
-        self.allowedRSV = allowedRSV
-        self.validateText = validateText
+        self.rules = Rules(
+            masked: sender == .client, controlStops: controlStops, messageLimit: messageLimit, allowedRSV: allowedRSV,
+            fragmentLimit: fragmentLimit ?? .max, validateText: validateText)
     }
 
     /// The peer whose bytes are scanned.
-    package var sender: Endpoint { self.masked ? .client : .server }
+    package var sender: Endpoint { self.rules.masked ? .client : .server }
+
+    /// The most bytes of payload of a message.
+    package var messageLimit: Int { self.rules.messageLimit }
+
+    /// The most frames of a message.
+    package var fragmentLimit: Int { self.rules.fragmentLimit }
 
     /// Whether a frame of our own may be put in here.
     package var isAtFrameBoundary: Bool { self.remaining == 0 }
@@ -137,7 +146,7 @@ package struct FrameScanner: Sendable {
     /// - Returns: whether it passes like data.
     private mutating func passes(_ header: FrameHeader, _ bytes: UnsafeRawBufferPointer) -> Bool {
         guard self.count(header, bytes) else { return false }
-        return self.controlStops == .closeAndOwnPongs
+        return self.rules.controlStops == .closeAndOwnPongs
     }
 
     /// - Returns: whether it is a ping, or a pong of an application's.
@@ -187,7 +196,9 @@ package struct FrameScanner: Sendable {
         }
         let rsv = first >> 4 & 7
         let fin = first & 0x80 != 0
-        if rsv != 0, rsv & ~self.allowedRSV != 0 || opcode.isControl || (rsv & 4 != 0 && opcode == .continuation) {
+        if rsv != 0,
+            rsv & ~self.rules.allowedRSV != 0 || opcode.isControl || (rsv & 4 != 0 && opcode == .continuation)
+        {
             return .violation(.protocolError, "reserved bits without an extension")
         }
         if opcode.isControl {
@@ -198,9 +209,9 @@ package struct FrameScanner: Sendable {
         }
         guard bytes.count >= 2 else { return .incomplete }
         let second = bytes[1]
-        if (second & 0x80 != 0) != self.masked {
+        if (second & 0x80 != 0) != self.rules.masked {
             return .violation(
-                .protocolError, self.masked ? "unmasked frame from a client" : "masked frame from a server")
+                .protocolError, self.rules.masked ? "unmasked frame from a client" : "masked frame from a server")
         }
         let short = Int(second & 0x7F)
         var length = short
@@ -222,7 +233,7 @@ package struct FrameScanner: Sendable {
             }
         }
         var mask: UInt32?
-        if self.masked {
+        if self.rules.masked {
             guard bytes.count >= headerLength + 4 else { return .incomplete }
             mask = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: headerLength, as: UInt32.self))
             headerLength += 4
@@ -236,8 +247,8 @@ package struct FrameScanner: Sendable {
         return .header(header)
     }
 
-    /// One header checked and counted, for a caller that takes the payload itself: the scanner then stands behind
-    /// the frame. A control frame is checked whole.
+    /// Checks and counts one header, for a caller that takes the payload itself. The scanner is then behind the frame.
+    /// A control frame is checked whole.
     package mutating func readFrame(_ bytes: UnsafeRawBufferPointer) -> Read {
         let read = self.readHeader(bytes)
         guard case .header(let header) = read else { return read }
@@ -279,14 +290,14 @@ package struct FrameScanner: Sendable {
             self.messageBytes = 0
             self.fragments = 0
             // A reserved bit says that an extension has changed the bytes: they are not text (RFC 7692 section 6).
-            self.isValidating = self.validateText && header.opcode == .text && header.rsv == 0
+            self.isValidating = self.rules.validateText && header.opcode == .text && header.rsv == 0
         }
-        if header.payloadLength > self.messageLimit - self.messageBytes {
+        if header.payloadLength > self.rules.messageLimit - self.messageBytes {
             return .violation(.messageTooBig, "message over the limit")
         }
         self.messageBytes += header.payloadLength
         self.fragments &+= 1
-        if self.fragments > self.fragmentLimit { return .violation(.policyViolation, "too many fragments") }
+        if self.fragments > self.rules.fragmentLimit { return .violation(.policyViolation, "too many fragments") }
         if header.payloadLength == 0, !header.fin { self.controls.emptyFragments &+= 1 }
         self.isInMessage = true
         self.isFinal = header.fin

@@ -71,7 +71,7 @@ package enum Handshake {
         return nil
     }
 
-    /// What is wrong with an upstream's 101 (RFC 6455 4.1); nil when nothing is.
+    /// Returns the fault of an upstream's 101 (RFC 6455 4.1); nil if it has none.
     package static func checkResponse(
         connection: [String], upgrade: [String], accept: [String], protocols: [String], extensions: [String],
         key: String, offeredProtocols: [String], offeredExtensions: [String]

@@ -74,7 +74,7 @@ package struct MessageAssembler: Sendable {
         return payload
     }
 
-    /// Nothing is left of a frame or message that has begun.
+    /// True if no frame or message has begun.
     package var isIdle: Bool { self.input.readableBytes == 0 && self.remaining == 0 && self.scanner.isBetweenMessages }
 
     package mutating func append(_ bytes: ByteBuffer) {
@@ -167,8 +167,8 @@ package struct MessageAssembler: Sendable {
         }
     }
 
-    /// There is no more to take apart. The rest of the input is copied out of the buffer that it was read in: one byte
-    /// of a header would hold 64 KiB.
+    /// Call this when the input has no whole frame left. The rest of the input is copied out of the buffer of the read,
+    /// because one byte of a header would keep 64 KiB alive.
     private mutating func starve() -> Event {
         if self.input.readableBytes == 0 {
             self.input = ByteBuffer()

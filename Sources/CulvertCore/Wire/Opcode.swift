@@ -10,7 +10,7 @@ package enum Opcode: UInt8, Sendable {
     package var isControl: Bool { self.rawValue & 8 != 0 }
 }
 
-/// Who sent the bytes: a client's frames are masked, a server's are not (RFC 6455 section 5.1).
+/// The sender of bytes: a client's frames are masked, a server's are not (RFC 6455 section 5.1).
 package enum Endpoint: Sendable {
     case client
     case server

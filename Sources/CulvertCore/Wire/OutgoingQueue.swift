@@ -64,6 +64,9 @@ package struct OutgoingQueue: Sendable {
     /// Something was written since the connection was asked last.
     package var isUnknown: Bool { !self.isBacklogged && self.unknown > 0 }
 
+    /// The connection held nothing when it was asked last, and nothing was written since.
+    package var isEmpty: Bool { !self.isBacklogged && self.unknown == 0 }
+
     /// The connection holds `held` bytes.
     ///
     /// - Returns: whether the caller asks again once these bytes are out; the bytes that wait here are written then.

@@ -1,13 +1,13 @@
 package import NIOCore
 
 extension ProxyHeader {
-    /// What the bytes at the start of a connection are.
+    /// The result of parsing the bytes at the start of a connection.
     package enum Parse: Equatable, Sendable {
         /// The start of a header, as far as they go.
         case needMore
-        /// Behind `length` bytes begins what was sent through the proxy.
+        /// The header has `length` bytes. The bytes behind it were sent through the proxy.
         case header(ProxyHeader, length: Int)
-        /// For the log: why there is no header.
+        /// The bytes are not a header; the reason is for the log.
         case invalid(String)
     }
 
@@ -41,7 +41,7 @@ extension ProxyHeader {
         }
         let length = line.distance(from: line.startIndex, to: end) + 2
         let words = line[..<end].split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
-        // What else stands behind UNKNOWN is to be ignored.
+        // The text behind UNKNOWN is ignored, as the specification wants.
         if words.count >= 2, words[1].elementsEqual("UNKNOWN".utf8) { return .header(.unknown, length: length) }
         let isIPv4 = words.count == 6 && words[1].elementsEqual("TCP4".utf8)
         guard words.count == 6, isIPv4 || words[1].elementsEqual("TCP6".utf8),
@@ -52,7 +52,7 @@ extension ProxyHeader {
     }
 
     private static func node(_ address: ByteBufferView, _ port: ByteBufferView, isIPv4: Bool) -> Node? {
-        // Nothing but these, since inet_pton(3) stops at a zero byte.
+        // Other characters are refused, because inet_pton(3) stops at a zero byte.
         let isText = address.allSatisfy { byte in
             (0x30...0x39).contains(byte) || byte == UInt8(ascii: ".")
                 || !isIPv4
@@ -88,7 +88,7 @@ extension ProxyHeader {
         let isLocal = command & 15 == 0
         let size: Int
         switch family {
-        // Of the proxy's own connections nothing counts but the length.
+        // For the proxy's own connections only the length counts.
         case _ where isLocal: size = 0
         case 0x00: size = 0
         case 0x11, 0x12: size = 12

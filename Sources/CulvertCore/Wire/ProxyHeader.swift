@@ -1,7 +1,7 @@
 package import NIOCore
 
-/// What a proxy says in front of a connection about whose it is: the PROXY protocol of HAProxy's proxy-protocol.txt,
-/// in both of its versions.
+/// The header in which a proxy names the client of a connection: the PROXY protocol of HAProxy's proxy-protocol.txt, in
+/// both of its versions.
 package enum ProxyHeader: Equatable, Sendable {
     /// 1 is a line of text, 2 is binary.
     package enum Version: String, Sendable, CaseIterable {
@@ -9,7 +9,7 @@ package enum ProxyHeader: Equatable, Sendable {
         case v2
     }
 
-    /// One end of a connection.
+    /// An end of a connection: an address and a port.
     package struct Node: Equatable, Sendable {
         package var address: IPAddress
         package var port: UInt16
@@ -20,9 +20,9 @@ package enum ProxyHeader: Equatable, Sendable {
         }
     }
 
-    /// Of the proxy's own, such as a health check. Version 1 has no word for it but UNKNOWN.
+    /// A connection of the proxy's own, such as a health check. Version 1 can only write UNKNOWN for it.
     case local
-    /// Somebody's who has no address that could be said.
+    /// A connection of a client whose address the header does not tell.
     case unknown
     case proxied(source: Node, destination: Node)
 

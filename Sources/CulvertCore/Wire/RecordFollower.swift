@@ -29,6 +29,11 @@ package struct RecordFollower: Sendable {
                 let (count, taken) = Self.lost(bytes.count - at, most: most - records)
                 return (at + count, records + taken)
             }
+            if self.begun == 0, let end = Self.endOfRecord(bytes, at) {
+                at = end
+                records += 1
+                continue
+            }
             if self.begun < Self.headerLength {
                 self.header(bytes[at])
                 at += 1
@@ -44,6 +49,18 @@ package struct RecordFollower: Sendable {
             }
         }
         return (at, records)
+    }
+
+    /// The end of a record that begins at `at` and is whole. Nearly all records come so, and this costs a fraction of the
+    /// way byte by byte. Nil for what needs that way.
+    @inline(__always)
+    private static func endOfRecord(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Int? {
+        guard bytes.count - at >= Self.headerLength, (20...24).contains(bytes[at]), bytes[at + 1] == 3 else {
+            return nil
+        }
+        let length = Int(bytes[at + 3]) << 8 | Int(bytes[at + 4])
+        guard length <= Self.longest, bytes.count - at - Self.headerLength >= length else { return nil }
+        return at + Self.headerLength + length
     }
 
     /// A type, two bytes of a version, two of the length.

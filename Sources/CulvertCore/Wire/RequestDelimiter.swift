@@ -127,7 +127,7 @@ package struct RequestDelimiter {
         case .chunkSize(let value, let digits):
             if let digit = Self.hexadecimal(bytes[at]) {
                 at += 1
-                // Zeros in front are no part of the value, and may be any number.
+                // Leading zeros do not count, however many there are.
                 let length = value == 0 ? min(digits, 1) : digits
                 self.state =
                     length < Self.mostDigits ? .chunkSize(value: value << 4 | digit, digits: length + 1) : .broken

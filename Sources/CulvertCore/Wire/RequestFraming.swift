@@ -9,10 +9,10 @@ package enum FramingFault: Error, CaseIterable, Sendable {
     /// The decoder found another end than the head tells.
     case ambiguous
 
-    /// Of the answer (RFC 9112 6.1 and 6.3).
+    /// The status of the answer (RFC 9112 6.1 and 6.3).
     package var status: Int { self == .unknownCoding ? 501 : 400 }
 
-    /// For people.
+    /// The sentence for the client.
     package var detail: String {
         switch self {
         case .codingBeforeHTTP11: "HTTP/1.0 has no Transfer-Encoding."
@@ -28,8 +28,8 @@ package enum FramingFault: Error, CaseIterable, Sendable {
 extension RequestDelimiter.Framing {
     /// How the head of a request says that its body ends.
     ///
-    /// RFC 9112 6.1 lets a server take a request with both fields, and by Transfer-Encoding. What stands in front of the
-    /// edge may have gone by the other field, so such a request is refused.
+    /// RFC 9112 6.1 lets a server take a request with both fields, and use Transfer-Encoding. A proxy in front of the
+    /// edge may have used the other field, so such a request is refused.
     ///
     /// - Parameters:
     ///   - transferEncoding: every line of the field. One without a coding is still a field.

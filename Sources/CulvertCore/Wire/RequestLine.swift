@@ -1,9 +1,10 @@
-/// What is seen of a request line on its way to the decoder, which does not say why it takes no such line.
+/// Follows a request line on its way to the decoder: whether it begins with a method, and how long its target is. The
+/// decoder does not tell why it refuses a line.
 package struct RequestLine: Sendable {
     private enum Part {
         case method
         case target
-        /// Behind the target.
+        /// The bytes behind the target.
         case rest
         /// The line does not begin with a word and a space.
         case none

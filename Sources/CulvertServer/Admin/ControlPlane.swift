@@ -1,4 +1,6 @@
 package import CulvertCore
+import CulvertSystem
+package import CulvertTokens
 package import Logging
 package import NIOPosix
 
@@ -45,11 +47,10 @@ package struct ControlPlane: Sendable {
         let edge = parts.edge
         let desk = TokenDesk(
             store: parts.store, authority: parts.authority, configured: parts.configured, entries: parts.entries,
-            publish: { edge.apply($0) }, now: Clock.unixSeconds)
+            publish: { edge.apply($0) }, notices: edge.edge.notices, now: Clock.unixSeconds)
         let api = AdminAPI(
-            admin: admin, desk: desk, token: door.token,
-            operations: .init(edge: edge, reloader: parts.reloader, stop: stop))
-        let server = try await AdminServer.start(door, group: group, api: api)
+            gate: AdminGate(admin, token: door.token), desk: desk, edge: edge, reloader: parts.reloader, stop: stop)
+        let server = try await AdminServer.start(door, group: group, edge: edge, api: api)
         await edge.certificates.setAdmin(server.watched(admin))
         await parts.reloader?.attach(desk: desk) { config in
             if let admin = config.admin { await edge.certificates.setAdmin(server.watched(admin)) }
@@ -57,13 +58,8 @@ package struct ControlPlane: Sendable {
         logger.info("admin listening", metadata: ["address": "\(admin.address)"])
         let housekeeping = Task {
             while (try? await Task.sleep(for: .seconds(60))) != nil {
-                do throws(DeskError) {
-                    try await desk.forgetExpired()
-                } catch where Task.isCancelled {
-                    return
-                } catch {
-                    logger.warning("the database failed", metadata: ["error": "\(error)"])
-                }
+                // A failure is in the log, from the desk.
+                try? await desk.forgetExpired()
             }
         }
         return ControlPlane(
@@ -82,12 +78,12 @@ package struct ControlPlane: Sendable {
     }
 
     /// Operators have another process to turn to; what they do there holds here too, for the sessions that are left.
-    package func retire(logger: Logger) async -> RetiredControlPlane {
+    package func retire() async -> RetiredControlPlane {
         self.housekeeping.cancel()
         await self.server.shutdown(isHandedOver: true)
         // Before the other process may write.
         let revocations = (try? await self.desk.jwtRevocations()) ?? []
-        return RetiredControlPlane(desk: self.desk, store: self.store, revocations: revocations, logger: logger)
+        return RetiredControlPlane(desk: self.desk, store: self.store, revocations: revocations)
     }
 
     package func shutdown() async {
@@ -102,7 +98,7 @@ package struct RetiredControlPlane: Sendable {
     private let store: TokenStore
     private let task: Task<Void, Never>
 
-    fileprivate init(desk: TokenDesk, store: TokenStore, revocations: [JWTRevocation], logger: Logger) {
+    fileprivate init(desk: TokenDesk, store: TokenStore, revocations: [JWTRevocation]) {
         self.store = store
         self.task = Task {
             var version: Int?
@@ -114,7 +110,7 @@ package struct RetiredControlPlane: Sendable {
                     revocations = try await desk.readAgain(revocations: revocations)
                     version = now
                 } catch {
-                    logger.warning("the database failed", metadata: ["error": "\(error)"])
+                    // The failure is in the log, from the desk.
                 }
             } while (try? await Task.sleep(for: .milliseconds(250))) != nil
         }

@@ -2,53 +2,6 @@ import CulvertCore
 import NIOCore
 import NIOHTTP1
 
-/// Where the browser client is found when its script is at one path.
-package struct ClientPaths: Sendable, Equatable {
-    /// `/culvert` of `/culvert.js`.
-    private let stem: String
-
-    /// Nil when no script can be there, see ``isUsable(_:)``.
-    package init?(_ path: String) {
-        guard Self.isUsable(path) else { return nil }
-        self.stem = String(path.slice(0..<path.utf8.count - Self.suffix.utf8.count))
-    }
-
-    private static let suffix = ".js"
-
-    package var module: String { self.stem + ".js" }
-    package var classic: String { self.stem + ".classic.js" }
-    package var types: String { self.stem + ".d.ts" }
-    /// Of a build, for ever: whatever is there later has another name.
-    package func module(_ build: BrowserClient.Build) -> String { "\(self.stem).\(build.mark).js" }
-    package func classic(_ build: BrowserClient.Build) -> String { "\(self.stem).\(build.mark).classic.js" }
-
-    /// A path that needs no quoting in a page, and is no URL of the session protocol.
-    static func isUsable(_ path: String) -> Bool {
-        let segments = path.parts(at: UInt8(ascii: "/")).dropFirst()
-        guard PathPrefix.isSafe(path), let name = segments.last, name.utf8.count > Self.suffix.utf8.count,
-            name.dropping(name.utf8.count - Self.suffix.utf8.count).equals(Self.suffix),
-            !segments.contains(where: { $0.equals(PollTarget.marker) })
-        else { return false }
-        return path.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"):
-                true
-            default: "/-._~".utf8.contains(byte)
-            }
-        }
-    }
-
-    /// Whether this is the path of some build, whichever.
-    func isBuild(_ path: String) -> Bool {
-        guard path.begins(with: self.stem + "."),
-            let (mark, kind) = path.dropping(self.stem.utf8.count + 1).split(at: UInt8(ascii: "."))
-        else { return false }
-        return mark.utf8.count == 16 && mark.utf8.allSatisfy { $0.hexValue != nil }
-            && (kind.equals("js") || kind.equals("classic.js"))
-    }
-}
-
 /// The files of the browser client at the paths of a configuration.
 struct ClientFiles: Sendable {
     private let paths: ClientPaths
@@ -100,4 +53,10 @@ extension StaticFile {
         for (name, value) in more { headers.add(name: name, value: value) }
         return StaticFile(headers: headers, body: build.body, gzip: build.gzip, tag: build.mark)
     }
+}
+
+extension ClientPaths {
+    /// The path of one build. It may be cached for ever, since a later build has another path.
+    package func module(_ build: BrowserClient.Build) -> String { "\(self.stem).\(build.mark).js" }
+    package func classic(_ build: BrowserClient.Build) -> String { "\(self.stem).\(build.mark).classic.js" }
 }

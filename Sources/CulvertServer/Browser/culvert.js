@@ -31,6 +31,8 @@ const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
 // What something is, also when it comes from another frame.
 const tag = (value) => Object.prototype.toString.call(value).slice(8, -1);
 const isHidden = () => globalThis.document?.hidden;
+// A subprotocol has these characters only (RFC 9110 5.6.2).
+const isName = (text) => /^[!#-'*+\-.^_`|~\w]+$/.test(text);
 
 // Why a lane or a request came to nothing; `more` has a close code, `end`, where that is the end of the socket.
 const failure = (message, more) => Object.assign(new Error(message), more);
@@ -127,7 +129,14 @@ class Lane {
 
   connect(url, ...protocols) {
     const { core } = this;
-    if (core.bearer) protocols.push("culvert.auth", "bearer." + core.bearer);
+    if (core.bearer) {
+      if (!isName(core.bearer)) {
+        const text = "no WebSocket: the token has characters that a subprotocol cannot carry";
+        core.isWarned ||= !console.warn(text);
+        throw failure(text);
+      }
+      protocols.push("culvert.auth", "bearer." + core.bearer);
+    }
     this.ws = new core.WebSocket(core.withToken(url).replace(/^http/, "ws"), protocols);
     this.ws.binaryType = "arraybuffer";
     return this.ws;
@@ -443,6 +452,8 @@ class Core {
     // comes later.
     if (turn < this.taken) return;
     this.taken = turn;
+    // A file from which a page has its token may end in a line break.
+    secret &&= `${secret}`.trim();
     this.form = new URLSearchParams(secret ? { access_token: secret } : "");
     this.bearer = this.tokenIn !== "query" && secret;
   }
@@ -725,6 +736,8 @@ class CulvertSocket extends EventTarget {
   constructor(url, protocols = [], options) {
     super();
     if (!arguments.length) throw new TypeError("no URL");
+    // In Node.js there is none.
+    if (!globalThis.location) throw new Error("CulvertSocket needs a page or a worker");
     let parsed;
     try {
       parsed = new URL(url, globalThis.document?.baseURI || location);
@@ -733,10 +746,7 @@ class CulvertSocket extends EventTarget {
     check(/^wss?:[^#]*$/.test(parsed?.href), "bad URL");
     const isList = Object(protocols) === protocols && protocols[Symbol.iterator];
     protocols = (isList ? [...protocols] : [protocols]).map(String);
-    check(
-      protocols.every((name) => /^[!#-'*+\-.^_`|~\w]+$/.test(name)) && new Set(protocols).size === protocols.length,
-      "bad protocols"
-    );
+    check(protocols.every(isName) && new Set(protocols).size === protocols.length, "bad protocols");
     this[CORE] = new Core(this, parsed, protocols, new.target.defaults, options);
   }
 

@@ -28,6 +28,9 @@ package struct ConfigPlace: Sendable {
     var column: Int
     var keyPath: String
 
+    /// For a message about another value: `routes[0] of line 4`.
+    var name: String { "\(self.keyPath) of line \(self.line)" }
+
     func error(_ message: String) -> ConfigError {
         ConfigError(file: self.file, line: self.line, column: self.column, keyPath: self.keyPath, message: message)
     }
@@ -56,8 +59,11 @@ final class ConfigErrorCollector {
     /// Errors that are kept. A file of one wrong list would otherwise make more text than there is memory for.
     private static let limit = 200
 
+    /// Further errors are not kept, so that nothing need be found out for their messages.
+    var isFull: Bool { self.errors.count >= Self.limit }
+
     func add(line: Int, column: Int, keyPath: String, _ message: String) {
-        guard self.errors.count < Self.limit else { return }
+        guard !self.isFull else { return }
         self.errors.append(
             ConfigError(file: self.file, line: line, column: column, keyPath: keyPath, message: message))
     }
@@ -88,18 +94,21 @@ package enum Spelling {
         return best.distance <= max(1, min(word.count, best.word.count) / 3) ? " (did you mean \"\(best.word)\"?)" : ""
     }
 
-    /// Levenshtein's distance, one row at a time. Words beyond 64 characters are no misspelling of a key.
+    /// Damerau's distance, one row at a time: two neighbours that are swapped count once. Words beyond 64 characters are
+    /// no misspelling of a key.
     static func distance(_ a: String, _ b: String) -> Int {
         let a = Array(a.prefix(64))
         let b = Array(b.prefix(64))
         var row = Array(0...b.count)
+        // The two rows before the row.
+        var last = row
+        var lastButOne = row
         for (i, x) in a.enumerated() {
-            var diagonal = row[0]
+            (lastButOne, last) = (last, row)
             row[0] = i + 1
             for (j, y) in b.enumerated() {
-                let cost = min(row[j + 1] + 1, row[j] + 1, diagonal + (x == y ? 0 : 1))
-                diagonal = row[j + 1]
-                row[j + 1] = cost
+                row[j + 1] = min(last[j + 1] + 1, row[j] + 1, last[j] + (x == y ? 0 : 1))
+                if i > 0, j > 0, x == b[j - 1], y == a[i - 1] { row[j + 1] = min(row[j + 1], lastButOne[j - 1] + 1) }
             }
         }
         return row[b.count]

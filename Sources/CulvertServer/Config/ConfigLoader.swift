@@ -1,3 +1,4 @@
+import CulvertSystem
 package import Foundation
 import Yams
 
@@ -21,10 +22,10 @@ package enum ConfigLoader {
     package static func admin(
         path: String, file: FileHandle? = nil, environment: [String: String]
     ) throws(ConfigErrors) -> AdminConfig? {
-        let reader = ConfigReader(directory: self.directory(of: path))
+        let reader = AdminSection.Reader(folder: ConfigFolder(path: self.directory(of: path)))
         let text = try self.text(of: path, file)
         return try self.read(text, file: self.name(of: path), environment: environment) { root -> AdminConfig?? in
-            root.members().map { reader.admin($0["admin"]) }
+            root.members().map { reader.read($0["admin"]) }
         }
     }
 
@@ -54,7 +55,8 @@ package enum ConfigLoader {
     package static func parse(
         _ yaml: String, file: String, directory: String, environment: [String: String]
     ) throws(ConfigErrors) -> ProxyConfig {
-        try self.read(yaml, file: file, environment: environment) { ConfigReader(directory: directory).read($0) }
+        let reader = RootSection.Reader(folder: ConfigFolder(path: directory))
+        return try self.read(yaml, file: file, environment: environment, reader.read)
     }
 
     /// - Parameter body: reads the document; nil when it cannot be used, which has been reported then.

@@ -6,6 +6,8 @@ struct ConfigNode {
     let path: String
     let errors: ConfigErrorCollector
     let environment: [String: String]
+    /// The kind of the value in the table of keys; nil for the whole file and below the operator's own names.
+    var kind: ConfigKind?
 
     func fail(_ message: String) {
         self.errors.add(
@@ -29,30 +31,38 @@ struct ConfigNode {
 
     // MARK: - shapes
 
-    /// The members of a mapping with just these keys; others are reported.
+    /// The members of a section. Keys that the section does not have are reported, and required ones that are missing.
     ///
-    /// - Parameter deeper: where keys belong that are often written here by mistake.
-    func section(
-        _ keys: [String], required: [String] = [], deeper: [String: String] = [:]
-    ) -> [String: ConfigNode]? {
-        guard let members = self.members() else { return nil }
+    /// - Parameter form: how the section is written, for a value of another shape.
+    func section<Key: ConfigSection>(_ type: Key.Type, form: String? = nil) -> ConfigMembers<Key>? {
+        guard var members = self.members(form: form) else { return nil }
         for keyNode in (self.node.mapping?.keys).map(Array.init) ?? [] {
-            guard let key = keyNode.string, !keys.contains(key) else { continue }
+            guard !self.errors.isFull, let key = keyNode.string, Key(rawValue: key) == nil else { continue }
             // Reported where the key stands: its value may be lines away.
             self.child(keyNode, self.path.isEmpty ? key : "\(self.path).\(key)").fail(
-                "unknown key, expected one of \(keys.joined(separator: ", "))"
-                    + (deeper[key].map { " (did you mean \"\($0)\"?)" } ?? Spelling.suggestion(for: key, among: keys)))
+                "unknown key, expected one of \(Key.names.joined(separator: ", "))" + Self.suggestion(for: key, type))
         }
-        for key in required where members[key] == nil {
-            self.fail("missing key \"\(key)\"")
+        for (name, key) in Key.entries {
+            members[name]?.kind = key.kind
+            if key.isRequired, members[name] == nil { self.fail("missing key \"\(name)\"") }
         }
-        return members
+        return ConfigMembers(members)
+    }
+
+    /// A key that begins with the word, a key of this name in a section below, or a key that is spelt almost so.
+    private static func suggestion(for word: String, _ type: (some ConfigSection).Type) -> String {
+        let isBeginning = type.names.contains { $0.hasPrefix(word) }
+        if !isBeginning, let path = type.deeperPath(of: word) { return " (did you mean \"\(path)\"?)" }
+        return Spelling.suggestion(for: word, among: type.names)
     }
 
     /// The members of a mapping whose keys are the operator's own names.
-    func members() -> [String: ConfigNode]? {
+    func members(form: String? = nil) -> [String: ConfigNode]? {
         guard let mapping = self.node.mapping else {
-            self.fail("expected a mapping")
+            self.fail(
+                self.isEmpty
+                    ? "the section is empty: expected keys below it; write one, or take the section out"
+                    : "expected a mapping" + (form.map { ": write \($0)" } ?? ""))
             return nil
         }
         var members: [String: ConfigNode] = [:]
@@ -68,12 +78,41 @@ struct ConfigNode {
         return members
     }
 
-    func list() -> [ConfigNode]? {
+    /// Whether the key has no value, as one whose lines below it are all comments.
+    private var isEmpty: Bool {
+        guard let scalar = self.node.scalar, scalar.style == .plain else { return false }
+        return scalar.string.isEmpty || Switch(scalar.string) == .nothing
+    }
+
+    /// - Parameter form: how the list is written, for a value of another shape.
+    func list(form: String? = nil) -> [ConfigNode]? {
         guard let sequence = self.node.sequence else {
-            self.fail("expected a list")
+            self.fail(
+                self.isEmpty
+                    ? "the list is empty: expected entries below it, each behind a -"
+                    : "expected a list" + (form.map { ": write \($0)" } ?? self.listAdvice))
             return nil
         }
-        return sequence.enumerated().map { self.child($1, "\(self.path)[\($0)]") }
+        let kind = self.kind?.itemKind
+        return sequence.enumerated().map { index, item in
+            var child = self.child(item, "\(self.path)[\(index)]")
+            child.kind = kind
+            return child
+        }
+    }
+
+    /// How a text is written as a list with one item, for the end of a message. Empty for a value that cannot be an item
+    /// of the list, and for a text that is perhaps several items.
+    private var listAdvice: String {
+        guard let text = self.node.scalar?.string, (1...100).contains(text.utf8.count),
+            let item = self.kind?.itemKind, item.sections.isEmpty,
+            text.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7F && !",\"\\".utf8.contains($0) })
+        else { return "" }
+        let isPlain = text.utf8.allSatisfy { byte in
+            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+                || "./-_".utf8.contains(byte)
+        }
+        return isPlain ? ": write [\(text)]" : ": write [\"\(text)\"]"
     }
 
     /// The text of a scalar, with `${NAME}` replaced.
@@ -128,13 +167,21 @@ struct ConfigNode {
         return nil
     }
 
-    func integer(_ range: ClosedRange<Int>) -> Int? {
+    /// A number in the range of the table.
+    func integer() -> Int? {
+        let range = self.given(self.kind?.integerRange)
         guard let text = self.string() else { return nil }
         guard let value = Int(text), range.contains(value) else {
             self.fail("expected a whole number from \(range.lowerBound) to \(range.upperBound)")
             return nil
         }
         return value
+    }
+
+    /// - Parameter bounds: what the table of keys says of the value.
+    func given<Bounds>(_ bounds: Bounds?) -> Bounds {
+        guard let bounds else { preconditionFailure("the table of keys has another kind for \(self.path)") }
+        return bounds
     }
 
     func bool() -> Bool? {

@@ -1,6 +1,6 @@
-/// The places of values in the file that a configuration was read from, by their key paths. ``ConfigReader`` keeps the
-/// places of files, addresses, routes, upstreams and trusted proxies; the checks and warnings that come after the
-/// reading name the line from here.
+/// The places of values in the file that a configuration was read from, by their key paths. The readers of sections
+/// keep the places of files, addresses, routes, paths of tokens, upstreams and trusted proxies; the checks and warnings
+/// that come after the reading name the line from here.
 package struct ConfigPlaces: Sendable, Equatable {
     /// Empty for a configuration that was made by the program itself.
     private let file: String

@@ -66,21 +66,44 @@ package enum ConfigUnits {
         return sum <= 1e18 ? self.bound(.nanoseconds(Int64(sum))) : nil
     }
 
+    private static let expectedSize = "expected a size with its unit, such as 512B, 16KiB or 1MiB"
+
+    /// The fault of a text that cannot be read as a size.
+    static func fault(ofSize text: String) -> String {
+        let units = self.expectedSize + "; the units are B, KiB, MiB, GiB, kB, MB and GB"
+        guard text.contains(where: { $0.isNumber }) else { return self.expectedSize }
+        return units + (self.sizeReplacement(for: text).map { ": write \($0)" } ?? "")
+    }
+
+    /// What to write in place of a size without a unit, or with a unit in another spelling: `1MiB` for `1M` or `1 mib`.
+    private static func sizeReplacement(for text: String) -> String? {
+        guard text.utf8.count <= 32, let match = text.wholeMatch(of: #/([0-9]{1,15}(?:\.[0-9]+)?) *([A-Za-z]*)/#) else {
+            return nil
+        }
+        let units = [
+            "": "B", "b": "B", "byte": "B", "bytes": "B", "k": "KiB", "ki": "KiB", "kib": "KiB", "kb": "kB", "m": "MiB",
+            "mi": "MiB", "mib": "MiB", "mb": "MB", "g": "GiB", "gi": "GiB", "gib": "GiB", "gb": "GB",
+        ]
+        guard let unit = units[match.2.lowercased()] else { return nil }
+        let written = match.1 + unit
+        guard let size = self.size(String(written)) else { return nil }
+        return match.2.isEmpty ? self.text(size: size) : String(written)
+    }
+
     static let expectedTime = "expected a duration with its unit, such as 500ms, 25s, 2m or 1h"
     private static let expectedUnit = "; it has one number and one of the units ms, s, m and h"
 
     /// The fault of a text that cannot be read as a duration.
-    static func fault(ofTime text: String) -> String {
+    package static func fault(ofTime text: String) -> String {
         guard text.contains(where: \.isLetter) else { return self.expectedTime }
         return self.expectedTime + self.expectedUnit + (self.replacement(for: text).map { ": write \($0)" } ?? "")
     }
 }
 
 extension ConfigNode {
-    /// - Parameter orNone: the caller takes `none` as well; the errors name it.
-    func time(
-        _ range: ClosedRange<TimeAmount> = .milliseconds(1) ... .hours(24 * 365), orNone: Bool = false
-    ) -> TimeAmount? {
+    /// Reads a duration in the range of the table. The caller has looked for `none` where the key takes that as well.
+    func time() -> TimeAmount? {
+        let (range, orNone) = self.given(self.kind?.timeBounds)
         guard let text = self.string() else { return nil }
         let none = orNone ? ", or none" : ""
         guard let time = ConfigUnits.time(text) else {
@@ -95,12 +118,13 @@ extension ConfigNode {
         return time
     }
 
-    /// - Parameter orNone: the caller takes `none` as well; the errors name it.
-    func size(_ range: ClosedRange<Int>, orNone: Bool = false) -> Int? {
+    /// Reads a size in the range of the table, in bytes. The caller has looked for `none` where the key takes it too.
+    func size() -> Int? {
+        let (range, orNone) = self.given(self.kind?.sizeBounds)
         guard let text = self.string() else { return nil }
         let none = orNone ? ", or none for no limit" : ""
         guard let size = ConfigUnits.size(text) else {
-            self.fail("expected a size with its unit, such as 512B, 16KiB or 1MiB" + none)
+            self.fail(ConfigUnits.fault(ofSize: text) + none)
             return nil
         }
         guard range.contains(size) else {

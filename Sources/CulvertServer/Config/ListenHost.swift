@@ -7,6 +7,26 @@ enum ListenHost {
         var message: String
     }
 
+    /// Splits `host:port`, an IPv6 host in brackets.
+    static func address(_ text: String) throws(Fault) -> (host: String, port: Int) {
+        if let scheme = text.firstRange(of: "://") {
+            let rest = String(text[scheme.upperBound...].prefix { $0 != "/" })
+            let advice = (try? self.address(rest)).map { _ in "; write \(rest)" } ?? ", such as 0.0.0.0:8443"
+            throw Fault(message: "an address has no scheme: expected an address and port" + advice)
+        }
+        if let colon = text.lastIndex(of: ":") {
+            let digits = text[text.index(after: colon)...]
+            let isNumber = digits.utf8.allSatisfy(self.isDigit) && (5...100).contains(digits.utf8.count)
+            if isNumber, Int(digits) ?? .max > 65535 {
+                throw Fault(message: "the port \(digits) is too big: expected a port of at most 65535")
+            }
+        }
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+            (0...65535).contains(port)
+        else { throw Fault(message: "expected an address and port, such as 0.0.0.0:8443 or [::1]:8443") }
+        return (try self.parse(String(text[..<colon]), port: port), port)
+    }
+
     /// Checks a host as it stands in the file, an IPv6 address in brackets.
     ///
     /// - Parameter port: that stands behind it, for examples.

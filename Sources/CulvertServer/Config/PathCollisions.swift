@@ -1,3 +1,4 @@
+import CulvertTokens
 import Foundation
 import Glibc
 
@@ -38,8 +39,8 @@ enum PathCollisions {
                 let isBeside = !suffix.isEmpty || self.isBeside(whole, other, seen)
                 found.append(
                     places[at].error(
-                        "\(path)\(suffix): \(places.name(against)) gives the same path"
-                            + (isBeside ? ", because SQLite keeps a file of the database there" : "")
+                        "\(path)\(suffix): this is \(isBeside ? "a" : "the") path of \(places.name(against))"
+                            + (isBeside ? ": SQLite keeps a file of the database there" : "")
                             + "; choose another one"))
                 break
             }

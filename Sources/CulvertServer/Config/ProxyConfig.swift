@@ -1,4 +1,6 @@
 package import CulvertCore
+package import CulvertSystem
+package import CulvertTokens
 package import Logging
 package import NIOCore
 
@@ -367,16 +369,11 @@ package struct AdminConfig: Sendable, Equatable {
 }
 
 package struct LogConfig: Sendable, Equatable {
-    package enum Format: String, Sendable, CaseIterable {
-        case text
-        case json
-    }
-
-    package var format: Format
+    package var format: LogFormat
     package var level: Logger.Level
 
     package init(
-        format: Format, level: Logger.Level
+        format: LogFormat, level: Logger.Level
     ) {
         self.format = format
         self.level = level

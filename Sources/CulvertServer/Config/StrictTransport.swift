@@ -18,7 +18,7 @@ package struct StrictTransport: Sendable, Equatable {
             + (self.preload ? "; preload" : "")
     }
 
-    /// An answer has one such field (RFC 6797 7.1): an upstream's is replaced.
+    /// An answer has one such field (RFC 6797 7.1). An upstream's has not come this far.
     func add(to headers: inout HTTPHeaders) {
         headers.replaceOrAdd(name: "Strict-Transport-Security", value: self.value)
     }

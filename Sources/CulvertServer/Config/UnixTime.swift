@@ -1,3 +1,4 @@
+import CulvertSystem
 import Foundation
 
 /// Unix seconds as people and documents write them: RFC 3339, to the second.
@@ -12,9 +13,7 @@ package enum UnixTime {
         return seconds
     }
 
-    package static func text(_ seconds: Int64) -> String {
-        Date(timeIntervalSince1970: TimeInterval(seconds)).formatted(.iso8601)
-    }
+    package static func text(_ seconds: Int64) -> String { Clock.text(unixSeconds: seconds) }
 
     /// Seconds by which the writer's clock is ahead of UTC.
     private static func offset(_ text: String) -> Int64? {

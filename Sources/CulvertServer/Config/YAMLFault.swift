@@ -17,6 +17,12 @@ struct YAMLFault {
         self.line = mark.line
         self.column = mark.column
         self.message = "not YAML: \(problem)"
+        if problem.contains("another document") {
+            self.message =
+                "a second document begins here, and a configuration is one document; take away this line (---), or what "
+                + "follows it"
+            return
+        }
         guard mark.line > 0, mark.column > 0,
             let bytes = yaml.utf8.split(
                 maxSplits: mark.line, omittingEmptySubsequences: false, whereSeparator: { $0 == 0x0A }

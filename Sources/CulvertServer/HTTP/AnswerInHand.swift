@@ -6,7 +6,7 @@ struct AnswerInHand {
     var writer: AnswerWriter?
     /// Bytes of the body that count as the connection's: 0 where a hold counts them.
     private(set) var bytes = 0
-    private var hold: AnswerHold?
+    private var hold: (any CountedAnswer)?
 
     /// It is the newest answer of a session.
     var isOfSession: Bool { self.hold?.isNewest ?? false }
@@ -30,5 +30,6 @@ extension HTTPAnswer {
     static let memoryFull = HTTPAnswer.problem(
         503, "memory_full", "This server is short of memory.", headers: ["Retry-After": "5"])
     static let tooLarge = HTTPAnswer.problem(
-        413, "body_too_large", "This request takes no body of that length.")
+        413, "body_too_large", "The body is longer than this request allows.")
+    static let tooSlow = HTTPAnswer.problem(408, "request_timeout", "The request took too long to arrive.")
 }

@@ -38,6 +38,8 @@ final class AnswerWriter {
     private var source: Source?
     private let context: ChannelHandlerContext
     private let slices: LoopSlices
+    /// The client whose turns the rest takes. Behind a trusted proxy it is not the connection's peer.
+    private let client: AddressKey
     private let onEnd: () -> Void
     /// A flush may tell of room while a piece is written.
     private var isWriting = false
@@ -45,10 +47,14 @@ final class AnswerWriter {
     private var isEnqueued = false
 
     /// - Parameter onEnd: called once, when the last piece has been written, though not flushed.
-    init(_ answer: HTTPAnswer, context: ChannelHandlerContext, slices: LoopSlices, onEnd: @escaping () -> Void) {
+    init(
+        _ answer: HTTPAnswer, context: ChannelHandlerContext, slices: LoopSlices, owner: any ConnectionOwner,
+        onEnd: @escaping () -> Void
+    ) {
         self.source = answer.batch.map { .batch($0) } ?? .bytes(answer.body)
         self.context = context
         self.slices = slices
+        self.client = answer.client ?? owner.client(on: context.channel)
         self.onEnd = onEnd
     }
 
@@ -74,8 +80,7 @@ final class AnswerWriter {
                 break
             }
             room -= piece.readableBytes
-            self.context.writeAndFlush(
-                NIOAny(HTTPServerResponsePart.body(.byteBuffer(piece))), promise: nil)
+            AnswerParts(context: self.context).writeAndFlush(.body(.byteBuffer(piece)))
         }
         self.isWriting = false
         self.slices.notePassed(bytes: Self.bytesPerTurn - room)
@@ -83,7 +88,7 @@ final class AnswerWriter {
 
     private func pumpLater() {
         self.isEnqueued = true
-        self.slices.enqueue(in: .sessions) {
+        self.slices.enqueue(in: .sessions, of: self.client) {
             self.isEnqueued = false
             self.pump()
         }

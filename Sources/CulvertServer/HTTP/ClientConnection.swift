@@ -4,47 +4,32 @@ import NIOHTTP1
 import NIOSSL
 
 /// A client's connection as long as it speaks HTTP/1.1: hands its owner an exchange at a time, and sees to the
-/// deadlines, to the connection's end and to what it holds meanwhile. It knows no gate.
+/// connection's end. It knows no gate.
 ///
-/// A ``RequestFeeder`` in front of the decoder feeds it; an upgrade replaces it and all of HTTP.
+/// A ``RequestFeeder`` in front of the decoder feeds it; an upgrade replaces it and all of HTTP. It asks its
+/// ``ConnectionCourse`` what comes next, tells its ``ConnectionClock`` what it waits for, and counts its
+/// ``ConnectionMemory``. All of it is on the connection's event loop.
 final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
-    let loop: any EventLoop
     let owner: any ConnectionOwner
     /// Bytes of a header section. ``RequestPipeline`` sets it, for the decoder too.
     var headerLimit = 0
     private(set) lazy var feeder = RequestFeeder(connection: self, slices: self.slices)
     private let slices: LoopSlices
-    private let timers: LoopTimers
     private let dates: AnswerDates
     private(set) var context: ChannelHandlerContext?
-    private(set) var phase = ConnectionPhase.idle
-    /// True until the first answer on this connection.
-    private(set) var isFresh = true
-    /// No request is read behind this one.
-    private var isLast = false
-    /// The client has ended its direction of the connection.
-    private(set) var isInputClosed = false
-    private var requests = 0
-    /// When the connection began to wait for its client, or had a sign last that the client goes on.
-    private(set) var waitsSince = NIODeadline.distantPast
+    private(set) var course = ConnectionCourse()
+    private(set) var clock: ConnectionClock
 
     // The request in hand.
-    private var exchange: Exchange?
+    private(set) var exchange: Exchange?
     private(set) var request = RequestInHand()
-    private var onBody: ((ByteBuffer) -> Void)?
 
     private(set) var answer = AnswerInHand()
-    private var discardedBytes = 0
-    /// Not private: ClientConnection+Memory.swift counts with it.
+    /// ``ConnectionHoldings`` counts with it.
     var hold: MemoryHold
-    private lazy var deadline = LoopDeadline(loop: self.loop, timers: self.timers) { self.deadlinePassed() }
-
-    /// A request whose rest is longer ends its connection.
-    private static let mostDrained = 64 * 1024
-    private static let mostLingered = 16 * 1024 * 1024
 
     init(
         owner: any ConnectionOwner, memory: SessionMemory, slices: LoopSlices, timers: LoopTimers, dates: AnswerDates,
@@ -52,31 +37,29 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     ) {
         self.owner = owner
         self.slices = slices
-        self.timers = timers
         self.dates = dates
-        self.loop = loop
+        self.clock = ConnectionClock(loop: loop, timers: timers)
         self.hold = MemoryHold(memory, isRequest: true)
     }
 
     var channel: (any Channel)? { self.context?.channel }
+    var holdings: ConnectionHoldings { ConnectionHoldings(connection: self) }
 
     /// Whether the decoder may have more.
-    var isHungry: Bool { self.phase.takesBytes && self.request.fault == nil }
-
-    var isLingering: Bool { self.phase == .lingering }
-    var isUpgraded: Bool { self.phase == .upgraded }
+    var isHungry: Bool { self.course.phase.takesBytes && self.request.fault == nil }
 
     // MARK: - handler
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.owner.opened(self)
-        self.deadline.set(in: self.owner.bounds.firstByte)
+        self.clock.start { self.deadlinePassed() }
+        self.clock.wait(for: .firstByte, within: self.owner.bounds)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        self.deadline.cancel()
-        if self.phase != .upgraded { self.closed() }
+        self.clock.cancel()
+        if self.course.phase != .upgraded { self.closed() }
         self.context = nil
         self.owner.closed(self)
     }
@@ -87,14 +70,13 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func closed() {
-        guard self.phase != .closed else { return }
-        self.phase = .closed
-        self.deadline.clear()
-        self.onBody = nil
-        self.request.drop()
+        guard self.course.closed() else { return }
+        self.clock.stop()
+        self.exchange?.dropBody()
+        self.request.content.drop()
         self.answer.forget()
         self.feeder.discard()
-        self.account()
+        self.holdings.account()
         self.endExchange(isAnswered: false)
     }
 
@@ -104,7 +86,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { self.waitsSince = self.loop.now }
+        if context.channel.isWritable { self.clock.goesOn() }
         self.answer.writer?.pump()
         context.fireChannelWritabilityChanged()
     }
@@ -113,8 +95,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         // The client has ended its direction without close_notify. Whole requests have all their bytes, and are answered;
         // the event inputClosed follows, or channelInactive.
         if case NIOSSLError.uncleanShutdown = error { return }
-        let limit = self.headerLimit
-        if let fault = HTTPAnswer.undecodable(error, line: self.feeder.line, headerLimit: limit) {
+        if let fault = HTTPAnswer.undecodable(error, line: self.feeder.line, headerLimit: self.headerLimit) {
             self.request.refuse(fault)
         } else {
             context.close(promise: nil)
@@ -127,25 +108,20 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     // MARK: - what the feeder tells
 
     func bytesArrived() {
-        guard self.phase == .idle else { return }
-        self.phase = .head
-        self.deadline.set(in: self.owner.bounds.head)
+        if self.course.bytesCame() { self.clock.wait(for: .head, within: self.owner.bounds) }
     }
 
     /// The decoder has had `count` bytes more.
     func fed(_ count: Int) {
-        self.request.fed(count, isHead: self.phase == .idle || self.phase == .head)
-        if self.request.isOverlong(limit: self.headerLimit) { self.request.refuse(.headersTooLarge) }
-        if let fault = self.request.fault {
-            // The head, if it is whole, says more of the reason than the decoder does.
-            let arrived = self.request.takeHead()
-            self.refuse(arrived?.refusal ?? fault, head: arrived?.head)
+        self.request.fed(count, isHead: self.course.isInHead, headerLimit: self.headerLimit)
+        if let refused = self.request.takeFault() {
+            self.refuse(refused.answer, head: refused.head)
             return
         }
         if let arrived = self.request.takeHead() { self.begin(arrived) }
-        switch self.phase {
+        switch self.course.phase {
         case .body:
-            if self.request.isTooLarge {
+            if self.request.content.isTooLarge {
                 self.refuse(.tooLarge)
             } else if self.request.isWhole {
                 self.finishBody()
@@ -155,9 +131,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         case .draining:
             if self.request.isWhole {
                 self.next()
-            } else {
-                self.discardedBytes += count
-                if self.discardedBytes > Self.mostDrained { self.linger() }
+            } else if self.course.discard(count) {
+                self.linger()
             }
         default: break
         }
@@ -165,31 +140,29 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     /// The client sends no more, and may still read. Its whole requests are answered, and then the connection ends.
     func inputClosed() {
-        self.isInputClosed = true
+        self.course.inputClosed()
         self.tellInputEnd()
     }
 
     private func tellInputEnd() {
-        if self.isInputClosed, self.phase == .deciding { self.exchange?.onInputEnd?() }
+        if self.course.isInputClosed, self.course.phase == .deciding { self.exchange?.onInputEnd?() }
     }
 
-    /// Of what has come, nothing is left to begin with.
+    /// The bytes that have come hold no further request.
     func starved() {
-        if self.isInputClosed, self.isHungry { self.close() }
+        if self.course.isInputClosed, self.isHungry { self.close() }
     }
 
+    /// The connection lingers, and the feeder has dropped `count` bytes.
     func discarded(_ count: Int) {
-        self.discardedBytes += count
-        if self.discardedBytes > Self.mostLingered { self.cut() }
+        if self.course.discard(count) { self.cut() }
     }
 
     // MARK: - a request
 
     private func begin(_ arrived: ArrivedHead) {
-        self.requests += 1
-        self.phase = .deciding
-        self.deadline.clear()
-        if self.requests >= self.owner.bounds.requests || !arrived.isKeepAlive { self.isLast = true }
+        self.course.headCame(isKeepAlive: arrived.isKeepAlive, most: self.owner.bounds.requests)
+        self.clock.stop()
         let exchange = Exchange(head: arrived.head, connection: self)
         self.exchange = exchange
         if let refusal = arrived.refusal {
@@ -201,62 +174,35 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
         self.tellInputEnd()
     }
 
-    var hasBody: Bool { self.request.hasBody }
-
-    var isBodyHere: Bool {
-        if self.request.isWhole || !self.hasBody { return true }
-        return self.request.left.map { $0 <= self.feeder.heldBytes } ?? false
-    }
-
-    func collect(limit: Int, claim: BodyClaim, _ then: @escaping (ByteBuffer) -> Void) {
-        guard self.phase == .deciding else { return }
-        if self.request.isWhole || !self.hasBody {
-            then(ByteBuffer())
-            return
-        }
-        if let refusal = self.request.refusal(limit: limit) {
-            self.refuse(refusal)
-            return
-        }
-        self.phase = .body
-        self.request.limit = limit
-        self.request.claim = claim
-        self.waitsSince = self.loop.now
-        self.onBody = then
-        self.deadline.set(in: self.owner.bounds.head)
+    /// The exchange takes the body.
+    func takeBody(limit: Int, claim: BodyClaim) {
+        self.course.takeBody()
+        self.request.content.keep(limit: limit, claim: claim)
+        self.clock.wait(for: .body, within: self.owner.bounds)
         if let context = self.context, self.request.shouldContinue(waiting: self.feeder.heldBytes) {
-            context.writeAndFlush(
-                self.wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
+            AnswerParts(context: context).writeContinue()
         }
         self.feeder.pump()
     }
 
-    /// Content keeps a rate, and may stop for a while: a fixed grace, which no haste makes longer.
     private func bodyCame() {
-        let bounds = self.owner.bounds
-        let new = self.request.takeNew()
-        if new > 0 { self.waitsSince = self.loop.now }
-        if let due = self.deadline.due {
-            self.deadline.set(at: min(due + bounds.time(for: new), self.loop.now + bounds.head))
-        }
-        self.account()
+        self.clock.contentCame(self.request.content.takeNew(), within: self.owner.bounds)
+        self.holdings.account()
     }
 
     private func finishBody() {
-        guard let then = self.onBody else { return }
-        self.onBody = nil
-        let body = self.request.takeBody()
-        self.phase = .deciding
-        self.deadline.clear()
-        then(body)
+        let body = self.request.content.takeKept()
+        self.course.bodyCame()
+        self.clock.stop()
+        self.exchange?.give(body)
         self.tellInputEnd()
     }
 
     // MARK: - an answer
 
     func respond(_ answer: HTTPAnswer, isLast: Bool, to exchange: Exchange) {
-        guard self.exchange === exchange, self.phase == .deciding || self.phase == .body else { return }
-        if isLast || !(self.request.isWhole || self.request.mayDrain(most: Self.mostDrained)) { self.isLast = true }
+        guard self.exchange === exchange, self.course.mayAnswer else { return }
+        if isLast || !self.request.mayBeFollowed { self.course.takeNoMore() }
         self.write(answer)
     }
 
@@ -264,9 +210,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     ///
     /// - Parameter head: of a request that the owner has not been asked about; nil where there is none.
     func refuse(_ answer: HTTPAnswer, head: HTTPRequestHead? = nil) {
-        self.isLast = true
-        switch self.phase {
-        case .idle, .head, .deciding, .body:
+        switch self.course.refuse() {
+        case .answer:
             let exchange = self.exchange
             if let told = exchange?.onRefusal {
                 told(answer)
@@ -276,75 +221,64 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
             self.write(answer)
             // The owner has nothing to say any more.
             exchange?.end(isAnswered: false)
-        case .draining: self.linger()
-        default: break
+        case .linger: self.linger()
+        case .nothing: break
         }
     }
 
     private func write(_ answer: HTTPAnswer) {
         guard let context = self.context else { return }
-        self.phase = .answering
-        self.waitsSince = self.loop.now
-        self.isFresh = false
-        self.onBody = nil
-        self.request.drop()
-        var headers = answer.headers
-        self.owner.complete(&headers)
-        headers.complete(answer, isLast: self.isLast, date: self.dates.current)
-        let hasBody =
-            answer.length > 0 && answer.status.mayHaveResponseBody && self.exchange?.head.method != .HEAD
-        let length = hasBody ? answer.length : 0
+        self.course.answer()
+        self.exchange?.dropBody()
+        self.request.content.drop()
+        let isLast = self.course.isLast
+        let length = answer.writtenLength(to: self.exchange?.head.method)
         self.answer.begin(answer, length: length)
-        let bounds = self.owner.bounds
-        self.deadline.set(in: (self.isLast ? bounds.head : bounds.idle) + bounds.time(for: length))
-        let head = HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers)
-        OpaqueHead.prepare(for: headers, in: context)
-        context.write(self.wrapOutboundOut(.head(head)), promise: nil)
-        if hasBody, answer.batch != nil || answer.length > AnswerWriter.piece {
-            let writer = AnswerWriter(answer, context: context, slices: self.slices) { [weak self] in
-                self?.finishAnswer(context)
+        self.clock.wait(for: .answer(length: length, isLast: isLast), within: self.owner.bounds)
+        let parts = AnswerParts(context: context)
+        parts.writeHead(of: answer, for: self.owner, isLast: isLast, date: self.dates.current)
+        if length > 0, answer.isInPieces {
+            let writer = AnswerWriter(answer, context: context, slices: self.slices, owner: self.owner) { [weak self] in
+                self?.finishAnswer(parts)
             }
             self.answer.writer = writer
             writer.pump()
         } else {
-            if hasBody { context.write(self.wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: nil) }
-            self.finishAnswer(context)
+            if length > 0 { parts.writeBody(answer.body) }
+            self.finishAnswer(parts)
         }
-        if self.phase == .answering { self.account() }
+        if self.course.phase == .answering { self.holdings.account() }
     }
 
     /// Ends an answer whose body is written but not flushed.
-    private func finishAnswer(_ context: ChannelHandlerContext) {
+    private func finishAnswer(_ parts: AnswerParts) {
         self.answer.writer = nil
-        let done = context.eventLoop.makePromise(of: Void.self)
+        let done = parts.context.eventLoop.makePromise(of: Void.self)
         // A write that fails is that of a connection which is being closed.
         done.futureResult.assumeIsolated().whenSuccess { self.written() }
-        context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: done)
+        parts.writeAndFlush(.end(nil), promise: done)
     }
 
     /// The kernel has the whole answer.
     private func written() {
-        guard self.phase == .answering else { return }
+        guard self.course.phase == .answering else { return }
         self.answer.forget()
-        self.account()
+        self.holdings.account()
         self.endExchange(isAnswered: true)
-        guard !self.isLast else {
-            if self.request.isWhole, self.request.fault == nil, self.feeder.heldBytes == 0 {
-                self.close()
-            } else {
-                self.linger()
-            }
-            return
-        }
-        self.owner.answered()
-        if self.request.isWhole {
+        let isClean = self.request.fault == nil && self.feeder.heldBytes == 0
+        switch self.course.afterAnswer(isWhole: self.request.isWhole, isClean: isClean) {
+        case .close: self.close()
+        case .linger: self.linger()
+        case .next:
+            self.owner.answered()
             self.next()
-        } else {
-            self.phase = .draining
-            self.discardedBytes = 0
-            self.deadline.set(in: self.owner.bounds.head)
+            self.feeder.pump()
+        case .discardRest:
+            self.owner.answered()
+            self.course.discardRest()
+            self.clock.wait(for: .rest, within: self.owner.bounds)
+            self.feeder.pump()
         }
-        self.feeder.pump()
     }
 
     private func next() {
@@ -355,9 +289,9 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// decoder does not: behind such a request it passes over everything.
     private func renewDecoder() {
         guard let channel = self.channel else { return }
-        self.phase = .renewing
+        self.course.renewDecoder()
         RequestPipeline.renewDecoder(of: self, on: channel).assumeIsolated().whenComplete { result in
-            guard self.phase == .renewing else { return }
+            guard self.course.phase == .renewing else { return }
             guard case .success = result else {
                 self.cut()
                 return
@@ -368,18 +302,15 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func waitForRequest() {
-        self.phase = .idle
+        self.course.waitForRequest()
         self.request = RequestInHand()
         self.feeder.nextRequest()
-        self.waitsSince = self.loop.now
-        self.deadline.set(in: self.owner.bounds.idle)
+        self.clock.wait(for: .request, within: self.owner.bounds)
         if self.feeder.heldBytes > 0 { self.bytesArrived() }
     }
 
     private func endExchange(isAnswered: Bool) {
-        let exchange = self.exchange
-        self.exchange = nil
-        exchange?.end(isAnswered: isAnswered)
+        self.exchange.take()?.end(isAnswered: isAnswered)
     }
 
     // MARK: - the end
@@ -387,37 +318,32 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     private func linger() {
         guard let context = self.context else { return }
         self.feeder.discard()
-        // Nothing comes that is to be discarded.
-        if self.isInputClosed {
-            self.close()
-            return
-        }
-        self.phase = .lingering
-        self.discardedBytes = 0
-        self.deadline.set(in: self.owner.bounds.head)
+        // No more bytes come, so none have to be discarded.
+        guard !self.course.isInputClosed else { return self.close() }
+        self.course.linger()
+        self.clock.wait(for: .end, within: self.owner.bounds)
         context.close(mode: .output, promise: nil)
         self.feeder.pump()
     }
 
     private func close() {
         guard let context = self.context else { return }
-        self.phase = .lingering
-        if self.isInputClosed {
-            self.deadline.set(in: self.owner.bounds.head)
+        self.course.close()
+        if self.course.isInputClosed {
+            self.clock.wait(for: .end, within: self.owner.bounds)
             context.channel.closeBehindInput()
         } else {
-            self.deadline.clear()
+            self.clock.stop()
             context.close(promise: nil)
         }
     }
 
     /// The server stops: no further request after the one in hand.
     func drain() {
-        self.isLast = true
-        switch self.phase {
-        case .idle, .head, .body, .draining, .renewing: self.close()
-        case .answering: self.deadline.set(in: self.owner.bounds.head)
-        case .deciding, .lingering, .upgraded, .closed: break
+        switch self.course.stop() {
+        case .close: self.close()
+        case .hurry: self.clock.wait(for: .end, within: self.owner.bounds)
+        case .nothing: break
         }
     }
 
@@ -428,46 +354,31 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func deadlinePassed() {
-        if self.phase == .body {
-            self.refuse(.problem(408, "request_timeout", "The request took too long to arrive."))
+        self.clock.stop()
+        if self.course.phase == .body {
+            self.refuse(.tooSlow)
         } else {
-            if self.phase == .answering { self.owner.note(.unreadAnswer) }
+            if self.course.phase == .answering { self.owner.note(.unreadAnswer) }
             self.cut()
         }
     }
 
     // MARK: - upgrade
 
-    /// Answers 101, and puts `handler` in the place of all that speaks HTTP. The decoder leaves a tick later; then the
-    /// feeder gives what it holds to the handler, and leaves too.
+    /// Answers 101, and puts `handler` in the place of all that speaks HTTP. See ``Exchange/switchProtocols(to:_:)``.
     func switchProtocols(to handler: any ChannelHandler, _ fields: HTTPHeaders) throws -> EventLoopFuture<Void>? {
-        // Nothing would tell the handler that the client has ended its direction.
-        guard let context = self.context, self.phase == .deciding, self.request.isWhole, !self.isInputClosed else {
-            return nil
-        }
-        var headers = fields
-        headers.addDate(self.dates.current)
-        self.phase = .upgraded
-        self.deadline.clear()
-        let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers)
-        OpaqueHead.prepare(for: headers, in: context)
-        context.write(self.wrapOutboundOut(.head(head)), promise: nil)
-        context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
-        guard context.channel.isActive else {
-            // A reset was there before the answer. The feeder has kept the news of it for the WebSocket.
-            self.phase = .deciding
+        guard let context = self.context, self.course.mayUpgrade, self.request.isWhole else { return nil }
+        self.course.upgrade()
+        self.clock.stop()
+        let upgrade = ProtocolSwitch(context: context, feeder: self.feeder)
+        guard upgrade.answer(fields, date: self.dates.current) else {
+            self.course.takeUpgradeBack()
             self.closed()
             return nil
         }
-        let feeder = self.feeder
-        let pipeline = context.pipeline.syncOperations
-        try pipeline.addHandler(handler)
-        try context.channel.syncOptions?.setOption(.recvAllocator, value: ConnectionReads.allocator)
+        try upgrade.enter(handler)
         self.hold.release()
         self.endExchange(isAnswered: true)
-        pipeline.removeHandler(self, promise: nil)
-        pipeline.removeHandler(name: RequestPipeline.encoder, promise: nil)
-        return pipeline.removeHandler(name: RequestPipeline.decoder).assumeIsolated().map { feeder.release() }
-            .nonisolated()
+        return upgrade.remove(self)
     }
 }

@@ -3,7 +3,7 @@ import NIOCore
 
 /// The bound of the number of connections that take such a body.
 enum BodyClaim {
-    /// Nothing but the descriptors.
+    /// Only the descriptors bound this wait.
     case unbounded
     /// A place among the sessions and the handshakes.
     case place
@@ -21,17 +21,22 @@ struct ClientWait {
     /// connection, while a session's answer is written, and while the edge has the next step.
     init?(of connection: ClientConnection) {
         guard !connection.owner.isCounted else { return nil }
-        self.since = connection.waitsSince
-        switch connection.phase {
-        case .idle, .head, .draining, .lingering: break
-        case .answering: if connection.answer.isOfSession { return nil }
-        case .body:
-            switch connection.request.claim {
-            case .unbounded: break
-            case .session(let id): self.session = id
-            case .place: return nil
-            }
-        case .deciding, .renewing, .upgraded, .closed: return nil
+        self.since = connection.clock.since
+        if Self.isIdle(connection) { return }
+        guard connection.course.phase == .body else { return nil }
+        switch connection.request.content.claim {
+        case .unbounded: break
+        case .session(let id): self.session = id
+        case .place: return nil
+        }
+    }
+
+    /// Whether the connection waits for its client, and neither a body nor a session's answer is on its way.
+    static func isIdle(_ connection: ClientConnection) -> Bool {
+        switch connection.course.phase {
+        case .idle, .head, .draining, .lingering: true
+        case .answering: !connection.answer.isOfSession
+        case .deciding, .body, .renewing, .upgraded, .closed: false
         }
     }
 }

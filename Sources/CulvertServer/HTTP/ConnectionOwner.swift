@@ -1,25 +1,6 @@
+import CulvertCore
 import NIOCore
 import NIOHTTP1
-
-/// How long the parts of a connection may take, and how much one connection may ask.
-struct ConnectionBounds {
-    /// From its beginning, TLS included, until the first byte of a request.
-    var firstByte: TimeAmount
-    /// A header section; the grace of a body; what is discarded behind an answer.
-    var head: TimeAmount
-    /// Between two requests; until an answer is taken, beside what it takes at ``rate``.
-    var idle: TimeAmount
-    /// Bytes each second that a body keeps, and the taking of an answer.
-    var rate: Int
-    /// Requests of one connection.
-    var requests: Int
-
-    /// How long so many bytes may take.
-    func time(for bytes: Int) -> TimeAmount {
-        let (product, overflow) = Int64(bytes).multipliedReportingOverflow(by: 1_000_000_000)
-        return .nanoseconds((overflow ? .max : product) / Int64(max(1, self.rate)))
-    }
-}
 
 /// Takes the exchanges of a connection: the edge's owner, or the admin API's. Called on the connection's event loop.
 protocol ConnectionOwner: AnyObject {
@@ -31,6 +12,12 @@ protocol ConnectionOwner: AnyObject {
     /// Whether something bounds the number of connections like this one. Any other may be closed when descriptors are
     /// short, while it waits for its client.
     var isCounted: Bool { get }
+
+    /// The line in which requests wait for a slice.
+    var line: LoopSlices.Line { get }
+
+    /// The client under whose key the connection's work takes turns with the work of others (``LoopSlices``).
+    func client(on channel: (any Channel)?) -> AddressKey
 
     func opened(_ connection: ClientConnection)
     /// The connection is closed, or speaks HTTP no longer.
@@ -49,6 +36,8 @@ protocol ConnectionOwner: AnyObject {
     func answered()
     /// Answers that wait to be taken have brought the process over its ceiling.
     func relieveMemory()
+    /// A body is refused because the process is near its ceiling of memory.
+    func makeRoomInMemory()
     /// For the log: a client got less than it asked for.
     func note(_ notice: ConnectionNotice)
 }
@@ -56,6 +45,10 @@ protocol ConnectionOwner: AnyObject {
 enum ConnectionNotice {
     /// A body, or requests sent ahead, would have brought the process over its ceiling.
     case memoryFull
+    /// A handshake of TLS has waited for longer than ``TLSFeeder/longWait``.
+    case lateHandshake
+    /// A handshake of TLS was cut to make room for a newer one.
+    case crowdedHandshake
     /// An answer was not taken in time.
     case unreadAnswer
 }

@@ -8,6 +8,10 @@ import NIOHTTP1
 final class Exchange {
     let head: HTTPRequestHead
     private var connection: ClientConnection?
+    /// Bytes of memory that the owner holds for the request. See ``hold(_:)``.
+    private(set) var heldBytes = 0
+    /// Waits for the body; nil when nobody does.
+    private var onBody: ((ByteBuffer) -> Void)?
     /// Called once, at the end; true when there was an answer and it was written out.
     var onEnd: ((_ isAnswered: Bool) -> Void)?
     /// Called when the client ends its direction of the connection before there is an answer, and again when its body is
@@ -27,20 +31,49 @@ final class Exchange {
     var channel: (any Channel)? { self.connection?.channel }
 
     /// The client has ended its direction of the connection. Work that takes time asks this before it begins.
-    var isInputClosed: Bool { self.connection?.isInputClosed ?? false }
+    var isInputClosed: Bool { self.connection?.course.isInputClosed ?? false }
 
     /// The head announces a body of at least a byte.
-    var hasBody: Bool { self.connection?.hasBody ?? false }
+    var hasBody: Bool { self.connection?.request.hasBody ?? false }
 
     /// The body has come already, or there is none: taking it keeps nothing longer than it is there anyway.
-    var isBodyHere: Bool { self.connection?.isBodyHere ?? true }
+    var isBodyHere: Bool {
+        guard let connection = self.connection else { return true }
+        return connection.request.left.map { $0 <= connection.feeder.heldBytes } ?? false
+    }
 
     /// Reads the body. A body of more than `limit` bytes, a body that comes too slowly, and a body for which there is
     /// no memory, are refused here; `then` is not called for them.
     ///
     /// - Parameter claim: tells whether the connection may be closed meanwhile for clients that wait to be accepted.
     func collectBody(limit: Int, claim: BodyClaim = .unbounded, _ then: @escaping (ByteBuffer) -> Void) {
-        self.connection?.collect(limit: limit, claim: claim, then)
+        guard let connection = self.connection, connection.course.phase == .deciding else { return }
+        guard !connection.request.isWhole, connection.request.hasBody else { return then(ByteBuffer()) }
+        if let refusal = connection.request.refusal(limit: limit) {
+            connection.refuse(refusal)
+            return
+        }
+        self.onBody = then
+        connection.takeBody(limit: limit, claim: claim)
+    }
+
+    /// The connection calls this with the whole body.
+    func give(_ body: ByteBuffer) {
+        let onBody = self.onBody
+        self.onBody = nil
+        onBody?(body)
+    }
+
+    /// The connection calls this when the body does not reach the owner any more.
+    func dropBody() { self.onBody = nil }
+
+    /// Counts bytes of memory that the owner holds for the request, such as a body that waits for its turn, as held by
+    /// the connection. They are counted until the answer is written. The connection is cut for them where memory is short.
+    ///
+    /// - Returns: what the process holds, if it is more now.
+    func hold(_ bytes: Int) -> Int? {
+        self.heldBytes = bytes
+        return self.connection?.holdings.count()
     }
 
     /// - Parameter isLast: the connection takes no other request.
@@ -48,7 +81,7 @@ final class Exchange {
         self.connection?.respond(answer, isLast: isLast, to: self)
     }
 
-    /// Ends the connection, in the middle of an answer if need be.
+    /// Ends the connection, even in the middle of an answer.
     func abort() { self.connection?.cut() }
 
     /// Answers 101, and puts `handler` in the place of all that speaks HTTP.
@@ -61,6 +94,7 @@ final class Exchange {
     /// The connection calls this once the answer is written, or the connection is gone.
     func end(isAnswered: Bool) {
         self.connection = nil
+        self.onBody = nil
         let onEnd = self.onEnd
         self.onEnd = nil
         self.onInputEnd = nil

@@ -8,7 +8,7 @@ extension HTTPAnswer {
         431, "headers_too_large", "The request's header section is too large.")
     static let targetTooLong = HTTPAnswer.problem(414, "target_too_long", "The request's target is too long.")
     static let unknownMethod = HTTPAnswer.problem(
-        501, "method_not_implemented", "This server knows no such method.")
+        501, "method_not_implemented", "This server does not support the method.")
     /// RFC 9110 15.5.16: the field tells what would be taken.
     static let encodedContent = HTTPAnswer.problem(
         415, "encoded_content", "A body with a Content-Encoding is not taken.",
@@ -37,7 +37,7 @@ extension HTTPAnswer {
             .problem(400, "bad_framing", "Content-Length is not one number of at most 64 bits.")
         // NIO has no case for Transfer-Encoding behind Content-Length, nor for chunks that do not end as they should.
         case HTTPParserError.unknown:
-            .problem(400, "bad_framing", "Where the request ends cannot be told from its framing.")
+            .problem(400, "bad_framing", "The framing of the request does not tell where it ends.")
         case is HTTPParserError: .problem(400, "bad_request", "This is not HTTP.")
         default: nil
         }

@@ -8,7 +8,7 @@ final class OpaqueHead: ChannelOutboundHandler, RemovableChannelHandler {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// To be called by what writes a head with `headers` next, and does so.
+    /// A handler calls this directly before it writes a head with `headers`.
     static func prepare(for headers: HTTPHeaders, in context: ChannelHandlerContext) {
         guard headers.contains(where: { $0.value.contains(byte: OpaqueBytes.mark) }) else { return }
         let pipeline = context.pipeline.syncOperations

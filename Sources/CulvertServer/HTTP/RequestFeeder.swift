@@ -1,19 +1,20 @@
 import CulvertCore
 import NIOCore
 
-/// Stands before the HTTP decoder and gives it one request at a time: a head, then a body when somebody wants it.
+/// Stands in front of the HTTP decoder and gives it one request at a time: a head, and then the body when the owner
+/// wants it.
 ///
 /// Later bytes, at most those of one read, wait here undecoded, and nothing more is read meanwhile. Decoded requests
 /// would cost a hundred times their bytes. In one turn of the loop the decoder gets as many lines and chunks as there
 /// is room for (``LoopSlices/room``), because each costs some 0.2 µs, and may have six bytes. The rest has its turn
 /// later.
-final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
+final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler, RecordObserver {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// Requests that are begun in one turn of the loop.
+    /// The most requests that are begun by a read. A slice begins one, so that the turns go round quickly.
     private static let turn = 4
     /// More than a read and what TLS has of it. At the end of its stream NIO reads a socket empty, wanted or not.
     private static let mostHeld = 512 * 1024
@@ -26,7 +27,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     private var blanks = HeadBlanks()
     /// Keeps the bytes of heads that are not UTF-8 from becoming U+FFFD in the decoder.
     private var opaque = OpaqueBytes()
-    /// Bytes that nobody has asked for yet.
+    /// Bytes that have come and are not wanted yet.
     private var held = ByteBuffer()
     /// Measures the bytes that TLS keeps in front of this handler; nil without TLS, and for a WebSocket.
     var tls: TLSFeeder?
@@ -66,8 +67,19 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
 
     // MARK: - from the socket
 
+    /// The client under whose key the work takes turns.
+    var client: AddressKey { self.connection?.owner.client(on: self.context?.channel) ?? .none }
+
     /// TLS has had a read, and may keep the beginning of a record.
-    func recordsCame() { self.connection?.account() }
+    func recordsCame() { self.connection?.holdings.account() }
+
+    func handshakeIsLate() { self.connection?.owner.note(.lateHandshake) }
+
+    func handshakeMakesRoom() { self.connection?.owner.note(.crowdedHandshake) }
+
+    func memoryIsShort(isCut: Bool) {
+        if isCut { self.connection?.owner.note(.memoryFull) } else { self.connection?.owner.relieveMemory() }
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = self.unwrapInboundIn(data)
@@ -81,7 +93,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             context.fireChannelRead(data)
             return
         }
-        if connection.isLingering {
+        if connection.course.phase == .lingering {
             connection.discarded(bytes.readableBytes)
             return
         }
@@ -96,7 +108,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             return
         }
         connection.bytesArrived()
-        self.pump()
+        self.pump(beginning: Self.turn)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -106,13 +118,13 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         }
         // The decoder must not have it in front of the bytes that wait here, nor the WebSocket that comes in its place.
         self.isInputClosed = true
-        if connection.isUpgraded { return }
+        if connection.course.phase == .upgraded { return }
         connection.inputClosed()
         if !self.isQueued { connection.starved() }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        if self.connection?.isUpgraded == true {
+        if self.connection?.course.phase == .upgraded {
             // The bytes before the end are the WebSocket's, which is not in its place yet.
             self.isInactive = true
             return
@@ -132,7 +144,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
 
     private var mayRead: Bool {
         guard let connection = self.connection else { return true }
-        return connection.isLingering || (self.held.readableBytes == 0 && connection.isHungry)
+        return connection.course.phase == .lingering || (self.held.readableBytes == 0 && connection.isHungry)
     }
 
     // MARK: - to the decoder
@@ -149,20 +161,26 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     /// Drops the bytes that wait; later bytes are of no use either.
     func discard() { self.held = ByteBuffer() }
 
-    /// Feeds the decoder with what the connection wants, as far as that has come.
-    func pump() {
+    /// Feeds the decoder with what the connection wants, as far as that has come. Further requests wait for a slice.
+    ///
+    /// - Parameter most: the number of requests that may be begun. Reads and slices begin requests, and nothing else does.
+    ///   The other callers may be tasks of the loop, such as an answer that took time, or a new decoder. NIO gives the
+    ///   sockets no turn before all tasks have run, so connections that went on from tasks would first answer all
+    ///   requests that they hold.
+    func pump(beginning most: Int = 0) {
         guard !self.isPumping, let context = self.context, let connection = self.connection else { return }
         self.isPumping = true
         var begun = 0
-        let most = self.slices.room
-        var room = most
+        let lines = self.slices.room
+        var room = lines
+        let line = connection.owner.line
         while self.held.readableBytes > 0, connection.isHungry, !self.isQueued {
             guard room > 0 else {
                 self.goOnLater()
                 break
             }
             if self.delimiter.isAtStart {
-                guard begun < Self.turn else {
+                guard begun < most, self.slices.mayServe(before: line) else {
                     self.goOnLater()
                     break
                 }
@@ -185,17 +203,16 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             if self.delimiter.isAtHeadEnd { self.delimiter.resumeHead() }
         }
         self.isPumping = false
-        self.slices.notePassed(most - room)
+        self.slices.notePassed(lines - room)
         self.settle(context)
     }
 
-    /// In the line of strangers, whoever the client is: a body may be one that the gate has yet to see, as a form is.
     private func goOnLater() {
         guard !self.isQueued else { return }
         self.isQueued = true
-        self.slices.enqueue {
+        self.slices.enqueue(in: self.connection?.owner.line ?? .strangers, of: self.client) {
             self.isQueued = false
-            self.pump()
+            self.pump(beginning: 1)
         }
     }
 
@@ -207,7 +224,7 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             // A few bytes do not keep a read's whole buffer.
             self.held = ByteBuffer(buffer: self.held)
         }
-        self.connection?.account()
+        self.connection?.holdings.account()
         if !self.isQueued { self.connection?.starved() }
         self.readOn(context)
     }
@@ -221,10 +238,11 @@ final class RequestFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     /// All that speaks HTTP has gone but this handler: gives what it holds to what has come in its place, and leaves.
     func release() {
         guard let context = self.context else { return }
-        self.connection = nil
         let pipeline = context.pipeline.syncOperations
+        // The feeder of TLS asks for the client, which the connection knows.
         self.tls?.leave()
         self.tls = nil
+        self.connection = nil
         let bytes = self.held
         self.held = ByteBuffer()
         if bytes.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(bytes)) }

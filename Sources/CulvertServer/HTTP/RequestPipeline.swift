@@ -26,7 +26,8 @@ enum RequestPipeline {
         try channel.syncOptions?.setOption(.maxMessagesPerRead, value: self.reads)
         let reads = AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 2048, maximum: self.longestRead)
         try channel.syncOptions?.setOption(.recvAllocator, value: reads)
-        // A client may end its direction behind its last request, and read the answer.
+        // A client may end its direction behind its last request, and read the answer. The same holds for a WebSocket
+        // behind its Close (RFC 6455 7.1.1), and its handlers find the option set.
         try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
         let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandler(connection.feeder)

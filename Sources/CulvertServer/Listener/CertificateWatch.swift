@@ -1,19 +1,8 @@
+import CulvertSystem
 import Foundation
 import Logging
 import NIOCore
 import Synchronization
-
-/// One certificate that is served, for operators.
-package struct CertificateInfo: Sendable, Equatable {
-    /// Address of the listener.
-    package var listener: String
-    package var file: String
-    /// DNS names that it is for.
-    package var names: [String]
-    /// Unix seconds.
-    package var notBefore: Int64
-    package var notAfter: Int64
-}
 
 /// A listener's TLS and where it goes when its files change.
 struct WatchedTLS: Sendable {
@@ -71,7 +60,7 @@ package actor CertificateWatch {
 
     init(logger: Logger) { self.logger = logger }
 
-    /// Watches these from now on; what they serve is loaded anew and installed.
+    /// Watches these listeners from now on. When their files change, their certificates are loaded and installed.
     ///
     /// - Parameter period: nil to watch no more.
     func begin(_ listeners: [WatchedTLS], period: TimeAmount?) {
@@ -82,8 +71,10 @@ package actor CertificateWatch {
     }
 
     func setAdmin(_ admin: WatchedTLS?) {
+        // The admin API starts after the listeners, so its first certificates are not a change of a file.
+        let isFirst = self.admin == nil
         self.admin = admin
-        self.load()
+        self.load(isFirst: isFirst)
     }
 
     /// Looks no more. Does not wait for a look that is under way.
@@ -125,8 +116,9 @@ package actor CertificateWatch {
         Dictionary(self.all.flatMap(\.files).map { ($0, FileState($0)) }) { first, _ in first }
     }
 
-    private func load() {
-        let isFirst = self.seen.isEmpty
+    /// - Parameter isFirst: true if new certificates do not mean that a file has changed, as at the start.
+    private func load(isFirst: Bool = false) {
+        let isFirst = isFirst || self.seen.isEmpty
         // Before the files are read: what is written in between is seen the next time.
         let states = self.states
         do {

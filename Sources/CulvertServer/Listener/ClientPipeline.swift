@@ -1,11 +1,5 @@
+import CulvertSystem
 import NIOCore
-
-/// What connections of a listener begin with.
-struct ListenerMode: Sendable {
-    /// Nil for plain.
-    var tls: ServerTLS?
-    var proxyProtocol = false
-}
 
 /// The handlers of a client's connection before it says what it wants.
 enum ClientPipeline {
@@ -34,7 +28,8 @@ enum ClientPipeline {
             owner: front, memory: edge.memory, slices: state.slices, timers: state.timers, dates: state.dates,
             loop: state.loop)
         if let tls = mode.tls {
-            try tls.addHandlers(before: connection, to: pipeline, turns: state.tls, memory: edge.memory)
+            connection.feeder.tls = try tls.addHandlers(
+                before: connection.feeder, to: pipeline, turns: state.tls, line: .handshakes, memory: edge.memory)
         }
         try RequestPipeline.add(connection, to: channel, headerLimit: state.rules.config.limits.header)
     }

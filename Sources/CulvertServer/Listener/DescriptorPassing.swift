@@ -1,3 +1,4 @@
+import CulvertSystem
 import Glibc
 import NIOCore
 
@@ -15,7 +16,7 @@ enum DescriptorPassing {
         var description: String
     }
 
-    /// Of one message; the kernel takes 253.
+    /// The most descriptors in one message; the kernel takes 253.
     static let mostDescriptors = 200
     private static let textLimit = 512
     /// A `cmsghdr` before its data: a length of the machine's word, a level and a type.

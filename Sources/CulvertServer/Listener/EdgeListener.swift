@@ -4,23 +4,23 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 
-/// One entry of `listen:`, open: a socket for each event loop.
+/// A listener that could not be opened. The text begins with its place in the configuration, as in `culvert check`.
+package struct ListenerFault: Error, CustomStringConvertible {
+    package var description: String
+}
+
+/// An open entry of `listen:`, with a socket for each event loop.
 struct EdgeListener: Sendable {
-    /// By which event loops know its TLS.
+    /// The number by which event loops find the listener's mode.
     let id: Int
     var config: ListenConfig
-    /// Where it ended up: the port is the system's choice when 0 was asked for.
+    /// The address that is bound. With port 0 in the configuration the system has chosen the port.
     let address: SocketAddress
     let channels: [any Channel]
-    /// Of `channels`; valid for as long as these are open.
+    /// The descriptors of `channels`, valid for as long as these are open.
     let descriptors: [CInt]
 
-    /// A listener that could not be opened; names its place in the configuration.
-    struct Unusable: Error, CustomStringConvertible {
-        var description: String
-    }
-
-    /// Opens the sockets. Nobody can connect before ``accept(_:id:on:edge:)``, unless they listened already.
+    /// Opens the sockets. No client can connect before ``accept(_:id:on:edge:)``, unless the sockets listened already.
     ///
     /// - Parameters:
     ///   - index: of the entry in `listen`.
@@ -35,8 +35,8 @@ struct EdgeListener: Sendable {
             if !given.isEmpty { return try ListeningSocket.adopt(given) }
             return try ListeningSocket.open(address, count: loops, isOurs: ports.contains(config.port))
         } catch {
-            let reason = "listener \(config.address): \(BindFault.words(error))"
-            throw Unusable(description: whole.places.text("listen[\(index)].address", reason))
+            let reason = "\(config.address): \(BindFault.words(error))"
+            throw ListenerFault(description: whole.places.text("listen[\(index)].address", reason))
         }
     }
 
@@ -51,8 +51,8 @@ struct EdgeListener: Sendable {
                 // NIO closes it, if anything goes wrong with it.
                 given += 1
                 let loop = edge.loops[index % edge.loops.count].eventLoop
-                // One that was handed over may be the only one. Two loops must not accept from it: the kernel wakes
-                // both for one connection, and NIO takes the second's finding none for a fault.
+                // There may be only one socket, if it was handed over. Two loops must not accept from it: the kernel
+                // wakes both for one connection, and NIO treats it as a fault that the second finds none.
                 let children: any EventLoopGroup = descriptors.count < edge.loops.count ? edge.group : loop
                 channels.append(try await self.accept(on: descriptor, id: id, edge: edge, loop, children))
                 // NIO asks for a queue of 128.
@@ -64,12 +64,12 @@ struct EdgeListener: Sendable {
             throw error
         }
         guard let address = channels.first?.localAddress else {
-            throw Unusable(description: "listener \(config.address): no socket")
+            throw ListenerFault(description: "listener \(config.address): no socket")
         }
         return EdgeListener(id: id, config: config, address: address, channels: channels, descriptors: descriptors)
     }
 
-    /// One listening socket on `loop`, with its connections on those of `children`.
+    /// Registers a listening socket on `loop`, with its connections on the loops of `children`.
     private static func accept(
         on descriptor: CInt, id: Int, edge: EdgeContext, _ loop: any EventLoop, _ children: any EventLoopGroup
     ) async throws -> any Channel {
@@ -81,12 +81,13 @@ struct EdgeListener: Sendable {
                     try channel.pipeline.syncOperations.addHandler(gate)
                 }
             }
+            .serverChannelOption(.maxMessagesPerRead, value: AcceptGate.connectionsPerTurn)
             // NIO sets TCP_NODELAY for the listener, and connections have it from there (tcp(7)).
             .childChannelOption(.writeBufferWaterMark, value: .init(low: high / 4, high: high))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try edge.accepts.accepted(channel)
-                    // None is known of a listener that a reload is closing.
+                    // A listener that a reload is closing has no mode any more.
                     guard let state = edge.state(of: channel.eventLoop), let mode = state.listeners[id] else {
                         throw ChannelError.inappropriateOperationForState
                     }

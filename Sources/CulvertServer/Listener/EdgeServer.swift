@@ -1,26 +1,25 @@
 package import CulvertCore
-import Glibc
+import CulvertSystem
 package import Logging
 package import NIOCore
 package import NIOPosix
-import NIOSSL
-import Synchronization
 
-/// The running edge: its listeners, one socket per event loop each, and everything behind them.
+/// The running edge: its listeners and everything behind them. Any task uses it: the process, the admin API, a reload.
 package final class EdgeServer: Sendable {
     let edge: EdgeContext
-    let listeners: Mutex<[EdgeListener]>
+    let listeners: OpenListeners
     let certificates: CertificateWatch
-    let progress = Mutex(DrainProgress())
+    private let draining: EdgeDrain
 
-    private init(edge: EdgeContext, listeners: [EdgeListener], certificates: CertificateWatch) {
+    private init(edge: EdgeContext, listeners: OpenListeners) {
         self.edge = edge
-        self.listeners = Mutex(listeners)
-        self.certificates = certificates
+        self.listeners = listeners
+        self.certificates = CertificateWatch(logger: edge.logger)
+        self.draining = EdgeDrain(edge: edge, listeners: listeners, certificates: self.certificates)
     }
 
-    /// Where listeners ended up: the port is the system's choice when 0 was asked for.
-    package var addresses: [SocketAddress] { self.listeners.withLock { $0.map(\.address) } }
+    /// The addresses that are bound. With port 0 in the configuration the system has chosen the port.
+    package var addresses: [SocketAddress] { self.listeners.addresses }
 
     /// Opens every listener of `config`.
     ///
@@ -45,7 +44,7 @@ package final class EdgeServer: Sendable {
         }
         DescriptorBudget.process.update()
         let rules = try EdgeRules(config: config, verifyJWT: verifyJWT, previous: nil, logger: logger)
-        let modes = try Self.modes(config.listen.enumerated().map { (id: $0, config: $1) })
+        let modes = try ListenerPlan.modes(config.listen.enumerated().map { (id: $0, config: $1) })
         let loops = Array(group.makeIterator())
         var states: [NIOLoopBound<LoopState>] = []
         for (index, loop) in loops.enumerated() {
@@ -55,105 +54,29 @@ package final class EdgeServer: Sendable {
                     var keyring = TokenKeyring(tokens, expiryGrace: rules.expiryGrace)
                     for change in changes { keyring.apply(change) }
                     let state = LoopState(
-                        loop: loop, index: UInt8(truncatingIfNeeded: index), rules: rules, keyring: keyring)
+                        loop: loop, index: UInt8(truncatingIfNeeded: index), loops: loops.count, rules: rules,
+                        keyring: keyring)
                     state.listeners = modes
                     return NIOLoopBound(state, eventLoop: loop)
                 }.get())
         }
+        for state in states { try await state.eventLoop.flatSubmit { state.value.slices.openSignal() }.get() }
         let edge = EdgeContext(rules: rules, group: group, loops: states, pages: pages, logger: logger)
-        let listeners = try await self.open(
+        let listeners = try await OpenListeners.open(
             config, inherited: inherited, edge: edge, beforeAccepting: beforeAccepting)
-        let server = EdgeServer(edge: edge, listeners: listeners, certificates: CertificateWatch(logger: logger))
+        let server = EdgeServer(edge: edge, listeners: listeners)
         await server.watchCertificates()
         rules.start(on: group)
         return server
     }
 
-    /// By the ids of listeners.
-    static func modes(_ listeners: [(id: Int, config: ListenConfig)]) throws -> [Int: ListenerMode] {
-        var modes: [Int: ListenerMode] = [:]
-        for listener in listeners {
-            modes[listener.id] = ListenerMode(
-                tls: try listener.config.tls.map { try TLSContexts.make($0) },
-                proxyProtocol: listener.config.proxyProtocol)
-        }
-        return modes
-    }
-
+    /// Watches the certificates of the listeners that are open now.
     func watchCertificates() async {
-        let loops = self.edge.loops
-        let watched = self.listeners.withLock(\.self).compactMap { listener in
-            listener.config.tls.map { tls in
-                let id = listener.id
-                return WatchedTLS(listener: listener.config.address, config: tls) { context in
-                    for state in loops { state.eventLoop.execute { state.value.listeners[id]?.tls = context } }
-                }
-            }
-        }
-        await self.certificates.begin(watched, period: self.edge.rules.config.reload.watch)
+        await self.certificates.begin(self.listeners.watched, period: self.edge.rules.config.reload.watch)
     }
 
-    private static func open(
-        _ config: ProxyConfig, inherited: InheritedSockets, edge: EdgeContext,
-        beforeAccepting: @Sendable () async throws -> Void
-    ) async throws -> [EdgeListener] {
-        var inherited = inherited
-        var sockets: [[CInt]] = []
-        var listeners: [EdgeListener] = []
-        var given = 0
-        do {
-            for index in config.listen.indices {
-                sockets.append(
-                    try EdgeListener.open(
-                        index, of: config, loops: edge.loops.count, ports: [], inherited: &inherited))
-            }
-            try await beforeAccepting()
-            for (id, listen) in config.listen.enumerated() {
-                given += 1
-                listeners.append(try await EdgeListener.accept(listen, id: id, on: sockets[id], edge: edge))
-            }
-        } catch {
-            for listener in listeners { await listener.close() }
-            for descriptor in sockets.dropFirst(given).joined() { close(descriptor) }
-            throw error
-        }
-        for listener in listeners { self.log(listener, edge.logger) }
-        for name in inherited.closeRest() {
-            edge.logger.warning("no listener for a socket that was handed over", metadata: ["address": "\(name)"])
-        }
-        return listeners
-    }
-
-    static func log(_ listener: EdgeListener, _ logger: Logger) {
-        let address = "\(listener.config.host):\(listener.address.port ?? listener.config.port)"
-        logger.info(
-            "listening", metadata: ["address": "\(address)", "tls": .stringConvertible(listener.config.tls != nil)])
-    }
-
-    /// Copies of the listening sockets' descriptors, for another process; the caller closes them. A listener may be
-    /// closed meanwhile, and its descriptors be something else's.
-    ///
-    /// - Throws: an `IOError` when there are too few descriptors for all of them: half of them would be half a
-    ///   listener.
-    package func copySockets() throws -> [(name: String, descriptors: [CInt])] {
-        try self.listeners.withLock { listeners in
-            var copies: [(name: String, descriptors: [CInt])] = []
-            do {
-                for listener in listeners {
-                    copies.append((name: listener.config.address, descriptors: []))
-                    for descriptor in listener.descriptors {
-                        let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
-                        guard copy >= 0 else { throw IOError(errnoCode: errno, reason: "fcntl F_DUPFD_CLOEXEC") }
-                        copies[copies.count - 1].descriptors.append(copy)
-                    }
-                }
-            } catch {
-                for copy in copies.flatMap(\.descriptors) { close(copy) }
-                throw error
-            }
-            return copies
-        }
-    }
+    /// See ``OpenListeners/copySockets()``.
+    package func copySockets() throws -> [(name: String, descriptors: [CInt])] { try self.listeners.copySockets() }
 
     /// Hands `changes` to every event loop, in the order of the calls; what is returned waits until they hold there,
     /// for every session there is.
@@ -165,9 +88,30 @@ package final class EdgeServer: Sendable {
         return { for future in done { try? await future.get() } }
     }
 
+    /// Returns when every event loop has had a turn.
+    package func visitLoops() async {
+        await self.edge.onLoops(until: .distantFuture) { $0.loop.makeSucceededVoidFuture() }
+    }
+
+    // MARK: - drain
+
+    /// The plan of the configuration in force.
+    package var drainPlan: DrainPlan { self.edge.rules.config.drain }
+
+    package var drainProgress: DrainProgress { self.draining.progress }
+
+    /// Closes all sessions by `plan`. Returns after the last one has ended, or at the deadline.
+    ///
+    /// - Parameter handedOver: set if another process accepts at the listeners; called when this one accepts no more.
+    package func drain(_ plan: DrainPlan, handedOver: (@Sendable () -> Void)? = nil) async {
+        await self.draining.run(plan, handedOver: handedOver)
+    }
+
+    // MARK: - what it is made of
+
     var logger: Logger { self.edge.logger }
 
-    /// Those in effect.
+    /// The rules in force.
     var rules: EdgeRules { self.edge.rules }
 
     package var sessions: EdgeSessions { EdgeSessions(edge: self.edge) }

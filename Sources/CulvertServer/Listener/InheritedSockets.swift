@@ -21,7 +21,8 @@ package struct InheritedSockets: Sendable {
 
     package init(_ sockets: [Socket] = []) { self.sockets = sockets }
 
-    /// Those of one address, by its name or by where they listen; they are the caller's from now on.
+    /// Takes the sockets of one address, found by its name or by the address at which they listen. The caller owns them
+    /// from now on.
     ///
     /// - Parameters:
     ///   - name: as the configuration has it.
@@ -37,9 +38,9 @@ package struct InheritedSockets: Sendable {
         return found.map(\.descriptor)
     }
 
-    /// Those that nothing has a use for.
+    /// Closes the sockets that no listener needs.
     ///
-    /// - Returns: where they listened.
+    /// - Returns: the addresses at which they listened.
     package mutating func closeRest() -> [String] {
         let rest = self.sockets
         self.sockets = []

@@ -42,7 +42,7 @@ extension ListeningSocket {
         return getsockopt(descriptor, SOL_SOCKET, name, &value, &size) == 0 ? value : nil
     }
 
-    /// Where a socket is bound; nil for one that is of neither IPv4, IPv6 nor Unix.
+    /// The address at which a socket is bound; nil if it is none of IPv4, IPv6 and Unix.
     static func address(of descriptor: CInt) -> SocketAddress? {
         var storage = sockaddr_storage()
         var size = socklen_t(MemoryLayout<sockaddr_storage>.size)

@@ -27,7 +27,7 @@ package enum ListeningSocket {
         return descriptors
     }
 
-    /// Makes sockets that somebody else has opened like ours.
+    /// Gives sockets that another process has opened the options of our own.
     static func adopt(_ descriptors: [CInt]) throws -> [CInt] {
         for descriptor in descriptors {
             let flags = fcntl(descriptor, F_GETFL)
@@ -59,7 +59,7 @@ package enum ListeningSocket {
         guard descriptor >= 0 else { throw self.failure("socket") }
         var yes: CInt = 1
         let size = socklen_t(MemoryLayout<CInt>.size)
-        // A connection of before that lingers in TIME_WAIT is in nobody's way.
+        // An earlier connection in TIME_WAIT must not keep the socket from being bound.
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, size)
         if sharesPort { setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &yes, size) }
         guard address.withSockAddr({ pointer, size in bind(descriptor, pointer, socklen_t(size)) }) == 0 else {

@@ -1,12 +1,13 @@
 import CulvertCore
+import CulvertSystem
 import Logging
 import NIOCore
 
-/// Takes the PROXY header off the start of a client's connection, in front of TLS, tells the handlers behind of it by
-/// an event, and leaves.
+/// Takes the PROXY header off the start of a client's connection, in front of TLS, passes it to the handlers behind by
+/// an event, and removes itself.
 ///
-/// Whoever may send one may say that it is anybody: hence trusted proxies alone. From them it is demanded, since a
-/// listener that took connections without it could not tell a proxy's own from a client's.
+/// A peer that sends this header can claim any address, so only trusted proxies may connect. They must send it, because
+/// the listener could otherwise not tell a proxy's own connections from those of clients.
 final class ProxyHeaderReader: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -47,7 +48,7 @@ final class ProxyHeaderReader: ChannelInboundHandler, RemovableChannelHandler {
         if let peer = context.channel.remoteAddress?.canonicalAddress, self.state.rules.trustedProxies.trusts(peer) {
             context.fireChannelActive()
         } else {
-            // Not for every log: anybody can cause it.
+            // Every peer can cause this line, so it is logged at `debug`.
             self.giveUp(context, "no trusted proxy", level: .debug)
         }
     }

@@ -5,7 +5,7 @@ import Foundation
 import NIOCore
 import Synchronization
 
-/// One process taking the listening sockets of another, over a Unix socket. Messages, each way:
+/// A process takes the listening sockets of another over a Unix socket. The messages in both directions:
 ///
 ///     new: takeover 1
 ///     old: listener NAME   with descriptors, for each listener, in more than one message if there are many
@@ -31,9 +31,9 @@ enum Takeover {
     static let ready = "ready"
     static let done = "done"
     static let refused = "refused"
-    /// For the other process to start, and for it to let go.
+    /// Seconds that each process waits for the other's next message.
     static let patience = 60
-    /// Descriptors that the new process takes; a process that sends more is none of ours.
+    /// The most descriptors that the new process takes; a Culvert never sends more.
     static let mostDescriptors = 65_536
 
     static func setDeadline(_ socket: CInt, seconds: Int) {
@@ -104,7 +104,7 @@ package final class TakeoverClient: Sendable {
                 self.admin = .init(name: name, descriptor: message.descriptors[0])
             } else {
                 message.close()
-                let reason = message.text.after(Takeover.failed) ?? "the other process said what this one does not know"
+                let reason = message.text.after(Takeover.failed) ?? "the other process sent an unknown message"
                 throw Refusal(description: reason)
             }
         }
@@ -116,10 +116,11 @@ package final class TakeoverClient: Sendable {
         }
     }
 
-    /// We are ready to accept; returns when the other process does so no longer.
+    /// Tells the other process that this one is ready to accept. Returns when the other process accepts no more.
     ///
-    /// - Throws: ``TakeoverFailure`` when the other process could not be told, and goes on as before.
-    /// - Returns: false when it said no more than that it was told. It is stuck or dead, and nobody serves but us.
+    /// - Throws: ``TakeoverFailure`` if the other process could not be told, and goes on as before.
+    /// - Returns: false if the other process did not confirm that it has stopped accepting. It is stuck or dead, and only
+    ///   this process serves clients.
     package func finish() async throws -> Bool {
         try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Bool, any Error>) in
             // Blocking calls, for which no task is the place.
@@ -132,7 +133,7 @@ package final class TakeoverClient: Sendable {
         do {
             try DescriptorPassing.send(.init(text: Takeover.ready), on: self.socket)
         } catch {
-            throw TakeoverFailure(description: "takeover: the other process broke off: \(error)")
+            throw TakeoverFailure(description: "takeover: the other process broke the takeover off: \(error)")
         }
         let answer = (try? DescriptorPassing.receive(from: self.socket))?.text
         if answer == Takeover.refused {

@@ -18,8 +18,8 @@ enum UnixSocket {
         }
     }
 
-    /// Takes the place of a socket that a process left behind when it died; not of one that is listened to, nor of
-    /// anything that is no socket.
+    /// Replaces a socket that a dead process left behind, but not a socket on which a process listens, or any other
+    /// file.
     static func listen(_ path: String, isPacket: Bool = false) throws -> CInt {
         if let attributes = try? FileManager.default.attributesOfItem(atPath: path) {
             guard attributes[.type] as? FileAttributeType == .typeSocket else {
@@ -63,9 +63,14 @@ enum UnixSocket {
         let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
         let folder = slash.map { String(path[...$0]) } ?? "."
         guard access(folder, W_OK | X_OK) == 0 else {
+            let code = errno
+            let advice =
+                code == EACCES
+                ? "let uid \(geteuid()), as which this process runs, write in the folder and search it"
+                : "make the folder for uid \(geteuid())"
             throw InUse(
-                description: "no socket can be made in the folder \(folder): \(String(cString: strerror(errno))); make "
-                    + "the folder for uid \(geteuid()), or choose another path")
+                description: "no socket can be made in the folder \(folder): \(String(cString: strerror(code))); "
+                    + advice + ", or choose another path")
         }
     }
 

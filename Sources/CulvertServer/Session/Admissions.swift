@@ -1,4 +1,5 @@
 import CulvertCore
+import CulvertSystem
 import NIOCore
 import Synchronization
 

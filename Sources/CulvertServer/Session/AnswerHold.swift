@@ -7,7 +7,7 @@ import Synchronization
 /// The session's loop makes it, and cuts the answer when it is superseded. The connection's loop, which may be another,
 /// says what the answer costs in its form, and releases it. Letting go of the last reference releases it as well, so
 /// an answer whose connection is gone stops counting.
-final class AnswerHold: Sendable {
+final class AnswerHold: CountedAnswer {
     private struct State {
         /// Zero once the answer is written or gone.
         var bytes: Int

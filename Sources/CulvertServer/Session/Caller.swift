@@ -1,4 +1,5 @@
 import CulvertCore
+import CulvertSystem
 import NIOCore
 
 /// The credential and the origin with which the gate let a request of a resumable session in: the request of a lane, of
@@ -79,17 +80,21 @@ enum CallerReview {
     case rules(haveJWTRulesChanged: Bool)
 }
 
-extension LoopState {
+extension EdgeRules {
     /// Why `caller` may not go on with a session at `path`; nil if it may.
     ///
-    /// - Parameter routeName: of the session, which the caller must have as well; nil for any.
-    func fault(of caller: Caller, path: String, routeName: String?, _ review: CallerReview) -> CallerFault? {
+    /// - Parameters:
+    ///   - routeName: of the session, which the caller must have as well; nil for any.
+    ///   - keyring: the tokens in force.
+    func fault(
+        of caller: Caller, path: String, routeName: String?, keyring: TokenKeyring, _ review: CallerReview
+    ) -> CallerFault? {
         if let credential = caller.credential {
             if case .rules(haveJWTRulesChanged: true) = review, credential.token.source == .jwt {
                 // Its claims were looked at under other rules, and are not here any more.
                 return .gate(Gate.invalidToken)
             }
-            if let fault = self.keyring.fault(of: credential, now: Clock.unixSeconds(), isOpening: false),
+            if let fault = keyring.fault(of: credential, now: Clock.unixSeconds(), isOpening: false),
                 !Self.outlives(fault, caller, credential)
             {
                 return .token(fault)
@@ -97,9 +102,9 @@ extension LoopState {
         }
         if case .time = review { return nil }
         do throws(Rejection) {
-            let route = try self.rules.gate.recheck(
+            let route = try self.gate.recheck(
                 host: caller.host, path: path, origins: caller.origins, transport: caller.transport,
-                token: caller.credential.flatMap { self.keyring.current($0)?.token })
+                token: caller.credential.flatMap { keyring.current($0)?.token })
             guard let routeName, routeName != route.name else { return nil }
             return .gate(Rejection(404, "no_session", "There is no such session."))
         } catch {
@@ -121,86 +126,20 @@ extension LoopState {
         }
     }
 
-    /// The gate of another loop let the request in. This loop may know of a change that the other did not.
-    func faultOnTheWay(of request: PollRequest) -> CallerFault? {
+    /// The gate of another loop let the request in. The loop that has these rules and `keyring` may know of a change
+    /// that the other did not.
+    func faultOnTheWay(of request: PollRequest, keyring: TokenKeyring) -> CallerFault? {
         let credential = request.caller.credential
         if let credential,
-            let fault = self.keyring.fault(of: credential, now: Clock.unixSeconds(), isOpening: false)
+            let fault = keyring.fault(of: credential, now: Clock.unixSeconds(), isOpening: false)
         {
             return .token(fault)
         }
-        let hasTokenChanged = credential.map { self.keyring.current($0) !== $0.entry } ?? false
-        guard hasTokenChanged || request.rules !== self.rules else { return nil }
+        let hasTokenChanged = credential.map { keyring.current($0) !== $0.entry } ?? false
+        guard hasTokenChanged || request.rules !== self else { return nil }
         return self.fault(
-            of: request.caller, path: request.basePath, routeName: nil,
-            .rules(haveJWTRulesChanged: Self.haveJWTRulesChanged(request.rules, self.rules)))
-    }
-}
-
-/// A session knows its callers, and has each one's credential reviewed.
-extension Session {
-    private var callers: [Caller] {
-        guard self.isPolled else { return [] }
-        return [self.lane?.caller, self.joiningLane?.caller, self.parked?.caller, self.answer?.caller]
-            .compactMap(\.self)
-    }
-
-    /// Whether the session, or a caller of it, has a token that `isMeant` says.
-    func hasToken(where isMeant: (TokenEntry) -> Bool) -> Bool {
-        if let entry = self.credential?.entry, isMeant(entry) { return true }
-        return self.callers.contains { $0.credential.map { isMeant($0.entry) } ?? false }
-    }
-
-    /// Lets go of each caller that may not go on. The session itself goes on.
-    func reviewCallers(_ review: CallerReview) {
-        guard self.isPolled, !self.isBuried else { return }
-        if let fault = self.fault(of: self.joiningLane?.caller, review) { self.dropJoiningLane(self.frame(fault)) }
-        if let fault = self.fault(of: self.lane?.caller, review) {
-            self.dropLane(self.frame(fault))
-            if !self.isConfirmed { self.giveUpUnconfirmed() }
-        }
-        if let fault = self.fault(of: self.parked?.caller, review) {
-            if let parked = self.machine.parked { self.machine.laneLost(generation: parked.generation, now: .now()) }
-            self.answerParked(PollAnswer(fault))
-        }
-        if self.fault(of: self.answer?.caller, review) != nil { self.answer?.cut() }
-        self.callerDeadline = nil
-        for caller in self.callers { self.noteEnd(of: caller) }
-        self.accountMemory()
-        self.arm()
-    }
-
-    private func fault(of caller: Caller?, _ review: CallerReview) -> CallerFault? {
-        guard let caller else { return nil }
-        return self.state.fault(of: caller, path: self.basePath, routeName: self.facts.route.name, review)
-    }
-
-    /// What a lane is closed with.
-    private func frame(_ fault: CallerFault) -> CloseFrame {
-        let config = self.state.rules.config
-        return switch fault {
-        case .token(let fault): CloseFrame(code: config.authentication.closeCode, reason: fault.reason)
-        case .gate: CloseFrame(code: config.reload.closeCode, reason: "configuration changed")
-        }
-    }
-
-    /// Looks at the caller again when its token ends. The session looks at its own token.
-    func noteEnd(of caller: Caller) {
-        guard let credential = caller.credential, !caller.isSucceeded,
-            !(self.credential.map(credential.isSame) ?? false),
-            case .success(let end?) = self.state.keyring.standing(of: credential)
-        else { return }
-        let grace = end.fault == .expired ? self.state.rules.config.authentication.expiryGrace : .zero
-        let deadline = NIODeadline.now() + max(Clock.time(until: end.at) + grace, .milliseconds(1))
-        self.callerDeadline = min(self.callerDeadline ?? .distantFuture, deadline)
-    }
-
-    /// The session lives by another token than `old` now.
-    func succeedCallers(of old: Credential) {
-        func isOfOld(_ caller: Caller?) -> Bool { caller?.credential.map(old.isSame) ?? false }
-        if isOfOld(self.lane?.caller) { self.lane?.caller.isSucceeded = true }
-        if isOfOld(self.joiningLane?.caller) { self.joiningLane?.caller.isSucceeded = true }
-        if isOfOld(self.parked?.caller) { self.parked?.caller.isSucceeded = true }
+            of: request.caller, path: request.basePath, routeName: nil, keyring: keyring,
+            .rules(haveJWTRulesChanged: self.haveJWTRulesChanged(since: request.rules)))
     }
 }
 

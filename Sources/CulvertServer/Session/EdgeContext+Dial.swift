@@ -37,12 +37,19 @@ extension EdgeContext {
             .nonisolated()
     }
 
-    func answer(to error: any Error, route: Route) -> HTTPAnswer {
+    /// Logs why an opening has no upstream.
+    ///
+    /// - Parameter client: the address of the opening's client.
+    func answer(to error: any Error, route: Route, client: String) -> HTTPAnswer {
         let failure =
             error as? UpstreamFailure ?? UpstreamFailure(isTimeout: false, reason: ConnectionFault.words(error))
+        var metadata: Logger.Metadata = [
+            "route": "\(route.name)", "upstream": "\(route.upstream)", "client": "\(client)",
+            "reason": "\(failure.reason)",
+        ]
+        if let server = failure.server { metadata["server"] = "\(server)" }
         self.logger.log(
-            level: failure.isClientGone ? .debug : .warning, "upstream failed",
-            metadata: ["route": "\(route.name)", "upstream": "\(route.upstream)", "reason": "\(failure.reason)"])
+            level: failure.isClientGone ? .debug : .warning, "upstream failed", metadata: metadata)
         return .upstreamFailure(failure)
     }
 
@@ -61,12 +68,25 @@ extension EdgeContext {
 
     /// Runs `body` with the sessions of the loop that `id` names, now if that is the current one. False: there is no
     /// such loop here.
+    ///
+    /// - Parameters:
+    ///   - cost: the work of `body`, in messages. Work for another loop that costs more than a few waits there for a slice,
+    ///     because a loop does all the tasks that other loops give it before it looks at its sockets.
+    ///   - client: whose turn that slice is.
     @discardableResult
-    func onLoop(of id: SessionID, _ body: @escaping @Sendable (LoopState) -> Void) -> Bool {
+    func onLoop(
+        of id: SessionID, cost: Int = 0, client: @autoclosure () -> AddressKey = .none,
+        _ body: @escaping @Sendable (LoopState) -> Void
+    ) -> Bool {
         guard id.node == self.node, Int(id.shard) < self.loops.count else { return false }
         let bound = self.loops[Int(id.shard)]
         if bound.eventLoop.inEventLoop {
             body(bound.value)
+        } else if cost > LoopSlices.fewMessages {
+            let client = client()
+            bound.eventLoop.execute {
+                bound.value.slices.enqueue(in: .sessions, of: client) { body(bound.value) }
+            }
         } else {
             bound.eventLoop.execute { body(bound.value) }
         }

@@ -1,4 +1,5 @@
 package import CulvertCore
+import CulvertSystem
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -27,8 +28,7 @@ final class EdgeContext: Sendable {
     let accepts: AcceptWatch
     private let stage = Atomic<Int>(0)
     private let handedOver = Atomic<Bool>(false)
-    /// When ``makeRoomForClients()`` may close connections again.
-    let nextRoom = Mutex(NIODeadline.distantPast)
+    let rooms = RoomPauses()
     private let current: Mutex<EdgeRules>
 
     /// How near the end is.

@@ -1,4 +1,5 @@
 package import CulvertCore
+import CulvertSystem
 
 /// What the admin API sees of the limits that are applied before a session exists.
 package struct EdgeLimits: Sendable {

@@ -25,7 +25,7 @@ final class EdgeRules: Sendable {
         self.trustedProxies = TrustedProxies(config.trustedProxies)
         self.gate = Gate(
             routes: RouteTable(config.routes), carriers: config.authentication.carriers,
-            jwtRules: config.authentication.jwt?.rules)
+            jwtRules: config.authentication.jwtRules)
         self.tokenCookies = TokenCookies(
             [config.authentication.carriers] + config.routes.compactMap(\.carriers))
         self.settings = SessionSettings(
@@ -57,6 +57,15 @@ final class EdgeRules: Sendable {
     var expiryGrace: Int64 { self.config.authentication.expiryGrace.nanoseconds / 1_000_000_000 }
 
     var closeTimeout: TimeAmount { self.config.limits.handshake }
+
+    /// The longest that sessions of the route may be without a message: nil for no limit.
+    func idleLimit(of route: Route) -> TimeAmount? {
+        let idle = self.config.limits.session.idle
+        guard let own = self.config.upstreams[route.upstream]?.idleTimeout, let idle else {
+            return self.config.upstreams[route.upstream]?.idleTimeout ?? idle
+        }
+        return min(own, idle)
+    }
 
     /// Most bytes of the body of a batch: a whole window or one message, and what JSON and base64 make of it.
     func bodyLimit(_ limits: MessageLimits) -> Int {

@@ -7,6 +7,8 @@ import NIOCore
 /// no message up.
 package struct EdgeSessions: SessionDirectory {
     private static let slice = 256
+    /// Sessions that are closed in one turn of a loop: each writes a Close or two.
+    private static let closings = 64
     /// A loop takes all tasks there are before it looks at its sockets again, and one that was given while it worked is
     /// there. One for later is not.
     private static let pause = TimeAmount.milliseconds(1)
@@ -20,7 +22,7 @@ package struct EdgeSessions: SessionDirectory {
         for (index, loop) in self.edge.loops.enumerated() where index >= after.map({ Int($0.shard) }) ?? 0 {
             let ids = await self.ids(loop).filter { id in after.map { $0 < id } ?? true }.sorted()
             for slice in ids.chunks(of: Self.slice) {
-                found += await self.visit(loop, slice) { $0.matches(filter) ? $0.info : nil }
+                found += await self.visit(loop, slice) { filter.matches($0) ? SessionInfo($0) : nil }
                 // One more than the page tells of a next.
                 if found.count > limit { return (Array(found.prefix(limit)), found[limit - 1].id) }
             }
@@ -29,21 +31,21 @@ package struct EdgeSessions: SessionDirectory {
     }
 
     package func info(id: String) async -> SessionInfo? {
-        await self.with(id) { $0.info }
+        await self.with(id) { SessionInfo($0) }
     }
 
     package func close(id: String, code: CloseCode, reason: String) async -> Bool {
         let frame = CloseFrame(code: code, reason: reason)
-        return await self.with(id) { $0.closeByOperator(frame) } ?? false
+        return await self.with(id) { Self.close($0, frame) } ?? false
     }
 
     package func close(_ filter: SessionFilter, code: CloseCode, reason: String) async -> Int {
         let frame = CloseFrame(code: code, reason: reason)
         var count = 0
         for loop in self.edge.loops {
-            for slice in await self.ids(loop).chunks(of: Self.slice) {
+            for slice in await self.ids(loop).chunks(of: Self.closings) {
                 let told = await self.visit(loop, slice) { session in
-                    session.matches(filter) && session.closeByOperator(frame) ? true : nil
+                    filter.matches(session) && Self.close(session, frame) ? true : nil
                 }
                 count += told.count
             }
@@ -65,8 +67,17 @@ package struct EdgeSessions: SessionDirectory {
     /// - Returns: the place that it leaves when it has ended.
     func shed(_ id: SessionID, _ frame: CloseFrame) async -> ServerLease? {
         await self.with(id.description) { session in
-            session.closeByOperator(frame, upstreamReason: frame.reason) ? session.lease : nil
+            Self.close(session, frame, upstreamReason: frame.reason) ? session.lease : nil
         }?.flatMap(\.self)
+    }
+
+    /// - Returns: false if the session was closing already.
+    private static func close(
+        _ session: Session, _ frame: CloseFrame, upstreamReason: String = "closed by the operator"
+    ) -> Bool {
+        guard session.life.closing.ending == nil else { return false }
+        session.dismiss(frame, upstreamReason: upstreamReason)
+        return true
     }
 
     /// The session's own loop does it; nil when there is no such session.
@@ -80,7 +91,7 @@ package struct EdgeSessions: SessionDirectory {
     }
 
     private func ids(_ loop: NIOLoopBound<LoopState>) async -> [SessionID] {
-        (try? await loop.eventLoop.submit { loop.value.sessionIDs }.get()) ?? []
+        (try? await loop.eventLoop.submit { loop.value.sessions.ids }.get()) ?? []
     }
 
     private func visit<Value: Sendable>(
@@ -100,33 +111,28 @@ extension Array {
     }
 }
 
-extension Session {
-    fileprivate func matches(_ filter: SessionFilter) -> Bool {
+extension SessionFilter {
+    fileprivate func matches(_ session: Session) -> Bool {
         func agrees<Value: Equatable>(_ wanted: Value?, _ value: Value?) -> Bool { wanted == nil || wanted == value }
-        return agrees(filter.token, self.credential?.token.id) && agrees(filter.subject, self.subject)
-            && agrees(filter.route, self.facts.route.name) && agrees(filter.transport, self.transport)
-            && agrees(filter.address, self.facts.clientAddress) && agrees(filter.upstream, self.facts.route.upstream)
-            && agrees(filter.server, self.lease.server.config.url)
+        let facts = session.facts
+        return agrees(self.token, session.credential?.token.id) && agrees(self.subject, session.subject)
+            && agrees(self.route, facts.route.name) && agrees(self.transport, session.transport)
+            && agrees(self.address, facts.clientAddress) && agrees(self.upstream, facts.route.upstream)
+            && agrees(self.server, session.lease.server.config.url)
     }
+}
 
-    fileprivate var info: SessionInfo {
-        let counts = self.counts
-        return SessionInfo(
-            id: self.id.description, token: self.credential?.token.id,
-            tokenExpires: self.credential?.token.expires, subject: self.subject, route: self.facts.route.name,
-            transport: self.transport, address: self.facts.clientAddress, path: self.facts.pathShown,
-            origin: self.facts.originShown, userAgent: self.facts.userAgent,
-            upstream: self.facts.route.upstream, server: self.lease.server.config.url, openedAt: self.openedAtUnix,
-            messagesIn: counts.messagesIn, messagesOut: counts.messagesOut,
-            bytesIn: counts.bytesIn, bytesOut: counts.bytesOut)
-    }
-
-    /// - Returns: false if it was closing already.
-    fileprivate func closeByOperator(
-        _ frame: CloseFrame, upstreamReason: String = "closed by the operator"
-    ) -> Bool {
-        guard self.machine.closing.ending == nil else { return false }
-        self.dismiss(frame, upstreamReason: upstreamReason)
-        return true
+extension SessionInfo {
+    fileprivate init(_ session: Session) {
+        let (facts, token) = (session.facts, session.credential?.token)
+        self.init(
+            id: session.id.description,
+            credential: Credential(token: token?.id, tokenExpires: token?.expires, subject: session.subject),
+            client: Client(
+                address: facts.clientAddress, path: facts.pathShown, origin: facts.originShown,
+                userAgent: facts.userAgent),
+            destination: Destination(
+                route: facts.route.name, upstream: facts.route.upstream, server: session.lease.server.config.url),
+            transport: session.transport, openedAt: facts.openedAt, counts: session.counts)
     }
 }

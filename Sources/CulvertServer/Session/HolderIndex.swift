@@ -19,11 +19,11 @@ struct HolderIndex {
     mutating func update(_ session: Session) {
         let bytes = session.relievableBytes
         let level = bytes > 0 ? Int.bitWidth - bytes.leadingZeroBitCount : nil
-        if let place = session.holderPlace {
+        if let place = session.holding.place {
             if place.level == level { return }
             self.remove(place)
         }
-        session.holderPlace = level.map { level in
+        session.holding.place = level.map { level in
             self.levels[level].append(session)
             return Place(level: level, index: self.levels[level].count - 1)
         }
@@ -34,11 +34,11 @@ struct HolderIndex {
         let last = self.levels[place.level].removeLast()
         guard place.index < self.levels[place.level].count else { return }
         self.levels[place.level][place.index] = last
-        last.holderPlace = place
+        last.holding.place = place
     }
 
     struct Holder: Sendable {
-        /// The session's key in ``LoopState/sessions``: a session that has ended is no longer found by its id.
+        /// The session's key in ``SessionTable/all``: a session that has ended is no longer found by its id.
         var key: ObjectIdentifier
         var id: SessionID
         var bytes: Int

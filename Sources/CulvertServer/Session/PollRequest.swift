@@ -28,6 +28,11 @@ struct PollRequest: Sendable {
     }
 
     var kind: Kind
+    /// The work of the session's loop for the messages that the request brings, in messages (``LoopSlices``).
+    var cost: Int {
+        guard case .send(let batch) = self.kind else { return 0 }
+        return LoopSlices.cost(of: batch, bytes: batch.payloadBytes)
+    }
     /// Tells this request from every other, so that its connection's end can be matched with it.
     var ticket: UInt64
     var caller: Caller
@@ -38,19 +43,6 @@ struct PollRequest: Sendable {
     var route: String
     /// The route asks for no token, and so the request has no subject whatever it carries.
     var isAnonymous: Bool
-}
-
-extension PollRequest {
-    /// - Parameter request: that brought it, and was let in just now.
-    init(kind: Kind, ticket: UInt64, admission: Admission, basePath: String, of request: EdgeRequest) {
-        self.init(
-            kind: kind, ticket: ticket,
-            caller: Caller(
-                credential: admission.credential, host: request.host, origins: request.origins,
-                hasSessionsOrigin: admission.hasSessionsOrigin, transport: kind.transport),
-            rules: request.state.rules, basePath: basePath, route: admission.route.name,
-            isAnonymous: !admission.route.authenticationRequired)
-    }
 }
 
 enum PollAnswer: Sendable {
@@ -103,20 +95,23 @@ struct PollFailure: Sendable {
 
     static func rateLimited(_ wait: TimeAmount, who: String) -> PollFailure {
         PollFailure(
-            status: 429, code: "rate_limited", detail: "The \(who)'s messages come too fast; nothing was taken.",
+            status: 429, code: "rate_limited",
+            detail: "The \(who) sends messages faster than its limit allows. None of the batch was taken.",
             retryAfter: Int(clamping: wait.nanoseconds / 1_000_000_000 + 1))
     }
 
     static let tooManyParked = PollFailure(
-        status: 503, code: "too_many_polls", detail: "As many polls wait as may; ask again.", retryAfter: 1)
+        status: 503, code: "too_many_polls",
+        detail: "The limit of parked polls (limits.http.parked) is reached. Retry after 1 s.", retryAfter: 1)
 
     static let busy = PollFailure(
-        status: 503, code: "upstream_busy", detail: "The upstream does not keep up; nothing was taken.", retryAfter: 1)
+        status: 503, code: "upstream_busy", detail: "The upstream does not keep up. None of the batch was taken.",
+        retryAfter: 1)
 }
 
 extension PollFailure {
     /// The answer to a token that the session is not moved to.
-    init(_ reason: Session.NotAdopted) {
+    init(_ reason: SessionToken.NotAdopted) {
         switch reason {
         case .notNewer:
             self.init(

@@ -9,7 +9,7 @@ extension SessionFacts {
         return max(0, self.basePath.utf8.count + others + origins - 1024)
     }
 
-    var pathShown: String { ShownText.clean(self.basePath, limit: ShownText.longestPath) }
+    var pathShown: String { PollTarget.shown(self.basePath) }
 
     /// The first `Origin`. A browser sends exactly one.
     var originShown: String? { self.origins.first.map { ShownText.clean($0, limit: ShownText.longestOrigin) } }

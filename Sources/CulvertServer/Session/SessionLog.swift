@@ -1,4 +1,5 @@
 import CulvertCore
+import CulvertSystem
 import Logging
 import NIOCore
 
@@ -11,6 +12,8 @@ struct SessionLog: Sendable {
     }
 
     func ended(_ session: Session, ending: Ending?, duration: TimeAmount) {
+        // The metadata costs more than the rest of an end.
+        guard self.logger.logLevel <= .info else { return }
         var metadata = self.facts(session)
         let counts = session.counts
         metadata["duration"] = .stringConvertible(Double(duration.nanoseconds / 1_000_000) / 1000)

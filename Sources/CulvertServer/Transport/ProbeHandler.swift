@@ -8,7 +8,7 @@ final class ProbeHandler: ChannelInboundHandler {
 
     private static let time = TimeAmount.seconds(10)
     private static let longest = 1024
-    /// For the client to answer our Close.
+    /// The time that the client has to answer our Close.
     private static let closingTime = TimeAmount.seconds(2)
 
     private var assembler = MessageAssembler(sender: .client, messageLimit: ProbeHandler.longest, keepsPings: true)
@@ -85,14 +85,7 @@ final class ProbeHandler: ChannelInboundHandler {
 
     /// The client has ended its direction. It reads our Close, where it has one to read.
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case ChannelEvent.inputClosed? = event as? ChannelEvent {
-            let channel = context.channel
-            context.writeAndFlush(self.wrapOutboundOut(ByteBuffer())).whenComplete { _ in
-                channel.close(promise: nil)
-                // TLS waits for a close_notify, which does not come any more.
-                channel.cut()
-            }
-        }
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent { context.closeBehindOutput() }
         context.fireUserInboundEventTriggered(event)
     }
 

@@ -4,69 +4,30 @@ import NIOSSL
 
 /// A client's WebSocket that is a lane of a resumable session: takes envelopes out of messages and puts them in.
 ///
+/// Writes to the channel, and has the lane's timers. Tells its ``LaneLife`` what happens, and does the actions that
+/// ``LaneLife`` returns, in their order.
+///
 /// It lives on the loop that accepted it. That is the session's own where the lane opened it; a lane that joins comes
 /// to whatever loop it comes to, and what it brings makes a hop: a read's worth at a time, and no more until that was
 /// taken.
-final class SocketLane: QueuedOutput, ChannelDuplexHandler {
+final class SocketLane: QueuedOutput, ChannelDuplexHandler, SessionLane {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     static let `protocol` = "culvert.v1"
 
+    /// Not private, as some members below: SocketLane+Memory.swift has them.
     let edge: EdgeContext
     let state: LoopState
     private let id: SessionID
-    /// Not private, as some members below: SocketLane+Memory.swift counts what the lane holds.
-    var assembler: MessageAssembler
-    private var envelopes: EnvelopeReader
-    /// Counts what an envelope holds that is read in part.
-    private var envelopeHold: MemoryHold
-    /// The bytes of envelopes that the session was told of last, and when it is told again.
-    private var toldParts: UInt64 = 0
-    private var partsDue = NIODeadline.uptimeNanoseconds(0)
-    private static let partsPause = TimeAmount.milliseconds(100)
-    private var keepalive = Keepalive()
-    private var keepaliveTask: RepeatedTask?
-    /// Nil until the session knows the lane, and when it is to know nothing more of it.
-    private var generation: UInt64?
-    private var hasJoined = false
-    private var mayRead = false
-    private var isReadPending = true
-    /// The session uses the lane from its first envelope on.
-    private(set) var hasEnvelope = false {
-        didSet { if self.hasEnvelope { self.hold.handToSession() } }
-    }
-    /// More envelopes have come than one turn takes.
-    private var hasMore = false
-    /// The Close of the session was sent.
-    private var hasFinal = false
-    private var isGoingAway = false
-    /// The client has said Close, or what is no envelope.
-    private var isDeaf = false
-    /// A Close was sent: nothing follows it, and nothing that still comes counts.
-    private(set) var isClosing = false
-    /// The client has sent what breaks the protocol, and is told no more than our Close.
-    private var hasFailed = false
-    private var deadline: LoopTimers.Timer?
+    private let address: String
+    var life = LaneLife()
+    var input: LaneInput
+    var memory: LaneMemory
     /// A lane counts among the handshakes until its first envelope, and again from its Close until it is gone.
     var place: ConnectionPlace?
-    private let address: String
-    /// What comes behind our Close.
-    private var closeSearch = CloseSearch()
-    /// The client has ended its direction of the connection.
-    private var isInputClosed = false
-    /// The budget of the client's pings and pongs, and the latest ping until it is answered.
-    private var control = PeerControl()
-    /// Lifts the pause of a client whose pings and pongs came too fast; nil while it may be read.
-    private var controlPause: LoopTimers.Timer?
-    /// Counts the bytes that the lane holds, from the first until the lane is gone, whether or not a session uses the
-    /// lane.
-    var hold: MemoryHold
-    /// Bytes that the session was told the lane holds.
-    var toldHeld = 0
-    /// For the client to answer our Close.
-    private static let closingTime = TimeAmount.seconds(2)
+    private var timers: LaneTimers
 
     /// - Parameters:
     ///   - address: of the client, under which the lane counts.
@@ -76,75 +37,40 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         isSecure: Bool
     ) {
         self.edge = edge
-        self.hold = MemoryHold(edge.memory, isRequest: true)
-        self.envelopeHold = MemoryHold(edge.memory)
+        self.memory = LaneMemory(edge.memory)
+        self.timers = LaneTimers(loop: state.loop, timers: state.timers)
         self.address = address
         self.state = state
         self.id = id
         let rules = state.rules
-        self.envelopes = EnvelopeReader(
-            messageLimit: limits.kept(from: .client), batchLimit: rules.settings.maxBatch)
-        self.assembler = MessageAssembler(
-            sender: .client, messageLimit: rules.bodyLimit(limits),
-            fragmentLimit: rules.config.limits.session.fragments, keepsPings: true)
+        self.input = LaneInput(
+            messageLimit: limits.kept(from: .client), batchLimit: rules.settings.maxBatch,
+            envelopeLimit: rules.bodyLimit(limits), fragmentLimit: rules.config.limits.session.fragments)
         super.init(isSecure: isSecure)
     }
 
-    var link: LaneLink { LaneLink(lane: NIOLoopBound(self, eventLoop: self.state.loop)) }
+    var link: LaneLink { LaneLink(lane: NIOLoopBound(self as any SessionLane, eventLoop: self.state.loop)) }
 
     // MARK: - the session's side
 
-    /// What became of the wish to join.
     func answered(_ answer: PollAnswer) {
-        switch answer {
-        case .joined(let generation):
+        if case .joined(let generation) = answer {
             self.joined(generation)
-        case .problem(let failure):
-            guard let frame = failure.end else {
-                self.obey(.close(CloseFrame(code: CloseCode(rawValue: 4404), reason: "no such session")))
-                return
-            }
-            self.end(frame)
-        case .unauthorized(let fault):
-            let code = self.state.rules.config.authentication.closeCode
-            self.end(CloseFrame(code: code, reason: fault.reason))
-        case .rejected:
-            let code = self.state.rules.config.reload.closeCode
-            self.obey(.close(CloseFrame(code: code, reason: "configuration changed")))
-        default:
-            self.obey(.close(CloseFrame(code: .internalError)))
+        } else {
+            for order in answer.refusal(self.state.rules.config) { self.obey(order) }
         }
-    }
-
-    /// The session has ended, and with it whatever was not received of it.
-    private func end(_ frame: CloseFrame) {
-        self.obey(.batch(PollBatch(ack: 0, first: 0, close: frame)))
-        self.obey(.close(CloseFrame(code: .normal)))
     }
 
     /// The session knows the lane by `generation`; what the client has sent meanwhile comes now.
     func joined(_ generation: UInt64) {
-        self.generation = generation
-        self.hasJoined = true
-        // It may have gone while the handlers changed places, or been closed by the session as it started.
-        guard !self.isClosing, let context = self.context else {
-            self.lose()
-            return
-        }
-        if !self.hasFinal {
-            self.startDeadline(CloseFrame(code: CloseCode(rawValue: 4408), reason: "no envelope came"))
-        }
-        let bound = NIOLoopBound(self, eventLoop: self.state.loop)
-        let period = self.state.rules.settings.ping
-        self.keepaliveTask = self.state.loop.scheduleRepeatedTask(initialDelay: period, delay: period) { _ in
-            bound.value.keepAlive()
-        }
-        if !context.channel.isWritable { self.tell(.writable(false)) }
-        self.obey(.read)
+        self.perform(
+            self.life.joined(
+                generation, isConnected: self.context != nil, isWritable: self.isWritable, time: self.time,
+                now: self.now))
     }
 
     func obey(_ order: LaneOrder) {
-        guard let context = self.context, !self.isClosing else { return }
+        guard let context = self.context, !self.life.isClosing else { return }
         switch order {
         case .text(let text):
             var frame = ByteBuffer()
@@ -152,34 +78,17 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
             self.say(frame)
         case .batch(let batch):
             let envelope = PollCodec.encodeEnvelope(batch)
-            guard batch.close != nil else {
-                self.say(envelope)
-                return
-            }
-            self.finishOutput()
-            self.write(envelope)
-            self.finishOutput()
-            let written = context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()))
-            self.hasFinal = true
-            self.state.timers.cancel(self.deadline)
-            // The client is to acknowledge it, but need not. Until it is out the session's own time counts.
-            let bound = NIOLoopBound(self, eventLoop: self.state.loop)
-            written.whenSuccess {
-                let time = bound.value.isGoingAway ? Self.closingTime : nil
-                bound.value.startDeadline(CloseFrame(code: .normal), in: time)
-            }
-        case .read:
-            if self.hasMore {
-                self.takeMoreLater()
-                return
-            }
-            self.mayRead = true
-            self.takeMessages()
-            if self.mayRead, self.isInputClosed, !self.isClosing { context.channel.cut() }
-            if self.mayRead, self.controlPause == nil { self.readIfPending(context) }
-        case .close(let frame):
-            self.close(frame)
+            if batch.close == nil { self.say(envelope) } else { self.sayFinal(envelope, context) }
+        case .read: self.sessionTook(context)
+        case .close(let frame): self.close(frame)
         }
+    }
+
+    func tell(_ event: LaneEvent) { if let generation = self.life.generation { self.tell(event, of: generation) } }
+
+    private func tell(_ event: LaneEvent, of generation: UInt64) {
+        let id = self.id
+        self.edge.onLoop(of: id) { $0.session(id)?.resumable?.lane(generation, event) }
     }
 
     private func say(_ frame: ByteBuffer) {
@@ -187,114 +96,107 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
         self.flush()
     }
 
-    override func queueChanged() { self.noteHeld() }
+    /// Writes the envelope with the session's Close.
+    private func sayFinal(_ envelope: ByteBuffer, _ context: ChannelHandlerContext) {
+        self.finishOutput()
+        self.write(envelope)
+        self.finishOutput()
+        let written = context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()))
+        self.perform(self.life.finalSent())
+        let bound = NIOLoopBound(self, eventLoop: self.state.loop)
+        written.whenSuccess {
+            let lane = bound.value
+            lane.perform(lane.life.finalWritten(time: lane.time, now: lane.now))
+        }
+    }
+
+    /// The session has taken everything that came: the lane brings more.
+    private func sessionTook(_ context: ChannelHandlerContext) {
+        guard self.life.sessionTook() == .take else {
+            self.takeMoreLater()
+            return
+        }
+        self.takeMessages()
+        switch self.life.readOn() {
+        case .nothing: break
+        case .cut: context.channel.cut()
+        case .read: context.read()
+        }
+    }
 
     /// Many small envelopes in one read, and many messages in one envelope, are taken in slices.
     private func takeMoreLater() {
-        self.state.slices.enqueue(in: .sessions) {
-            self.hasMore = false
+        self.state.slices.enqueue(in: .sessions, of: AddressKey(self.address)) {
+            self.life.turnCame()
             self.obey(.read)
         }
     }
 
-    func tell(_ event: LaneEvent) {
-        guard let generation = self.generation else { return }
-        let id = self.id
-        self.edge.onLoop(of: id) { $0.session(id)?.lane(generation, event) }
+    // MARK: - the life
+
+    private var now: NIODeadline { self.state.loop.now }
+
+    /// The time for the client's first envelope, for the lane's end behind the session's Close, and for the session to
+    /// take what came before the end of the client's direction.
+    private var time: TimeAmount { self.state.rules.config.limits.handshake }
+
+    func close(_ frame: CloseFrame, by cause: LaneLife.Cause = .edge) {
+        guard let context = self.context, !self.life.isClosing else { return }
+        let hasClose = self.input.close()
+        self.perform(
+            self.life.close(
+                frame, by: cause, hasClose: hasClose, isWritable: context.channel.isWritable, now: self.now))
     }
 
-    private func lose() {
-        self.tell(.lost)
-        self.generation = nil
+    func goAway() { self.perform(self.life.goAway(now: self.now)) }
+
+    func cut() { self.context?.channel.cut() }
+
+    private func perform(_ actions: [LaneAction]) { for action in actions { self.perform(action) } }
+
+    func perform(_ action: LaneAction) {
+        switch action {
+        case .lost(let generation): self.tell(.lost, of: generation)
+        case .linger:
+            if self.place == nil {
+                self.place = self.edge.admissions.linger(address: self.address, rules: self.state.rules)
+            }
+        case .forget:
+            self.memory.setEnvelope(self.input.envelopeBytes)
+            _ = self.memory.set(self.heldNow)
+        case .say(let frame, let ending): self.sayClose(frame, ending)
+        case .closeBehindOutput: self.context?.closeBehindOutput()
+        case .close(let frame): self.close(frame)
+        case .cut: self.cut()
+        case .wake(let deadline):
+            self.timers.wake(at: deadline) { self.perform(self.life.timePassed(now: self.now)) }
+        case .startKeepalive:
+            let bound = NIOLoopBound(self, eventLoop: self.state.loop)
+            self.timers.startKeepalive(period: self.state.rules.settings.ping) { _ in bound.value.keepAlive() }
+        case .tellFull: self.tell(.writable(false))
+        case .takeMore: self.obey(.read)
+        case .read: self.context?.read()
+        }
     }
 
-    // MARK: - closing
-
-    /// Says why and waits for the client's answer: a socket closed with bytes unread is reset, and a reset overtakes
-    /// the Close (RFC 6455 7.1.1). From a client that has broken the protocol no answer is due: it is told at once that
-    /// nothing more comes, and its connection waits for its own end.
-    func close(_ frame: CloseFrame, isAnswer: Bool = false, isFailure: Bool = false) {
-        guard let context = self.context, !self.isClosing else { return }
-        self.isClosing = true
-        self.hasFailed = isFailure
-        self.lose()
-        if self.place == nil {
-            self.place = self.edge.admissions.linger(address: self.address, rules: self.state.rules)
-        }
-        // An envelope that is not whole is of no use any more, and the lane is read for the client's Close alone.
-        let isAnswered = self.closeSearch.begin(&self.assembler) || isAnswer
-        self.dropEnvelope()
-        _ = self.hold.set(self.heldNow)
-        guard context.channel.isWritable else {
-            // Of what waits there nothing is of use any more, and it is not to be kept for a client that reads nothing.
-            context.channel.cut()
-            return
-        }
+    private func sayClose(_ frame: CloseFrame, _ ending: LaneAction.Ending) {
+        guard let context = self.context else { return }
         var bytes = ByteBuffer()
         FrameWriter.close(frame, mask: nil, into: &bytes)
         self.finishOutput()
         let written = context.writeAndFlush(self.wrapOutboundOut(bytes))
-        self.state.timers.cancel(self.deadline)
         let channel = context.channel
-        if self.isInputClosed {
-            self.closeWhenWritten(context)
-        } else if isAnswered {
-            written.whenComplete { _ in channel.close(promise: nil) }
-        } else if isFailure {
-            context.close(mode: .output, promise: nil)
-        }
-        self.deadline = self.state.timers.schedule(in: Self.closingTime) { channel.cut() }
-        self.readIfPending(context)
-    }
-
-    /// The client has ended its direction: it sends no more, but reads what answers its Close.
-    private func inputClosed(_ context: ChannelHandlerContext) {
-        self.isInputClosed = true
-        if self.isClosing {
-            self.closeWhenWritten(context)
-        } else if self.mayRead {
-            // Without a Close it is gone, whatever it might still read.
-            context.channel.cut()
-        } else if self.hasJoined, !self.hasFinal {
-            // The session is still to take what came before, and the Close may be behind that.
-            self.startDeadline(CloseFrame(code: .normal))
+        switch ending {
+        case .answer: break
+        case .close: written.whenComplete { _ in channel.close(promise: nil) }
+        case .endOutput: context.close(mode: .output, promise: nil)
+        case .closeBehindOutput: context.closeBehindOutput()
         }
     }
-
-    private func closeWhenWritten(_ context: ChannelHandlerContext) {
-        let channel = context.channel
-        context.writeAndFlush(self.wrapOutboundOut(ByteBuffer())).whenComplete { _ in
-            channel.close(promise: nil)
-            // TLS waits for a close_notify, which does not come any more.
-            channel.cut()
-        }
-    }
-
-    private func startDeadline(_ frame: CloseFrame, in time: TimeAmount? = nil) {
-        guard !self.isClosing else { return }
-        self.state.timers.cancel(self.deadline)
-        self.deadline = self.state.timers.schedule(in: time ?? self.state.rules.config.limits.handshake) {
-            self.close(frame)
-        }
-    }
-
-    /// The server stops. Who has been told, or will be by a session of another loop, is waited for a moment.
-    func goAway() {
-        self.isGoingAway = true
-        if self.hasFinal {
-            self.startDeadline(CloseFrame(code: .normal), in: Self.closingTime)
-        } else if !self.hasEnvelope {
-            self.close(CloseFrame(code: .goingAway, reason: "server going away"))
-        }
-    }
-
-    func cut() { self.context?.channel.cut() }
 
     private func keepAlive() {
-        guard let context = self.context, !self.isClosing else { return }
-        // Who is not read cannot be heard.
-        if !self.mayRead || self.controlPause != nil { self.keepalive.hear() }
-        switch self.keepalive.tick() {
+        guard let context = self.context else { return }
+        switch self.life.tick() {
         case .nothing: break
         case .ping: self.say(KeepalivePing.frame(mask: nil))
         case .lost: context.channel.cut()
@@ -305,49 +207,38 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        self.state.lanes[ObjectIdentifier(self)] = self
-        // A client that ends its direction behind its Close still reads ours (RFC 6455 7.1.1).
-        try? context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        self.state.connections.add(self)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
-        self.state.timers.cancel(self.deadline)
-        self.keepaliveTask?.cancel()
-        self.state.timers.cancel(self.controlPause)
+        self.timers.cancel()
         self.place = nil
-        self.hold.release()
-        self.dropEnvelope()
-        self.lose()
+        self.memory.release()
+        self.input.dropEnvelope()
+        self.memory.setEnvelope(0)
+        self.perform(self.life.connectionClosed())
         self.state.laneClosed(self)
     }
 
-    func read(context: ChannelHandlerContext) {
-        self.isReadPending = true
-        if (self.mayRead && self.controlPause == nil) || self.isClosing { self.readIfPending(context) }
-    }
-
-    private func readIfPending(_ context: ChannelHandlerContext) {
-        guard self.isReadPending else { return }
-        self.isReadPending = false
-        context.read()
-    }
+    func read(context: ChannelHandlerContext) { if self.life.readAsked() { context.read() } }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        self.keepalive.hear()
+        self.life.keepalive.hear()
         let bytes = self.unwrapInboundIn(data)
-        if self.isClosing {
+        if self.life.isClosing {
             // Only the end of the connection is of interest, and an answered Close brings that about.
             self.awaitClose(context, bytes)
         } else {
-            self.assembler.append(bytes)
+            self.input.append(bytes)
             self.noteRead(bytes.readableBytes)
         }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        if self.mayRead { self.takeMessages() }
-        self.noteParts()
+        self.takeMessages()
+        // An envelope is on its way: the session is not idle.
+        if self.life.isInUse, self.input.takeParts(now: .now()) { self.tell(.parts) }
         self.noteHeld()
         context.fireChannelReadComplete()
     }
@@ -360,17 +251,16 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        // What has come whole counts, as it would have a moment earlier. But for very many messages, which have not
-        // been acknowledged: their client sends them again on another lane.
-        self.mayRead = self.hasJoined
+        self.life.connectionCloses()
         self.takeMessages(room: LoopSlices.messages)
-        self.isClosing = true
-        self.lose()
+        self.perform(self.life.connectionClosed())
         context.fireChannelInactive()
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case ChannelEvent.inputClosed? = event as? ChannelEvent { self.inputClosed(context) }
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+            self.perform(self.life.inputClosed(time: self.time, now: self.now))
+        }
         context.fireUserInboundEventTriggered(event)
     }
 
@@ -383,92 +273,58 @@ final class SocketLane: QueuedOutput, ChannelDuplexHandler {
     // MARK: - bytes in
 
     /// Gives the session what has come whole, and waits until it has taken that.
+    ///
+    /// - Parameter most: frames and messages; nil for as many as the loop has room for.
     private func takeMessages(room most: Int? = nil) {
-        guard !self.isClosing, !self.isDeaf, self.mayRead, self.hasJoined else { return }
+        guard self.life.mayTake, !self.input.isDeaf else { return }
         let slices = self.state.slices
-        let most = most ?? slices.room
-        var room = most
-        var batches: [PollBatch] = []
-        var end: (frame: CloseFrame, isAnswer: Bool)?
-        reading: while end == nil {
-            switch self.envelopes.next(&self.assembler, room: &room) {
-            case .needMore: break reading
-            case .noRoom:
-                // The rest is taken in a later turn of the loop, when the session has taken this.
-                self.hasMore = true
-                break reading
-            case .batch(let batch): batches.append(batch)
-            case .end(let frame, let isAnswer): end = (frame, isAnswer)
-            }
-        }
-        slices.notePassed(most - room)
-        _ = self.envelopeHold.set(self.envelopes.heldBytes)
-        self.isDeaf = end != nil
+        let taken = self.input.take(most ?? slices.room)
+        slices.notePassed(taken.cost)
+        self.memory.setEnvelope(self.input.envelopeBytes)
         let controls = self.takeControls()
-        if !batches.isEmpty {
-            if !self.hasEnvelope, !self.hasFinal { self.state.timers.cancel(self.deadline) }
-            self.hasEnvelope = true
+        let next = self.life.took(
+            hasBatches: !taken.batches.isEmpty, hasControls: controls != ControlCount(), hasMore: taken.hasMore)
+        switch next {
+        case .nothing: break
+        case .later: self.takeMoreLater()
+        case .begin(let endsWait):
+            if endsWait { self.perform(.wake(nil)) }
+            self.memory.handToSession()
             self.place = nil
+            self.tell(.batches(taken.batches, controls))
+        case .tell: self.tell(.batches(taken.batches, controls))
         }
-        // A lane without an envelope is not the session's yet: its pings are bounded here alone.
-        if !batches.isEmpty || (self.hasEnvelope && controls != ControlCount()) {
-            self.mayRead = false
-            self.tell(.batches(batches, controls))
-        } else if self.hasMore {
-            // A part of an envelope, of which the session learns nothing yet.
-            self.mayRead = false
-            self.takeMoreLater()
-        }
-        if let end { self.close(end.frame, isAnswer: end.isAnswer, isFailure: !end.isAnswer) }
-    }
-
-    private func dropEnvelope() {
-        self.envelopes.drop()
-        self.envelopeHold.release()
-    }
-
-    /// Tells the session that an envelope is on its way: it is not idle.
-    private func noteParts() {
-        guard self.hasEnvelope, self.assembler.payloadBytes != self.toldParts else { return }
-        let now = NIODeadline.now()
-        guard self.partsDue <= now else { return }
-        self.toldParts = self.assembler.payloadBytes
-        self.partsDue = now + Self.partsPause
-        self.tell(.parts)
+        if let end = taken.end { self.close(end.frame, by: end.isAnswer ? .answer : .failure) }
     }
 
     /// Answers the latest ping, and counts the pings and pongs that came with it.
     private func takeControls() -> ControlCount {
-        guard self.control.isNew(self.assembler.controls) else { return ControlCount() }
-        if let ping = self.assembler.takePing() { self.control.received(ping: ping) }
+        guard self.input.hasNewControls else { return ControlCount() }
+        self.input.keepPing()
         self.answerPing()
-        let new = self.control.take(self.assembler.controls)
-        if let wait = self.control.charge(new.frames, now: .now()), self.context != nil {
-            if self.control.isFirstExcess() { self.edge.log.tooManyControls(id: self.id, of: "client") }
-            self.state.timers.cancel(self.controlPause)
-            self.controlPause = self.state.timers.schedule(in: wait) { self.endControlPause() }
+        let (new, wait) = self.input.countControls(now: .now())
+        if let wait, self.context != nil {
+            if self.input.isFirstExcess() { self.edge.log.tooManyControls(id: self.id, of: "client") }
+            self.life.pause()
+            self.timers.pause(for: wait) { if self.life.endPause() { self.context?.read() } }
         }
         return new
     }
 
     private func answerPing() {
-        guard let context = self.context, !self.isClosing,
-            let pong = self.control.takePong(isWritable: context.channel.isWritable, mask: nil)
+        guard self.context != nil, !self.life.isClosing,
+            let pong = self.input.takePong(isWritable: self.isWritable)
         else { return }
         self.say(pong)
     }
 
-    private func endControlPause() {
-        self.controlPause = nil
-        guard let context = self.context, self.mayRead else { return }
-        self.readIfPending(context)
-    }
-
     private func awaitClose(_ context: ChannelHandlerContext, _ bytes: ByteBuffer) {
-        switch self.closeSearch.take(bytes, &self.assembler, isOfUse: !self.hasFailed) {
+        switch self.input.search(bytes, isOfUse: self.life.hearsClose) {
         case .goesOn: break
         case .isOver: context.close(promise: nil)
         case .tooMuch: context.channel.cut()
         }
     }
+
+    override func queueChanged() { self.noteHeld() }
 }

@@ -1,4 +1,3 @@
-import AsyncHTTPClient
 import Glibc
 import NIOCore
 import NIOHTTP1
@@ -21,9 +20,8 @@ package enum ConnectionFault {
         case let error as SocketAddressError.UnknownHost:
             return "the name \(error.host) cannot be looked up: \(error.errorDescription)"
         case ChannelError.connectTimeout: return "no connection in time"
-        case let error as HTTPClientError: return self.words(ofClient: error)
         case is ChannelError: return "the connection was closed"
-        case is HTTPParserError: return "the answer is no HTTP/1.1"
+        case is HTTPParserError: return "the answer is not HTTP/1.1"
         default: return self.isOurs(error) ? "\(error)" : "an error that has no description (\(type(of: error)))"
         }
     }
@@ -33,16 +31,8 @@ package enum ConnectionFault {
         error is PeerName.Mismatch || TLSFault.reason(error) != nil
     }
 
-    private static func words(ofClient error: HTTPClientError) -> String {
-        switch error {
-        case .remoteConnectionClosed: "the connection was closed without an answer"
-        case .deadlineExceeded, .connectTimeout, .readTimeout: "no answer in time"
-        default: "the request failed: \(error.shortDescription)"
-        }
-    }
-
     /// Errors of this package say in their descriptions what an operator can read.
     private static func isOurs(_ error: any Error) -> Bool {
-        error is any CustomStringConvertible && String(reflecting: type(of: error)).utf8.starts(with: "Culvert".utf8)
+        String(reflecting: type(of: error)).utf8.starts(with: "Culvert".utf8)
     }
 }

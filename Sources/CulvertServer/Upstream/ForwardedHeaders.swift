@@ -2,7 +2,7 @@ import CulvertCore
 import NIOCore
 import NIOHTTP1
 
-/// What the client is known by on the way upstream.
+/// The facts about a client that go upstream.
 struct ClientFacts: Sendable {
     /// Without the port.
     var address: String
@@ -21,43 +21,6 @@ struct ClientFacts: Sendable {
 
 /// Builds the request that goes upstream from the client's.
 enum ForwardedHeaders {
-    /// Fields that concern one connection (RFC 9110 7.6.1), or that Culvert sets itself.
-    private static let dropped: Set<FieldName> = [
-        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-        "transfer-encoding", "upgrade", "content-length", "content-type", "expect", "host", "cookie", "authorization",
-        "sec-websocket-key", "sec-websocket-version", "sec-websocket-accept", "sec-websocket-protocol",
-        "sec-websocket-extensions", "accept-encoding",
-    ]
-
-    /// Fields beside `X-Forwarded-…` by which proxies tell of a client, and by which backends that were made to stand
-    /// behind one know it. From a client each of them is a forgery. Culvert says the same in the fields that it sets.
-    private static let ofProxies: Set<FieldName> = [
-        "forwarded", "x-forwarded", "forwarded-for", "x-original-forwarded-for", "x-vercel-forwarded-for",
-        // The client's address.
-        "x-real-ip", "true-client-ip", "client-ip", "x-client-ip", "x-cluster-client-ip", "x-remote-ip",
-        "x-remote-addr", "remote-addr", "x-originating-ip", "proxy-client-ip", "wl-proxy-client-ip",
-        "cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "fastly-client-ip", "fly-client-ip",
-        "do-connecting-ip", "x-appengine-user-ip", "x-azure-clientip", "x-azure-socketip", "x-envoy-external-address",
-        // The path and the host. The gate has judged those of the request itself.
-        "x-original-url", "x-rewrite-url", "x-original-uri", "x-envoy-original-path", "x-original-host", "x-host",
-        "x-http-host-override",
-        // The scheme.
-        "x-url-scheme", "x-scheme", "front-end-https",
-    ]
-
-    /// Whether a field of this name, in any spelling that upstreams fold together, has another meaning than the
-    /// identity of the client: it belongs to the connection, the handshake, the message or the way of the request.
-    static func isReserved(_ name: String) -> Bool {
-        let folded = FieldName(name)
-        return self.dropped.contains(folded) || self.ofProxies.contains(folded) || self.alsoReserved.contains(folded)
-    }
-
-    private static let alsoReserved: Set<FieldName> = [
-        "cdn-loop",
-        "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "origin",
-        "set-cookie", "content-encoding", "content-range", "via", "max-forwards", "range", "date", "culvert-session",
-    ]
-
     /// - Parameters:
     ///   - key: `Sec-WebSocket-Key` of the upstream's handshake.
     ///   - extensions: offered to the upstream; empty where Culvert itself reads the messages.
@@ -78,16 +41,10 @@ enum ForwardedHeaders {
         if !extensions.isEmpty {
             headers.add(name: "Sec-WebSocket-Extensions", value: extensions.joined(separator: ", "))
         }
-        let named = Set(Handshake.listTokens(head.headers["connection"]).map { FieldName($0) })
-        let identity = FieldName(identityHeader)
+        // A client's own identity header is a forgery, also under another spelling that upstreams fold together.
+        let named = FieldNames(Handshake.listTokens(head.headers["connection"]) + [identityHeader, LoopMark.field])
         for (name, value) in head.headers {
-            let folded = FieldName(name)
-            // A client's own identity header is a forgery, also under another spelling that upstreams fold together.
-            if self.dropped.contains(folded) || self.isOfProxies(folded) || named.contains(folded) || folded == identity
-                || folded == self.loop
-            {
-                continue
-            }
+            if RequestFields.dropped.includes(name) || self.isOfProxies(name) || named.includes(name) { continue }
             headers.add(name: name, value: value)
         }
         // RFC 8586 2: what is there stays, and the own member comes behind it. In a line of its own, because a client's
@@ -104,10 +61,8 @@ enum ForwardedHeaders {
         return HTTPRequestHead(version: .http1_1, method: .GET, uri: uri, headers: headers)
     }
 
-    private static let loop: FieldName = "cdn-loop"
-
-    private static func isOfProxies(_ name: FieldName) -> Bool {
-        name.begins(with: "x-forwarded-") || self.ofProxies.contains(name)
+    private static func isOfProxies(_ name: String) -> Bool {
+        FieldNames.folds(name, toBeginWith: "x-forwarded-") || RequestFields.ofProxies.includes(name)
     }
 
     /// The chain begins with the client that trusted proxies saw: what it claims of these itself is dropped, not
@@ -117,7 +72,7 @@ enum ForwardedHeaders {
         headers.add(name: "X-Forwarded-For", value: ([facts.address] + facts.proxies).joined(separator: ", "))
         headers.add(name: "X-Forwarded-Proto", value: proto)
         if let port = facts.askedPort { headers.add(name: "X-Forwarded-Port", value: "\(port)") }
-        // RFC 7239 section 6: an IPv6 address is bracketed, hence quoted.
+        // RFC 7239 section 6: an IPv6 address is in brackets, and therefore in quotation marks.
         func node(_ address: String) -> String {
             address.contains(byte: UInt8(ascii: ":")) ? "\"[\(address)]\"" : address
         }
@@ -131,41 +86,43 @@ enum ForwardedHeaders {
         headers.add(name: "Forwarded", value: ([forwarded] + hops).joined(separator: ", "))
     }
 
-    /// Of an upstream's answer, what concerns the client too.
+    /// The fields of an upstream's answer that go on to the client.
     ///
-    /// - Parameter cookies: Culvert's own, which no upstream sets.
+    /// - Parameter cookies: the cookies of Culvert's tokens, which no upstream may set.
     static func response(_ headers: HTTPHeaders, cookies: TokenCookies) -> HTTPHeaders {
         // The list of fields that concern the connection alone is too long to be searched for each field.
         if FieldValue.isLong(headers["connection"]) { return HTTPHeaders() }
-        let named = Set(Handshake.listTokens(headers["connection"]).map { FieldName($0) })
+        let named = FieldNames(Handshake.listTokens(headers["connection"]))
         var kept = HTTPHeaders()
         for (name, value) in headers {
-            let folded = FieldName(name)
-            if self.ofConnection.contains(folded) || named.contains(folded) { continue }
-            if folded == self.setCookie, cookies.areSet(by: value) { continue }
+            if self.ofConnection.includes(name) || self.ofOrigin.includes(name) || named.includes(name) { continue }
+            if self.setCookie.includes(name), cookies.areSet(by: value) { continue }
             kept.add(name: name, value: value)
         }
         return kept
     }
 
-    private static let setCookie: FieldName = "set-cookie"
+    private static let setCookie: FieldNames = ["set-cookie"]
 
-    private static let ofConnection: Set<FieldName> = [
+    private static let ofConnection: FieldNames = [
         "connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding",
         "upgrade", "content-length", "sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions",
-        // What the edge alone says.
+        // Fields that only the edge writes.
         "culvert-session",
     ]
-}
 
-/// The name of a field as a gateway to CGI hands it on: letters in one case, and every byte that is neither a letter
-/// nor a digit the same. `X.Forwarded.User` and `x_forwarded_user` are `HTTP_X_FORWARDED_USER` to whatever runs there.
-private struct FieldName: Hashable, ExpressibleByStringLiteral {
-    private let bytes: [UInt8]
-
-    init(_ name: String) { self.bytes = name.utf8.map { $0.isAlphanumeric ? $0.lowercased : UInt8(ascii: "-") } }
-
-    init(stringLiteral name: String) { self.init(name) }
-
-    func begins(with prefix: FieldName) -> Bool { self.bytes.starts(with: prefix.bytes) }
+    /// Fields that a browser keeps or obeys for the whole origin, whatever path they came from. The origin belongs to
+    /// the edge and to the upstreams of all its routes, so one upstream does not speak for it. docs/configuration.md lists
+    /// the fields.
+    private static let ofOrigin: FieldNames = [
+        // What the browser keeps for the origin: cookies, those of tokens among them, other data, logins and workers.
+        "clear-site-data", "set-cookie2", "set-login", "use-as-dictionary", "service-worker-allowed",
+        "secure-session-registration", "secure-session-challenge", "sec-session-registration", "sec-session-challenge",
+        // Reports of requests of the origin: each has the URL, where a token may stand.
+        "nel", "report-to", "reporting-endpoints", "expect-ct",
+        // The way to the host. `Strict-Transport-Security` is `tls.hsts`'s.
+        "alt-svc", "alternate-protocol", "strict-transport-security", "public-key-pins", "public-key-pins-report-only",
+        // What requests and pages of the origin are like.
+        "accept-ch", "accept-ch-lifetime", "critical-ch", "origin-agent-cluster", "speculation-rules",
+    ]
 }

@@ -1,4 +1,5 @@
 import CulvertCore
+import CulvertSystem
 import Logging
 import NIOCore
 import Synchronization
@@ -24,7 +25,7 @@ final class HealthChecker: Sendable {
         self.logger = logger
     }
 
-    /// Once.
+    /// Starts the checks. Call this once.
     func start(on group: any EventLoopGroup) {
         self.tasks.withLock { tasks in
             tasks = self.pool.servers.map { server in
@@ -34,7 +35,7 @@ final class HealthChecker: Sendable {
         }
     }
 
-    /// What a check that is under way finds counts no more.
+    /// Stops the checks. The result of a check that is under way does not count.
     func stop() {
         self.tasks.withLock { tasks in
             for task in tasks { task.cancel() }

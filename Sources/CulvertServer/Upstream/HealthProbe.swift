@@ -1,4 +1,5 @@
 import CulvertCore
+import CulvertSystem
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -9,7 +10,7 @@ struct CheckFailure: Error {
     var reason: String
 }
 
-/// What a check of a server has shown.
+/// The result of a check of a server.
 enum CheckResult: Equatable, Sendable {
     case passed
     case failed(String)
@@ -17,14 +18,14 @@ enum CheckResult: Equatable, Sendable {
     case notMade(String)
 }
 
-/// One check of one server, over a connection of its own.
+/// A check of a server, over a connection of its own.
 struct HealthProbe: Sendable {
     /// How long a server may take over the close handshake when it has passed.
     static let closeTime = TimeAmount.seconds(1)
 
     let config: HealthConfig
     let tls: UpstreamTLS?
-    /// Of the header that the server's connections begin with; nil for none.
+    /// The version of the PROXY header with which the server's connections begin; nil for none.
     let proxyProtocol: ProxyHeader.Version?
     let resolver: NameResolver
 
@@ -77,7 +78,7 @@ struct HealthProbe: Sendable {
 
     private func configure(_ channel: any Channel, server: UpstreamServer, verdict: EventLoopPromise<Void>) throws {
         let pipeline = channel.pipeline.syncOperations
-        // Of the proxy's own, for no client's sake.
+        // The header says that the connection is the proxy's own, without a client.
         if let proxyProtocol = self.proxyProtocol {
             try pipeline.addHandler(ProxyHeaderSender(.local, proxyProtocol))
         }

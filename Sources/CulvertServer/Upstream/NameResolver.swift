@@ -71,7 +71,7 @@ final class NameResolver: Sendable {
         return Lookup(addresses: addresses) { self.leave(ticket, atDeadline: false) }
     }
 
-    /// For the control plane.
+    /// The addresses of a host, for the control plane.
     func addresses(of host: String, port: Int, until deadline: NIODeadline) async throws -> [SocketAddress] {
         let loop = MultiThreadedEventLoopGroup.singleton.any()
         return try await loop.flatSubmit {
@@ -112,8 +112,8 @@ final class NameResolver: Sendable {
         let code = getaddrinfo(name, nil, &hint, &first)
         let systemCode = code == EAI_SYSTEM ? errno : 0
         guard code == 0 else {
-            // Without a descriptor the resolver reads neither its files nor the network, and says that there is no such
-            // name.
+            // Without a descriptor the resolver reads neither its files nor the network, and answers that the name does
+            // not exist.
             if code == EAI_MEMORY { return .failure(.shortage("out of memory for a look-up")) }
             if let shortage = EdgeShortage.reason([systemCode]) ?? EdgeShortage.ofDescriptors() {
                 return .failure(.shortage(shortage))

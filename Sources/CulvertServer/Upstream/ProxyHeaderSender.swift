@@ -1,4 +1,5 @@
 import CulvertCore
+import CulvertSystem
 import NIOCore
 
 /// Writes a PROXY header in front of all else on a connection to a server, TLS too, and leaves.
@@ -18,7 +19,7 @@ final class ProxyHeaderSender: ChannelInboundHandler, RemovableChannelHandler {
         var buffer = context.channel.allocator.buffer(capacity: 128)
         self.header.write(self.version, into: &buffer)
         context.write(self.wrapOutboundOut(buffer), promise: nil)
-        // What the handlers behind write now goes out with it.
+        // Bytes that the handlers behind write now are sent together with the header.
         context.fireChannelActive()
         context.flush()
         context.pipeline.syncOperations.removeHandler(self, promise: nil)

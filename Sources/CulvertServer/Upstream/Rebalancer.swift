@@ -11,8 +11,26 @@ package struct RebalanceProgress: Sendable, Equatable {
     package var rate: Int
 }
 
-/// Closes sessions of servers that have more than their share, the oldest first, so that they come back elsewhere. One
-/// rebalance of an upstream at a time.
+/// A session that a rebalance may close.
+struct RebalanceCandidate: Sendable {
+    var id: SessionID
+    var openedAt: NIODeadline
+    /// The index of its server in the pool.
+    var server: Int
+}
+
+/// The sessions of all loops, as a rebalance asks for them.
+protocol RebalancedSessions: Sendable {
+    /// The sessions of the pool's servers that have not ended, in no order.
+    func candidates(of pool: ServerPool) async -> [RebalanceCandidate]
+    /// Closes the session, if it was not closing already.
+    ///
+    /// - Returns: the place that it leaves when it has ended.
+    func shed(_ id: SessionID, _ frame: CloseFrame) async -> ServerLease?
+}
+
+/// Closes sessions of servers that have more than their share, the oldest first, so that their clients come back to
+/// other servers. An upstream has one rebalance at a time.
 final class Rebalancer: Sendable {
     static let frame = CloseFrame(code: .serviceRestart, reason: "rebalancing")
     /// Faster rates close several at a time.
@@ -22,12 +40,6 @@ final class Rebalancer: Sendable {
         var progress: RebalanceProgress
         var id: UInt64
         var task: Task<Void, Never>?
-    }
-
-    private struct Candidate: Sendable {
-        var id: SessionID
-        var openedAt: NIODeadline
-        var server: Int
     }
 
     private let upstream: String
@@ -40,7 +52,7 @@ final class Rebalancer: Sendable {
         self.upstream = config.name
         self.pool = pool
         self.logger = logger
-        // What the ring lets a server have is no excess.
+        // The sessions that the ring allows a server are not in excess.
         if case .consistentHash = config.balance { self.slack = Balancer.ringSlack } else { self.slack = 0 }
     }
 
@@ -48,7 +60,7 @@ final class Rebalancer: Sendable {
     var progress: RebalanceProgress? { self.running.withLock { $0?.progress } }
 
     /// - Returns: how many sessions are in excess; nil when a rebalance runs already.
-    func start(rate: Int, sessions: EdgeSessions) -> Int? {
+    func start(rate: Int, sessions: any RebalancedSessions) -> Int? {
         let servers = self.standings(without: [:])
         let shedding = Shedding(servers, slack: self.slack, rate: rate, now: .now())
         let excess = shedding.excess(servers, slack: self.slack).reduce(0, +)
@@ -73,7 +85,7 @@ final class Rebalancer: Sendable {
         return run != nil
     }
 
-    private func run(_ shedding: Shedding, id: UInt64, sessions: EdgeSessions) async {
+    private func run(_ shedding: Shedding, id: UInt64, sessions: any RebalancedSessions) async {
         var shedding = shedding
         var lines = await self.candidates(sessions)
         // Places of sessions that are closing.
@@ -111,21 +123,16 @@ final class Rebalancer: Sendable {
     }
 
     /// The server with the oldest session among those that have too many.
-    private static func oldest(_ lines: [[Candidate]], _ excess: [Int]) -> Int? {
+    private static func oldest(_ lines: [[RebalanceCandidate]], _ excess: [Int]) -> Int? {
         lines.indices.filter { excess[$0] > 0 && !lines[$0].isEmpty }.min { one, other in
             (lines[one].last?.openedAt ?? .distantFuture) < (lines[other].last?.openedAt ?? .distantFuture)
         }
     }
 
     /// The sessions of each server, the oldest last.
-    private func candidates(_ sessions: EdgeSessions) async -> [[Candidate]] {
-        let pool = self.pool
-        let all = await sessions.collect { session in
-            pool.servers.firstIndex { $0.isSame(as: session.lease.server) }.map { server in
-                Candidate(id: session.id, openedAt: session.openedAt, server: server)
-            }
-        }
-        var lines: [[Candidate]] = pool.servers.map { _ in [] }
+    private func candidates(_ sessions: any RebalancedSessions) async -> [[RebalanceCandidate]] {
+        let all = await sessions.candidates(of: self.pool)
+        var lines: [[RebalanceCandidate]] = self.pool.servers.map { _ in [] }
         for candidate in all.sorted(by: { $0.openedAt > $1.openedAt }) { lines[candidate.server].append(candidate) }
         return lines
     }

@@ -1,8 +1,9 @@
 import CulvertCore
+import CulvertSystem
 import NIOCore
 import NIOPosix
 
-/// Why there is no connection to a server.
+/// The reason why a connection to a server failed.
 struct DialFailure: Error, Equatable, CustomStringConvertible {
     enum Cause: Equatable {
         /// The server's: it cannot be reached.
@@ -16,7 +17,7 @@ struct DialFailure: Error, Equatable, CustomStringConvertible {
     }
 
     var cause: Cause
-    /// For the log.
+    /// The reason, for the log.
     var description: String
 
     static let cancelled = DialFailure(cause: .cancelled, description: "cancelled")

@@ -2,7 +2,7 @@ import CulvertCore
 import NIOCore
 import Synchronization
 
-/// What the operator has said of a server.
+/// The state that an operator has set for a server.
 package enum ServerState: String, Sendable, CaseIterable {
     case up
     /// It gets no new sessions; those that it has stay.
@@ -19,12 +19,12 @@ package struct LastCheck: Sendable, Equatable {
     package var failure: String?
 }
 
-/// One server of an upstream, as all event loops share it.
+/// A server of an upstream, shared by all event loops.
 final class PooledServer: Sendable {
     let config: UpstreamServer
     private let record: Record
 
-    /// What is known of a server, under whatever configuration: a reload hands it on.
+    /// The state of a server that outlives a configuration: a reload hands it to the next pool.
     private final class Record: Sendable {
         /// Open, or being opened.
         let sessions = Atomic<Int>(0)
@@ -104,10 +104,10 @@ final class PooledServer: Sendable {
     }
 }
 
-/// A session's place at a server; given back once, at the latest when nobody holds it any more.
+/// A session's place at a server. It is given back once, at the latest when the last reference to it goes.
 final class ServerLease: Sendable {
     let server: PooledServer
-    /// Of the pool's servers.
+    /// The server's index in its pool.
     let index: Int
     private let door: PoolDoor
     private let held = Atomic<Bool>(true)
@@ -129,8 +129,8 @@ final class ServerLease: Sendable {
     }
 }
 
-/// Where those wait who want to one upstream, whatever configuration is in force: a place that was given under one may
-/// be wanted under the next.
+/// The line of openings that wait for a server of one upstream. It outlives a configuration, because a place that is
+/// given under one may be taken under the next.
 private final class PoolDoor: Sendable {
     private let current = Mutex<ServerPool?>(nil)
 
@@ -161,9 +161,9 @@ final class ServerPool: Sendable {
     private let ejection: EjectionPolicy
     private let isChecked: Bool
     private let queue: QueueConfig?
-    /// Of a kind are openings that have tried the same servers.
+    /// The kind of an opening is the set of servers that it has tried.
     private let line: Mutex<WaitingLine<Waiter, Set<Int>>>
-    /// Of the line, for who does not want to lock.
+    /// The length of the line, for readers that do not want to lock it.
     private let waiters = Atomic<Int>(0)
 
     /// - Parameter previous: of before a reload; servers with the same URL go on.
@@ -184,9 +184,9 @@ final class ServerPool: Sendable {
     /// Openings that wait for room.
     var waiting: Int { self.waiters.load(ordering: .relaxed) }
 
-    /// A place for a session, at once if there is one and nobody waits for it already.
+    /// A place for a session, at once if there is one and no opening waits for it already.
     ///
-    /// Fails with ``UpstreamFailure``: for want of room, or of somebody to have it.
+    /// Fails with ``UpstreamFailure`` if there is no room, or if the client has gone.
     ///
     /// - Parameters:
     ///   - key: what is hashed, if that is done.
@@ -207,7 +207,7 @@ final class ServerPool: Sendable {
         }
         guard let number = joined else {
             let isClosed = self.line.withLock(\.isClosed)
-            promise.fail(isClosed ? .superseded : Self.full("no server takes a session, and as many wait as may"))
+            promise.fail(isClosed ? .superseded : Self.full("no server takes a session, and the queue is full"))
             return promise.futureResult
         }
         // Room that was made before it stood in line was not made for it.
@@ -236,10 +236,10 @@ final class ServerPool: Sendable {
         waiter?.place.fail(failure)
     }
 
-    /// Room has been made, or may have been.
+    /// Call this when a place may have become free.
     ///
-    /// A place is given back before this looks whether anybody waits, and who waits stands in line before it looks for
-    /// a place: one of the two sees the other.
+    /// A place is given back before this looks for openings that wait, and an opening enters the line before it looks
+    /// for a place. So one of the two sees the other.
     func serveWaiting() {
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         guard self.waiters.load(ordering: .relaxed) > 0 else { return }
@@ -262,7 +262,7 @@ final class ServerPool: Sendable {
         self.serveWaiting()
     }
 
-    /// Nobody waits any more, and nobody will: those who did may try the next pool, if there is one.
+    /// Closes the line. The openings that waited may try the next pool, if there is one.
     func stop() {
         self.door.clear(self)
         let waiters = self.line.withLock { line in

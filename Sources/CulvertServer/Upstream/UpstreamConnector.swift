@@ -14,10 +14,12 @@ struct UpstreamFailure: Error {
     var isShortage = false
     /// Its client is gone, or has ended its direction of the connection.
     var isClientGone = false
-    /// For the log; the client is told no more than that it failed.
+    /// The URL of the server that was tried last, for the log; nil if none was tried.
+    var server: String?
+    /// The reason for the log. The client learns only that the opening failed.
     var reason: String
 
-    /// It waited in line under a configuration that is no more.
+    /// The opening waited in line under a configuration that has been replaced.
     static let superseded = UpstreamFailure(isTimeout: false, isFull: true, isSuperseded: true, reason: "stopping")
 
     static let clientGone = UpstreamFailure(isTimeout: false, isClientGone: true, reason: "client gone")
@@ -86,8 +88,8 @@ final class UpstreamConnector: Sendable {
         self.pool.stop()
     }
 
-    /// What consistent hashing goes by for this request; 0 when nothing is hashed. A request without it counts as one
-    /// with an empty value.
+    /// The key of consistent hashing for this request; 0 without consistent hashing. A request without the hashed value
+    /// counts as one with an empty value.
     ///
     /// - Parameter request: as it goes upstream.
     func key(of request: HTTPRequestHead, subject: String?, address: String) -> UInt64 {
@@ -126,7 +128,7 @@ final class UpstreamConnector: Sendable {
         return self.connect(attempt, on: loop)
     }
 
-    /// One opening, on its way from server to server; bound to its loop.
+    /// An opening on its way from server to server. Bound to its loop.
     private struct Attempt {
         var request: HTTPRequestHead
         var key: UInt64
@@ -137,8 +139,18 @@ final class UpstreamConnector: Sendable {
         var turns: TLSTurns
         var slices: LoopSlices
         var tried: Set<Int> = []
-        /// What is left, not counting what was spent in line.
+        /// The time that is left, without the time spent in line.
         var time: TimeAmount
+    }
+
+    /// What a connection is given before it is dialled. Its members belong to its loop.
+    private struct Prepared: Sendable {
+        let answer: EventLoopFuture<UpstreamAnswer>
+        /// Stands before TLS; nil for a server without TLS.
+        let feeder: NIOLoopBound<TLSFeeder>?
+
+        /// Why the edge itself has kept the server's answer waiting; nil when it has not.
+        var shortage: String? { self.feeder?.value.shortage }
     }
 
     private func connect(_ attempt: Attempt, on loop: any EventLoop) -> EventLoopFuture<Outcome> {
@@ -163,7 +175,8 @@ final class UpstreamConnector: Sendable {
         var request = attempt.request
         request.uri = server.pathPrefix + attempt.request.uri
         if attempt.request.headers["host"].isEmpty { request.headers.add(name: "Host", value: server.authority) }
-        let dial = ServerDial<EventLoopFuture<UpstreamAnswer>>(server, resolver: self.resolver, on: loop) { channel in
+        let client = AddressKey(attempt.client.address)
+        let dial = ServerDial<Prepared>(server, resolver: self.resolver, on: loop) { channel in
             if let version = self.config.proxyProtocol {
                 try channel.pipeline.syncOperations.addHandler(ProxyHeaderSender(attempt.client.proxyHeader, version))
             }
@@ -172,20 +185,24 @@ final class UpstreamConnector: Sendable {
             let handshake = UpstreamHandshakeHandler(request: request, answer: answer, meter: meter)
             do {
                 let feeder =
-                    server.isSecure ? TLSFeeder(attempt.turns, memory: attempt.memory, feeder: nil) : nil
+                    server.isSecure
+                    ? TLSFeeder(
+                        attempt.turns, line: .openings, memory: attempt.memory, client: client, observer: nil) : nil
                 try Self.configure(
-                    channel, tls: self.tls, server: server, feeder: feeder, meter: meter, slices: attempt.slices,
+                    channel, tls: self.tls, server: server, feeder: feeder, meter: meter,
+                    turns: (attempt.slices, client),
                     last: handshake)
+                return Prepared(
+                    answer: answer.futureResult, feeder: feeder.map { NIOLoopBound($0, eventLoop: channel.eventLoop) })
             } catch {
                 answer.fail(error)
                 throw error
             }
-            return answer.futureResult
         }
         let deadline = NIODeadline.now() + attempt.time
         attempt.line.stand { dial.cancel() }
         return dial.start(within: min(self.config.connectTimeout, attempt.time))
-            .map { Result<ServerDial<EventLoopFuture<UpstreamAnswer>>.Connected, any Error>.success($0) }
+            .map { Result<ServerDial<Prepared>.Connected, any Error>.success($0) }
             .recover { .failure($0) }
             .assumeIsolated()
             .flatMap { result in
@@ -194,7 +211,7 @@ final class UpstreamConnector: Sendable {
                 case .success(let connected):
                     return self.await(
                         connected.made, channel: connected.channel, lease: lease, until: deadline,
-                        client: AddressKey(attempt.client.address), line: attempt.line, on: loop)
+                        client: client, line: attempt.line, on: loop)
                 case .failure(let error):
                     return self.next(after: attempt, error, lease: lease, until: deadline, on: loop)
                 }
@@ -221,7 +238,8 @@ final class UpstreamConnector: Sendable {
         }
         return loop.makeFailedFuture(
             UpstreamFailure(
-                isTimeout: cause == .timeout, isShortage: cause == .edge, reason: ConnectionFault.words(error)))
+                isTimeout: cause == .timeout, isShortage: cause == .edge, server: lease.server.config.url,
+                reason: ConnectionFault.words(error)))
     }
 
     private func giveUp(_ lease: ServerLease, _ fault: ServerFault, _ error: any Error) {
@@ -240,19 +258,23 @@ final class UpstreamConnector: Sendable {
     ///   - client: whose opening it is.
     ///   - line: in which the client may go meanwhile. The connection is closed then, and the server has not failed.
     private func await(
-        _ answer: EventLoopFuture<UpstreamAnswer>, channel: any Channel, lease: ServerLease, until end: NIODeadline,
+        _ prepared: Prepared, channel: any Channel, lease: ServerLease, until end: NIODeadline,
         client: AddressKey, line: PlaceInLine, on loop: any EventLoop
     ) -> EventLoopFuture<Outcome> {
         let outcome = loop.makePromise(of: Outcome.self)
         let deadline = loop.scheduleTask(deadline: end) {
-            outcome.fail(UpstreamFailure(isTimeout: true, reason: "no answer to the handshake"))
+            let shortage = prepared.shortage
+            outcome.fail(
+                UpstreamFailure(
+                    isTimeout: shortage == nil, isShortage: shortage != nil, server: lease.server.config.url,
+                    reason: shortage ?? "no answer to the handshake"))
             self.closing.close(channel)
         }
         line.stand {
             outcome.fail(UpstreamFailure.clientGone)
             self.closing.close(channel)
         }
-        answer.assumeIsolated().whenComplete { result in
+        prepared.answer.assumeIsolated().whenComplete { result in
             deadline.cancel()
             line.stand(nil)
             switch result {
@@ -265,10 +287,11 @@ final class UpstreamConnector: Sendable {
                 self.closing.close(channel)
                 outcome.succeed(.refused(head, body))
             case .failure(let error):
+                // The edge's own shortage tells nothing of the server.
+                let shortage = prepared.shortage
+                let isShortage = error is AnswerMeter.Full || shortage != nil
                 // After the deadline too: the connection was closed, and brings no answer any more.
                 self.closing.close(channel)
-                // The edge's own shortage tells nothing of the server.
-                let isShortage = error is AnswerMeter.Full
                 if line.isGone || isShortage {
                     lease.release()
                 } else {
@@ -276,7 +299,8 @@ final class UpstreamConnector: Sendable {
                 }
                 outcome.fail(
                     UpstreamFailure(
-                        isTimeout: false, isShortage: isShortage, reason: ConnectionFault.words(error)))
+                        isTimeout: false, isShortage: isShortage, server: lease.server.config.url,
+                        reason: shortage ?? ConnectionFault.words(error)))
             }
         }
         return outcome.futureResult
@@ -289,7 +313,7 @@ final class UpstreamConnector: Sendable {
             ? .unreachable : .unanswered(client: client)
     }
 
-    /// What an upgrade request goes through, to ``install(_:on:)``.
+    /// Adds the handlers that an upgrade request passes until ``install(_:on:)``.
     static func configure(
         _ channel: any Channel, tls: UpstreamTLS?, server: UpstreamServer, request: HTTPRequestHead,
         answer: EventLoopPromise<UpstreamAnswer>
@@ -301,18 +325,19 @@ final class UpstreamConnector: Sendable {
     /// - Parameters:
     ///   - feeder: stands before TLS, if the server speaks it; nil for a check.
     ///   - meter: counts what is kept of the answer; nil where nothing is counted.
-    ///   - slices: of the channel's loop; nil where an answer is decoded at once.
+    ///   - turns: the slices of the channel's loop, and the client whose turns the answer takes; nil where an answer is decoded
+    ///     at once.
     ///   - last: what speaks HTTP/1 with the server.
     static func configure(
         _ channel: any Channel, tls: UpstreamTLS?, server: UpstreamServer, feeder: TLSFeeder? = nil,
-        meter: AnswerMeter? = nil, slices: LoopSlices? = nil, last: any ChannelHandler
+        meter: AnswerMeter? = nil, turns: (LoopSlices, AddressKey)? = nil, last: any ChannelHandler
     ) throws {
         let pipeline = channel.pipeline.syncOperations
         if let tls, server.isSecure { try tls.addHandlers(for: server, feeder: feeder, to: pipeline) }
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderListSize = UpstreamHeadReader.byteLimit
         limits.maxHeaderFieldSize = UpstreamHeadReader.byteLimit
-        try pipeline.addHandler(UpstreamHeadSplitter(meter: meter, slices: slices))
+        try pipeline.addHandler(UpstreamHeadSplitter(meter: meter, turns: turns))
         try pipeline.addHandler(HTTPRequestEncoder(), name: Names.encoder)
         try pipeline.addHandler(
             ByteToMessageHandler(HTTPResponseDecoder(limitConfiguration: limits)), name: Names.decoder)

@@ -35,7 +35,7 @@ final class UpstreamHandshakeHandler: ChannelInboundHandler, RemovableChannelHan
         self.meter = meter
     }
 
-    /// For TLS this comes with the end of its handshake, or the bytes wait there.
+    /// With TLS this comes at the end of the handshake, or the bytes wait in TLS.
     func channelActive(context: ChannelHandlerContext) {
         context.write(self.wrapOutboundOut(.head(self.request)), promise: nil)
         context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)

@@ -2,10 +2,11 @@ import CulvertCore
 import NIOCore
 import NIOSSL
 
-/// Stands before the HTTP decoder of a connection to a server, and lets it see the final head of the answer alone.
+/// Stands in front of the HTTP decoder of a connection to a server, and shows it only the final head of the answer.
 ///
-/// What comes behind a 101 belongs to the WebSocket leg. The decoder would keep it until its own removal a tick later,
-/// and drop it when the connection ends before that: the last words of an upstream that hangs up at once would be lost.
+/// The bytes behind a 101 belong to the WebSocket leg. The decoder would keep them until its own removal a tick later,
+/// and drop them if the connection ends before that: the last messages of an upstream that closes at once would be
+/// lost.
 /// Reads behind a 101 wait until the leg is there. Bytes behind a close are dropped: TLS decodes on until its own close
 /// handshake is over, and an opening that was given up has no leg.
 ///
@@ -34,7 +35,7 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
         case heads
         /// A final answer other than 101: HTTP to its end.
         case passing
-        /// Behind the 101: held until there is a leg.
+        /// The 101 has come. Further bytes are held until there is a leg.
         case switched
         case failed
     }
@@ -49,13 +50,13 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
 
     /// Counts the bytes of the answer; nil in health checks.
     private let meter: AnswerMeter?
-    /// Of the connection's loop; nil in health checks, where the decoder gets everything at once.
-    private let slices: LoopSlices?
+    /// The slices of the connection's loop, and the client for whom the connection was opened. Nil in health checks, where
+    /// the decoder gets everything at once.
+    private let turns: (slices: LoopSlices, client: AddressKey)?
     private var mode = Mode.heads
     private var reader = UpstreamHeadReader()
-    /// What came behind the 101.
-    private var held = ByteBuffer()
-    /// What the decoder is still to get.
+    private var held = HeldForLeg()
+    /// The bytes that the decoder has not got yet.
     private var undecoded = ByteBuffer()
     /// It has its turn later.
     private var isQueued = false
@@ -64,44 +65,41 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
     private var passed = 0
     private var dropped = 0
     private var isClosing = false
-    /// A read was asked for, and waits for the leg behind a 101, or for the decoder.
-    private var isReadDue = false
-    private var isInactive = false
     /// The head of the request has been written.
     private var isRequestWritten = false
-    /// The server has ended its direction behind the 101, or while the decoder was to get the rest.
-    private var isInputClosed = false
     private var context: ChannelHandlerContext?
 
-    init(meter: AnswerMeter? = nil, slices: LoopSlices? = nil) {
+    init(meter: AnswerMeter? = nil, turns: (LoopSlices, AddressKey)? = nil) {
         self.meter = meter
-        self.slices = slices
+        self.turns = turns
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        // TLS looks at it before the 101 is seen here that came with a close_notify.
+        // TLS looks at it before the 101 is seen here that came with a close_notify. The leg that follows needs it, too: a
+        // server that ends its direction behind its Close still reads ours (RFC 6455 7.1.1).
         try? context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
-        self.held = ByteBuffer()
+        self.held.dropBytes()
         self.undecoded = ByteBuffer()
     }
 
     /// A leg stands behind this handler now: gives it what was held, and leaves.
     func release() {
         guard let context = self.context else { return }
-        if self.held.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(self.held)) }
-        if self.isInputClosed { context.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
-        if self.isInactive { context.fireChannelInactive() }
+        // One after the other: the first may bring the next about.
+        if let bytes = self.held.takeBytes() { context.fireChannelRead(self.wrapInboundOut(bytes)) }
+        if self.held.isInputClosed { context.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
+        if self.held.isInactive { context.fireChannelInactive() }
         let channel = context.channel
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
-        if self.isReadDue { channel.read() }
+        if self.held.isReadDue { channel.read() }
     }
 
-    /// The encoder writes the head of the request at once. What follows is a leg's, and no HTTP.
+    /// The encoder writes the head of the request at once. Later writes are those of a leg, and not HTTP.
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         guard !self.isRequestWritten else {
             context.write(data, promise: promise)
@@ -114,7 +112,7 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
 
     func read(context: ChannelHandlerContext) {
         if self.mode == .switched || self.undecoded.readableBytes > 0 {
-            self.isReadDue = true
+            self.held.isReadDue = true
         } else {
             context.read()
         }
@@ -147,7 +145,7 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
             case .switching(var head):
                 HeadBlanks.soften(&head)
                 self.mode = .switched
-                self.held = self.reader.takeRest()
+                self.held.begin(self.reader.takeRest())
                 self.decode(OpaqueBytes.disguised(head), context)
             case .other(var sent):
                 HeadBlanks.soften(&sent)
@@ -204,12 +202,12 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
 
     private func decodeMore(_ context: ChannelHandlerContext) {
         self.decodePart(context)
-        guard self.undecoded.readableBytes > 0, let slices = self.slices else {
+        guard self.undecoded.readableBytes > 0, let (slices, client) = self.turns else {
             self.caughtUp(context)
             return
         }
         self.isQueued = true
-        slices.enqueue(in: .sessions) {
+        slices.enqueue(in: .sessions, of: client) {
             self.isQueued = false
             if let context = self.context { self.decodeMore(context) }
         }
@@ -217,10 +215,10 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
 
     /// Gives the decoder as much as there is room for, and drops what is left once the opening is over.
     private func decodePart(_ context: ChannelHandlerContext) {
-        let most = self.slices?.room ?? .max
+        let most = self.turns?.slices.room ?? .max
         var room = most
         let count = self.undecoded.withUnsafeReadableBytes { LineRun.length($0, room: &room) }
-        self.slices?.notePassed(most - room)
+        self.turns?.slices.notePassed(most - room)
         if !self.isClosing, self.mode != .failed, let part = self.undecoded.readSlice(length: count), count > 0 {
             context.fireChannelRead(self.wrapInboundOut(part))
         }
@@ -232,21 +230,15 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
 
     private func caughtUp(_ context: ChannelHandlerContext) {
         guard self.mode != .switched, self.context != nil else { return }
-        if self.isReadDue {
-            self.isReadDue = false
-            context.read()
-        }
-        if self.isInputClosed { self.endWithInput(context) }
+        if self.held.takeRead() { context.read() }
+        if self.held.isInputClosed { self.endWithInput(context) }
     }
 
     private func hold(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
-        self.held.writeImmutableBuffer(bytes)
-        guard self.held.readableBytes > Self.heldLimit else { return }
-        self.held = ByteBuffer()
-        self.fail(HeldTooMuch(), context)
+        if !self.held.hold(bytes, limit: Self.heldLimit) { self.fail(HeldTooMuch(), context) }
     }
 
-    /// Nothing more is read of this answer.
+    /// Ends the reading of this answer with an error.
     private func fail(_ error: any Error, _ context: ChannelHandlerContext) {
         self.mode = .failed
         self.undecoded = ByteBuffer()
@@ -261,7 +253,7 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
             return
         }
         if self.mode == .switched || self.undecoded.readableBytes > 0, !self.isClosing {
-            self.isInputClosed = true
+            self.held.isInputClosed = true
             return
         }
         self.endWithInput(context)
@@ -281,10 +273,10 @@ final class UpstreamHeadSplitter: ChannelDuplexHandler, RemovableChannelHandler 
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        // There is no later turn.
+        // There is no later turn, so the rest is decoded now.
         if self.undecoded.readableBytes > 0 { self.decodePart(context) }
         if self.mode == .switched {
-            self.isInactive = true
+            self.held.isInactive = true
         } else {
             context.fireChannelInactive()
         }

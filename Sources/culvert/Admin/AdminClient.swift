@@ -9,18 +9,18 @@ import NIOHTTP1
 struct AdminOptions: ParsableArguments {
     @Option(
         name: .shortAndLong,
-        help: "The configuration of the proxy, which says where its admin API and its token are.", completion: .file())
+        help: "The proxy's configuration; it names the admin API's address and its token's file.", completion: .file())
     var config: String?
 
-    @Option(help: "The admin API, in place of the configuration's: http://HOST:PORT, https://HOST:PORT or unix:PATH.")
+    @Option(help: "The admin API, instead of the configuration's: http://HOST:PORT, https://HOST:PORT or unix:PATH.")
     var url: String?
 
     @Option(
-        help: "The file with the admin token. CULVERT_ADMIN_TOKEN in the environment takes its place.",
+        help: "The file with the admin token. The environment variable CULVERT_ADMIN_TOKEN overrides it.",
         completion: .file())
     var tokenFile: String?
 
-    @Flag(help: "Print what the API answers, for scripts.")
+    @Flag(help: "Print the API's JSON answer, for scripts.")
     var json = false
 }
 
@@ -91,7 +91,7 @@ struct AdminClient {
         } catch let failure as CommandFailure {
             result = .failure(failure)
         } catch {
-            let reason = Unreachable.reason(error)
+            let reason = Unreachable.missingSocket(of: place.url) ?? Unreachable.reason(error)
             result = .failure(
                 CommandFailure(
                     description: "\(place.url) cannot be reached: \(reason)\(Unreachable.remedy(error))" + place.note))
@@ -108,8 +108,7 @@ struct AdminClient {
         var base = base
         while base.hasSuffix("/") { base.removeLast() }
         if base.hasPrefix("unix:") {
-            let path = URL(filePath: String(base.dropFirst(5))).path
-            base = "http+unix://" + encode(path)
+            base = "http+unix://" + encode(Unreachable.socketPath(base))
         } else if !base.hasPrefix("http://"), !base.hasPrefix("https://") {
             throw CommandFailure(description: "--url: expected http://HOST:PORT, https://HOST:PORT or unix:PATH")
         }
@@ -175,7 +174,7 @@ extension AsyncParsableCommand {
         do {
             try await body()
         } catch let error as CommandFailure {
-            throw Check.fail([error.description])
+            throw Failure.report([error.description])
         }
     }
 }

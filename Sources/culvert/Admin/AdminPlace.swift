@@ -3,13 +3,25 @@ import CulvertServer
 /// Finds the admin API of a process and the file of its token: by the command's options, else by a configuration, else by
 /// the defaults of both.
 struct AdminPlace {
-    private(set) var url = "http://127.0.0.1:9901"
-    private(set) var tokenFile = "culvert.admin-token"
+    private(set) var url = "http://" + AdminConfig.defaultAddress
+    private(set) var tokenFile = AdminConfig.defaultTokenFile
     /// Why the configuration of the current folder was passed over; nil when it was taken, or was not looked for.
     private(set) var passedOver: String?
-    /// The same for the end of a message; else empty.
+    /// True if no configuration was named, and the current folder has none.
+    private var isMissing = false
+    /// The configuration that told the address or the file of the token; nil for none.
+    private var source: String?
+    /// What may be wrong with the place, for the end of a message; empty if the options name all of it.
     var note: String {
-        self.passedOver.map { "\n\(Self.usual) in the current folder was passed over: \($0)" } ?? ""
+        if let source = self.source {
+            return "\nif the section admin of \(source) has changed since the process started, name the address of the "
+                + "process with --url and the file of its token with --token-file"
+        }
+        if self.isMissing {
+            return "\nthere is no \(Self.usual) in the current folder; name the configuration of the running process "
+                + "with --config"
+        }
+        return self.passedOver.map { "\n\(Self.usual) in the current folder was passed over: \($0)" } ?? ""
     }
 
     /// The configuration that is read where none is named.
@@ -22,6 +34,7 @@ struct AdminPlace {
         } else if options.url == nil {
             self.takeUnnamed()
         }
+        if options.url != nil, options.tokenFile != nil { self.source = nil }
         self.url = options.url ?? self.url
         self.tokenFile = options.tokenFile ?? self.tokenFile
     }
@@ -30,7 +43,10 @@ struct AdminPlace {
     /// over, and ``passedOver`` has the reason.
     private mutating func takeUnnamed() {
         do throws(UnnamedConfig.PassedOver) {
-            guard let config = try UnnamedConfig.admin(path: Self.usual, environment: Environment.all) else { return }
+            guard let config = try UnnamedConfig.admin(path: Self.usual, environment: Environment.all) else {
+                self.isMissing = true
+                return
+            }
             do throws(CommandFailure) {
                 try self.take(config, Self.usual)
             } catch {
@@ -62,6 +78,7 @@ struct AdminPlace {
             self.url = (config.tls == nil ? "http" : "https") + "://\(Self.reachable(config.host)):\(config.port)"
         }
         self.tokenFile = config.tokenFile
+        self.source = path
     }
 
     /// A listener at every address of the machine is reached at the loopback one.

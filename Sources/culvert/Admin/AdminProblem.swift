@@ -33,7 +33,13 @@ enum AdminProblem {
     private static func mistake(_ error: [String: Any], _ given: [String: String]) -> String? {
         guard let detail = error["detail"] as? String else { return nil }
         guard let file = error["file"] as? String, let line = error["line"] as? Int, let key = error["key"] as? String
-        else { return (error["pointer"] as? String).map { "\(given[$0] ?? self.option($0)): \(detail)" } }
+        else {
+            return (error["pointer"] as? String).map { pointer in
+                // The one member that the detail of another names.
+                let detail = detail.replacingOccurrences(of: "not_before", with: self.option("/not_before"))
+                return "\(given[pointer] ?? self.option(pointer)): \(detail)"
+            }
+        }
         let column = (error["column"] as? Int).map { ":\($0)" } ?? ""
         return "\(file):\(line)\(column): " + (key.isEmpty ? "" : "\(key): ") + detail
     }

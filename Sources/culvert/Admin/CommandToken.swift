@@ -1,4 +1,5 @@
 import CulvertServer
+import CulvertSystem
 import Foundation
 import Glibc
 

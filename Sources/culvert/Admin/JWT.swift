@@ -1,5 +1,6 @@
 import ArgumentParser
 import CulvertServer
+import CulvertSystem
 import Foundation
 import Glibc
 import NIOHTTP1
@@ -25,7 +26,7 @@ struct JWT: AsyncParsableCommand {
 
         struct List: AsyncParsableCommand {
             static let configuration = CommandConfiguration(
-                abstract: "List the keys that count, and those that are retired.")
+                abstract: "List the valid keys and the retired ones.")
 
             @OptionGroup var admin: AdminOptions
 
@@ -39,12 +40,12 @@ struct JWT: AsyncParsableCommand {
 
         struct Add: AsyncParsableCommand {
             static let configuration = CommandConfiguration(
-                abstract: "Add a public key, in PEM or as a JWK; it counts at once.")
+                abstract: "Add a public key, in PEM or as a JWK; it is valid at once.")
 
             @OptionGroup var admin: AdminOptions
             @Argument(help: "The key's file; - for standard input.", completion: .file()) var file: String
-            @Option(help: "The kid of its tokens; that of the JWK unless given.") var id: String?
-            @Option(help: "RS256, PS256, ES256 or EdDSA; needed for PEM.") var algorithm: String?
+            @Option(help: "The kid of its tokens (default: the kid of the JWK).") var id: String?
+            @Option(help: "RS256, PS256, ES256 or EdDSA; required for PEM.") var algorithm: String?
             @Option(help: "A note for people.") var note: String?
 
             func run() async throws {
@@ -83,7 +84,7 @@ struct JWT: AsyncParsableCommand {
         }
 
         struct Retire: AsyncParsableCommand {
-            static let configuration = CommandConfiguration(abstract: "Let a key count for the overlap more.")
+            static let configuration = CommandConfiguration(abstract: "Retire a key: it stays valid for the overlap.")
 
             @OptionGroup var admin: AdminOptions
             @Argument(help: "The key's id.") var id: String
@@ -101,7 +102,7 @@ struct JWT: AsyncParsableCommand {
 
         struct Delete: AsyncParsableCommand {
             static let configuration = CommandConfiguration(
-                abstract: "Take a key away for good; the sessions of its tokens end at once.")
+                abstract: "Remove a key permanently; the sessions of its tokens end at once.")
 
             @OptionGroup var admin: AdminOptions
             @Argument(help: "The key's id.") var id: String
@@ -116,12 +117,12 @@ struct JWT: AsyncParsableCommand {
 
     /// Names the tokens that a command is for.
     struct Target: ParsableArguments {
-        @Option(help: "The token with this jti.") var jti: String?
-        @Option(help: "The tokens of this subject.") var subject: String?
+        @Option(help: "Revoke the token with this jti.") var jti: String?
+        @Option(help: "Revoke the tokens of this subject.") var subject: String?
 
         func validate() throws {
             guard (self.jti == nil) != (self.subject == nil) else {
-                throw ValidationError("Give either --jti or --subject.")
+                throw ValidationError("Pass either --jti or --subject.")
             }
         }
     }
@@ -132,8 +133,8 @@ struct JWT: AsyncParsableCommand {
 
         @OptionGroup var admin: AdminOptions
         @OptionGroup var target: Target
-        @Option(help: "Of a subject, the tokens issued before this moment; now unless given.") var before: String?
-        @Option(help: "When the last such token has expired, \(Moment.help).") var until: String
+        @Option(help: "Revoke the subject's tokens issued before this time (default: now).") var before: String?
+        @Option(help: "The time at which the last such token has expired, \(Moment.help).") var until: String
 
         func validate() throws {
             if self.target.jti != nil, self.before != nil {

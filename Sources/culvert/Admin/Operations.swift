@@ -4,10 +4,10 @@ import NIOHTTP1
 
 struct Reload: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Have a running proxy read its configuration, certificates, tokens and keys anew.")
+        abstract: "Reload the configuration, certificates, tokens and keys of a running proxy.")
 
     @OptionGroup var admin: AdminOptions
-    @Flag(help: "Change nothing; say what would change.") var dryRun = false
+    @Flag(help: "Change nothing; print what would change.") var dryRun = false
 
     func run() async throws {
         try await self.reporting {
@@ -16,8 +16,9 @@ struct Reload: AsyncParsableCommand {
             try client.show(
                 try await client.ask(.POST, ["reload"], query: query),
                 columns: [
-                    ("CHANGED", "changed"), ("NEEDS RESTART", "needs_restart"), ("ADDED", "listeners_added"),
-                    ("REMOVED", "listeners_closed"), ("KEPT", "sessions_kept"), ("CLOSED", "sessions_closed"),
+                    ("CHANGED", "changed"), ("NEEDS RESTART", "needs_restart"),
+                    ("LISTENERS ADDED", "listeners_added"), ("LISTENERS REMOVED", "listeners_closed"),
+                    ("SESSIONS KEPT", "sessions_kept"), ("SESSIONS CLOSED", "sessions_closed"),
                 ])
         }
     }
@@ -25,14 +26,21 @@ struct Reload: AsyncParsableCommand {
 
 struct Drain: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Have a running proxy send its sessions away and stop; or see how far it is.")
+        abstract: "Close the sessions of a running proxy and stop it; or show the progress.")
 
     @OptionGroup var admin: AdminOptions
     @Option(help: "How long new sessions are still taken, such as 5s.") var delay: String?
-    @Option(help: "Over how long sessions are closed, such as 30s.") var spread: String?
-    @Option(help: "After how long the rest is cut, such as 60s.") var deadline: String?
+    @Option(help: "How long closing the sessions one by one takes, such as 30s.") var spread: String?
+    @Option(help: "How long after the delay the remaining sessions are cut, such as 60s.") var deadline: String?
     @Option(help: "The close code: 1000, 1001, 1008, 1012, 1013, or 3000 to 4999.") var code: Int?
-    @Flag(help: "Begin nothing; show how far it is.") var status = false
+    @Flag(help: "Start no drain; show the progress of the one that runs.") var status = false
+
+    func validate() throws {
+        let isPlanned = self.delay != nil || self.spread != nil || self.deadline != nil || self.code != nil
+        guard !self.status || !isPlanned else {
+            throw ValidationError("--status starts no drain: give it without --delay, --spread, --deadline and --code.")
+        }
+    }
 
     func run() async throws {
         try await self.reporting {

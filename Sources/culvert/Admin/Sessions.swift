@@ -4,17 +4,18 @@ import NIOHTTP1
 
 /// Which sessions are meant: those that match everything that is given.
 struct SessionOptions: ParsableArguments {
-    @Option(help: "Of this token.") var token: String?
-    @Option(help: "Of this subject.") var subject: String?
-    @Option(help: "On this route, as the list names it: its host, if it has one, and its path.") var route: String?
-    @Option(help: "By websocket or by long-poll.") var transport: String?
-    @Option(help: "From this address.") var address: String?
-    @Option(help: "To this upstream.") var upstream: String?
+    @Option(help: "Sessions of this token.") var token: String?
+    @Option(help: "Sessions of this subject.") var subject: String?
+    @Option(help: "Sessions on this route, written as in the list: its host, if any, and its path.") var route: String?
+    @Option(help: "Sessions by this transport: websocket or long-poll.") var transport: String?
+    @Option(help: "Sessions from this client address.") var address: String?
+    @Option(help: "Sessions to this upstream.") var upstream: String?
+    @Option(help: "Sessions to the server with this URL, written as in the list.") var server: String?
 
     var query: [(String, String?)] {
         [
             ("token", self.token), ("subject", self.subject), ("route", self.route), ("transport", self.transport),
-            ("address", self.address), ("upstream", self.upstream),
+            ("address", self.address), ("upstream", self.upstream), ("server", self.server),
         ]
     }
 }
@@ -52,7 +53,7 @@ struct Sessions: AsyncParsableCommand {
         @OptionGroup var filter: SessionOptions
         @Argument(help: "The session's id.") var id: String?
         @Option(help: "The close code: 1000, 1001, or 3000 to 4999.") var code: Int?
-        @Option(help: "The reason that the client is told.") var reason: String?
+        @Option(help: "The close reason that the client gets.") var reason: String?
 
         func validate() throws {
             guard (self.id == nil) != self.filter.query.allSatisfy({ $0.1 == nil }) else {
@@ -76,7 +77,7 @@ struct Sessions: AsyncParsableCommand {
 }
 
 struct Audit: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show who did what through the admin API, newest first.")
+    static let configuration = CommandConfiguration(abstract: "Show the audit log of the admin API, newest first.")
 
     @OptionGroup var admin: AdminOptions
     @OptionGroup var page: PageOptions

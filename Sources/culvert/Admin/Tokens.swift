@@ -14,23 +14,24 @@ struct Tokens: AsyncParsableCommand {
             return
         }
         let object = AdminClient.object(answer)
-        let note = "token \(object["id"] as? String ?? "-"); its secret is shown this once:\n"
-        try? FileHandle.standardError.write(contentsOf: Data(note.utf8))
+        let note = "token \(object["id"] as? String ?? "-"); this is the only time that its secret is shown:\n"
+        let warnings = (object["warnings"] as? [String] ?? []).map { "warning: --route \($0)\n" }.joined()
+        try? FileHandle.standardError.write(contentsOf: Data((warnings + note).utf8))
         try FileHandle.standardOutput.write(contentsOf: Data(((object["secret"] as? String ?? "") + "\n").utf8))
     }
 
     struct Mint: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Mint a token; prints its secret.")
+        static let configuration = CommandConfiguration(abstract: "Mint a token and print its secret.")
 
         @OptionGroup var admin: AdminOptions
-        @Option(help: "Who presents it; the upstream is told.") var subject: String
-        @Option(help: "A path prefix that it opens; may be repeated.") var route: [String] = ["/"]
-        @Option(help: "An origin that may use it; may be repeated.") var origin: [String] = []
-        @Option(help: "Its name; made up when not given.") var id: String?
-        @Option(help: "When it begins, \(Moment.help).") var notBefore: String?
-        @Option(help: "When it ends, \(Moment.help).") var expires: String?
-        @Option(help: "Most sessions at a time.") var sessions: Int?
-        @Option(help: "Most messages a second.") var messagesPerSecond: Int?
+        @Option(help: "The user or service that the token is for; the upstream gets this name.") var subject: String
+        @Option(help: "A path prefix that the token opens; may be repeated.") var route: [String] = ["/"]
+        @Option(help: "An origin that may use the token; may be repeated.") var origin: [String] = []
+        @Option(help: "The token's id (default: a random one).") var id: String?
+        @Option(help: "The time from which the token is valid, \(Moment.help).") var notBefore: String?
+        @Option(help: "The time at which the token expires, \(Moment.help).") var expires: String?
+        @Option(help: "The most sessions at a time.") var sessions: Int?
+        @Option(help: "The most messages a second.") var messagesPerSecond: Int?
         @Option(help: "A note for people.") var note: String?
 
         func run() async throws {
@@ -55,13 +56,15 @@ struct Tokens: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List tokens.")
 
         @OptionGroup var admin: AdminOptions
-        @Option(help: "Only this subject's.") var subject: String?
+        @Option(help: "List only tokens of this subject.") var subject: String?
+        @Option(help: "List only tokens that are revoked (true), or only the others (false).") var revoked: Bool?
         @OptionGroup var page: PageOptions
 
         func run() async throws {
             try await self.reporting {
                 let client = AdminClient(options: self.admin)
-                let query = [("subject", self.subject)] + self.page.query
+                let revoked = self.revoked.map { $0 ? "true" : "false" }
+                let query = [("subject", self.subject), ("revoked", revoked)] + self.page.query
                 try client.show(
                     try await client.ask(.GET, ["tokens"], query: query),
                     columns: [
@@ -75,7 +78,7 @@ struct Tokens: AsyncParsableCommand {
 
     struct Rotate: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Give a token a new secret; prints it. The old one lasts for the overlap.")
+            abstract: "Give a token a new secret and print it. The old secret stays valid for the overlap.")
 
         @OptionGroup var admin: AdminOptions
         @Argument(help: "The token's id.") var id: String
@@ -96,7 +99,7 @@ struct Tokens: AsyncParsableCommand {
 
         @OptionGroup var admin: AdminOptions
         @Argument(help: "The token's id.") var id: String
-        @Option(help: "Why, for the record.") var reason: String?
+        @Option(help: "The reason, for the audit log.") var reason: String?
 
         func run() async throws {
             try await self.reporting {

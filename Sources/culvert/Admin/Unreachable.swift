@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import CulvertServer
+import Foundation
 import Glibc
 import NIOCore
 import NIOPosix
@@ -16,10 +17,20 @@ enum Unreachable {
             switch error {
             case .connectTimeout, .deadlineExceeded, .readTimeout: return "no answer in time"
             case .remoteConnectionClosed: return "the connection was closed before an answer came"
-            default: return ConnectionFault.words(error, of: .command)
+            default: return "the request failed: \(error.shortDescription)"
             }
         default: return ConnectionFault.words(error, of: .command)
         }
+    }
+
+    /// The whole path of `unix:PATH`.
+    static func socketPath(_ url: String) -> String { URL(filePath: String(url.dropFirst(5))).path }
+
+    /// Why the socket of `unix:PATH` cannot be found, in the system's words. Nil for a socket that is there, on which
+    /// nobody listens, and for another URL.
+    static func missingSocket(of url: String) -> String? {
+        guard url.hasPrefix("unix:"), access(self.socketPath(url), F_OK) != 0 else { return nil }
+        return String(cString: strerror(errno))
     }
 
     /// What the operator can do, for the end of the message. Empty for a fault of TLS: a server does listen there, and

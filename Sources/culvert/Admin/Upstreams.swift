@@ -4,7 +4,7 @@ import NIOHTTP1
 
 struct Upstreams: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show the upstreams of a running proxy, take servers out, and spread sessions anew.",
+        abstract: "Show the upstreams of a running proxy, drain servers or take them down, and rebalance sessions.",
         subcommands: [List.self, Set.self, Rebalance.self])
 
     /// One row for each server.
@@ -38,7 +38,7 @@ struct Upstreams: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List upstreams and their servers.")
 
         @OptionGroup var admin: AdminOptions
-        @Argument(help: "Only this upstream.") var name: String?
+        @Argument(help: "List only this upstream.") var name: String?
 
         func run() async throws {
             try await self.reporting {
@@ -51,12 +51,12 @@ struct Upstreams: AsyncParsableCommand {
 
     struct Set: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Say whether a server gets sessions. What is said holds until the proxy ends.")
+            abstract: "Set whether a server gets sessions. The state holds until the proxy stops.")
 
         @OptionGroup var admin: AdminOptions
         @Argument(help: "The upstream.") var name: String
-        @Argument(help: "The server's URL, as the list has it.") var server: String
-        @Argument(help: "up, draining (no new sessions) or down (none at all).") var state: String
+        @Argument(help: "The server's URL, written as in the list.") var server: String
+        @Argument(help: "up, draining (no new sessions) or down (no sessions).") var state: String
 
         func run() async throws {
             try await self.reporting {
@@ -75,8 +75,8 @@ struct Upstreams: AsyncParsableCommand {
 
         @OptionGroup var admin: AdminOptions
         @Argument(help: "The upstream.") var name: String
-        @Option(help: "Sessions to close a second, 1 to 10000.") var rate: Int?
-        @Flag(help: "Stop the one that runs.") var stop = false
+        @Option(help: "The number of sessions to close per second, 1 to 10000.") var rate: Int?
+        @Flag(help: "Stop the rebalance that runs.") var stop = false
 
         func validate() throws {
             guard !self.stop || self.rate == nil else { throw ValidationError("Give either --rate or --stop.") }

@@ -1,6 +1,6 @@
 import AllocationCounter
 import CulvertCore
-import CulvertServer
+import CulvertTokens
 import Foundation
 import GRDB
 

@@ -57,6 +57,9 @@ import Testing
         "/%EF%BD%84esk", "/%EF%BC%84/../desk", "/x/%EF%BC%8E%EF%BC%8E/desk", "/x/%E2%80%A5/desk", "/x%EF%BC%8F../desk",
         "/%EF%BC%8Fdesk", "/desk%EF%BC%8Fx", "/%F0%9D%90%9Aesk/../desk", "/%F0%9D%90%9Desk", "/a%EF%BD%84min",
         "/%EF%BD%81%EF%BD%84%EF%BD%8D%EF%BD%89%EF%BD%8E/x",
+        // Forms of the backslash and of the percent sign, control characters outside ASCII, and the next line as a blank
+        "/desk%EF%BC%BCx", "/desk%EF%B9%A8x", "/%EF%BC%85%EF%BC%94%EF%BC%91dmin", "/%EF%B9%AA41dmin", "/admin%C2%80",
+        "/admin%C2%85", "/admin%85",
         // Without the slash at the end, which Express and Rails do not care for
         "/slash", "/SLASH", "/slash;", "/slash.", "/%73lash", "/slash/", "/slash/x",
         // Spaces, and bytes outside ASCII

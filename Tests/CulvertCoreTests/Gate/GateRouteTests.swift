@@ -97,4 +97,16 @@ import Testing
     func prefixesEndOnSegmentBorders(_ prefix: String, _ path: String, _ covered: Bool) {
         #expect(PathPrefix.covers(prefix, path) == covered)
     }
+
+    @Test(
+        "Two prefixes meet where one covers the other, in either order",
+        arguments: [
+            ("/", "/chat", true), ("/chat", "/chat", true), ("/chat", "/chat/a", true), ("/chat", "/chat/", true),
+            ("/%61dmin", "/admin/x", true), ("/ü", "/%C3%BC/a", true), ("/chat", "/chatter", false),
+            ("/a", "/b", false),
+        ])
+    func meeting(_ one: String, _ other: String, _ meet: Bool) throws {
+        #expect(try PathPrefix(one).meets(try PathPrefix(other)) == meet)
+        #expect(try PathPrefix(other).meets(try PathPrefix(one)) == meet)
+    }
 }

@@ -38,6 +38,31 @@ import Testing
         #expect(Self.verify([token], "secret", now: now) == ("a", valid ? nil : .expired))
     }
 
+    @Test(
+        "A JWT that is refused tells the log why, and its client gets one answer for every reason",
+        arguments: [
+            (nil, nil, [], nil), (nil, 100, [], .expired), (101, nil, [], .notYetValid),
+            (nil, nil, [.jwtKeys(["k": 100])], .endedKey), (nil, nil, [.jwtKeys([:])], .endedKey),
+            (
+                nil, nil, [.revokeJWT(JWTRevocation(target: .id("j"), before: 0, until: 200))], .revoked
+            ),
+        ] as [(Int64?, Int64?, [TokenChange], JWTFault?)])
+    func aRefusedJWTHasAFault(_ begin: Int64?, _ end: Int64?, _ changes: [TokenChange], _ fault: JWTFault?) {
+        let token = Token(id: "j", source: .jwt, subject: "s", routes: ["/"], notBefore: begin, expires: end)
+        var keyring = TokenKeyring()
+        keyring.apply(.jwtKeys(["k": .max]))
+        keyring.remember(
+            Credential(entry: TokenEntry(token: token, secrets: [], keyID: "k"), generation: 0), for: "a.b.c")
+        for change in changes { keyring.apply(change) }
+        let gate = KeyedGate(
+            routes: RouteTable([GateFixture.route("/")]), keyring: keyring, carriers: GateFixture.carriers)
+        var request = GateFixture.request(.longPoll, "/")
+        request.authorization = ["Bearer a.b.c"]
+        let rejection = gate.decide(request, now: 100, load: GateFixture.idle).rejection
+        #expect(rejection?.jwtFault == fault)
+        #expect(rejection?.code == (fault == nil ? nil : "invalid_token") && rejection?.fault == nil)
+    }
+
     @Test(arguments: [0, 31, 33])
     func aDigestHas32Bytes(_ length: Int) {
         #expect(TokenDigest(bytes: [UInt8](repeating: 7, count: length)) == nil)

@@ -29,6 +29,35 @@ struct FairQueueTests {
         #expect(self.drain(&queue) == ["b1", "a2"])
     }
 
+    @Test("What is evicted is the last of the key that has most, and a key without elements has no turn")
+    func evicts() {
+        var queue = FairQueue<String, String>()
+        for element in ["a1", "b1", "b2", "c1"] { _ = queue.join(element, of: String(element.prefix(1))) }
+        #expect(queue.evict() == "b2")
+        let second = queue.evict()
+        #expect(second.map { ["a1", "b1", "c1"].contains($0) } == true)
+        #expect(queue.count == 2)
+        _ = queue.join("d1", of: "d")
+        #expect(self.drain(&queue) == ["a1", "b1", "c1", "d1"].filter { $0 != second })
+        #expect(queue.isEmpty && queue.evict() == nil)
+    }
+
+    @Test("What is put back comes before all that its key has, and behind the turns of the others")
+    func putBack() {
+        var queue = FairQueue<String, String>()
+        for element in ["a1", "a2", "b1", "b2"] { _ = queue.join(element, of: String(element.prefix(1))) }
+        #expect(queue.next() == "a1")
+        queue.putBack("a1, the rest", of: "a")
+        #expect(queue.count == 4)
+        #expect(self.drain(&queue) == ["b1", "a1, the rest", "b2", "a2"])
+        // Nothing of its key waits.
+        _ = queue.join("b3", of: "b")
+        queue.putBack("a3", of: "a")
+        #expect(!queue.isEmpty)
+        #expect(self.drain(&queue) == ["b3", "a3"])
+        #expect(queue.isEmpty)
+    }
+
     @Test("Attack: a key that fills the queue loses room to a key that has less, and takes none of it back")
     func eviction() {
         var queue = FairQueue<String, String>(limit: 4)

@@ -10,7 +10,7 @@ struct BatchEncoderTests {
         for seed in 0..<20 as Range<UInt64> {
             var random = PollRandom(seed: seed)
             var batch = PollBatch(ack: random.next(), first: 1)
-            for _ in 0..<Int.random(in: 0...6, using: &random) { batch.messages.append(random.message()) }
+            for _ in 0..<Int.random(in: 0...6, using: &random) { batch.append(random.message()) }
             if random.chance(40) { batch.close = CloseFrame(code: .normal, reason: "\"é\\\n€") }
             var encoder = BatchEncoder(batch, codec: codec)
             let length = encoder.length

@@ -87,16 +87,16 @@ struct BatchOutlineTests {
 
     @Test("A session's machine tells what it would take, and a lane takes as many messages as it asks for")
     func machine() {
-        var fixture = MachineFixture()
-        #expect(fixture.machine.takes(first: 1, count: 5))
-        #expect(!fixture.machine.takes(first: 2, count: 5))
-        #expect(!fixture.machine.takes(first: 1, count: 0))
-        #expect(fixture.machine.receive(first: 1, count: 5, ack: 0, now: fixture.now) == .accept(skip: 0))
-        #expect(!fixture.machine.takes(first: 1, count: 5))
-        #expect(fixture.machine.takes(first: 1, count: 6))
-        _ = fixture.machine.sockets.open()
-        for text in ["a", "b", "c"] { fixture.machine.enqueue(textMessage(text)) }
-        #expect(fixture.machine.takeForSocket(2)?.messages.count == 2)
-        #expect(fixture.machine.takeForSocket(2)?.messages.count == 1)
+        var fixture = StreamFixture()
+        #expect(fixture.stream.takes(first: 1, count: 5))
+        #expect(!fixture.stream.takes(first: 2, count: 5))
+        #expect(!fixture.stream.takes(first: 1, count: 0))
+        #expect(fixture.stream.receive(first: 1, count: 5, ack: 0, now: fixture.now) == .accept(skip: 0))
+        #expect(!fixture.stream.takes(first: 1, count: 5))
+        #expect(fixture.stream.takes(first: 1, count: 6))
+        _ = fixture.stream.sockets.open()
+        for text in ["a", "b", "c"] { fixture.stream.enqueue(textMessage(text)) }
+        #expect(fixture.stream.takeForSocket(2)?.messages.count == 2)
+        #expect(fixture.stream.takeForSocket(2)?.messages.count == 1)
     }
 }

@@ -55,6 +55,16 @@ struct PollCodecMalformedTests {
         #expect(Self.refusal(binary: [0x82, 1, 0] + frames)?.status == 400, "\(name), behind a good frame")
     }
 
+    @Test("Messages are numbered from 1: a binary batch that begins with 0 is 400, and one without messages is none")
+    func numberedFromZero() throws {
+        let zeros = [UInt8](repeating: 0, count: 16)
+        #expect(Self.refusal(binary: [0x82, 1, 0], prefix: zeros)?.detail.contains("numbered from 1") == true)
+        #expect(Self.refusal(binary: [0x88, 0], prefix: zeros) == nil)
+        #expect(throws: PollProblem.self) {
+            try BatchOutline.of(ByteBuffer(bytes: zeros + [0x82, 1, 0]), batchLimit: 1000)
+        }
+    }
+
     @Test("Messages of a batch are whole: a fragmented one is 400")
     func fragmented() {
         #expect(Self.refusal(binary: [0x01, 1, 0x61, 0x80, 1, 0x62])?.status == 400)
@@ -111,6 +121,7 @@ struct PollCodecMalformedTests {
             (#"{"first":1,"messages":[{"binary":"Y"}]}"#, "messages[0].binary"),
             (#"{"first":1,"messages":[{"binary":"Y-=="}]}"#, "messages[0].binary"),
             (#"{"messages":[{"text":"a"}]}"#, "first"),
+            (#"{"first":0,"messages":[{"text":"a"}]}"#, "first"),
             (#"{"close":1}"#, "close"),
             (#"{"close":{"code":"1000"}}"#, "close.code"),
             (#"{"close":{"code":1005}}"#, "close"),

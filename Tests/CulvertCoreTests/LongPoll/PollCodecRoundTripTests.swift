@@ -6,7 +6,7 @@ struct PollCodecRoundTripTests {
     private static func batch(seed: UInt64) -> PollBatch {
         var random = PollRandom(seed: seed)
         var batch = PollBatch(ack: random.next(), first: UInt64.random(in: 1...(.max >> 1), using: &random))
-        for _ in 0..<Int.random(in: 0...6, using: &random) { batch.messages.append(random.message()) }
+        for _ in 0..<Int.random(in: 0...6, using: &random) { batch.append(random.message()) }
         if random.chance(40) {
             let code: UInt16 = [1000, 1001, 1008, 1014, 3000, 4999].randomElement(using: &random) ?? 1000
             let reason = ["", "so long", "\"é\\\n€"].randomElement(using: &random) ?? ""

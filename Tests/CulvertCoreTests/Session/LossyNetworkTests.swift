@@ -95,24 +95,24 @@ struct LossyNetworkTests {
         var random = PollRandom(seed: seed)
         let total = 150
         let bye = CloseFrame(code: CloseCode(rawValue: 4000), reason: "done")
-        var fixture = MachineFixture(buffer: 600, maxBatch: 200)
+        var fixture = StreamFixture(buffer: 600, maxBatch: 200)
         var client = Client()
         var requests = Network<Request>()
         var replies = Network<ByteBuffer>()
         var enqueued = 0
         var arrived: [PollMessage] = []
         var steps = 0
-        while !(fixture.machine.isDelivered && client.out.acknowledged == UInt64(total)) {
+        while !(fixture.stream.isDelivered && client.out.acknowledged == UInt64(total)) {
             steps += 1
             try #require(steps < 100_000, "no progress")
             let isLossy = steps < 3000
             fixture.now = fixture.now + .milliseconds(Int64.random(in: 0...3000, using: &random))
             // The upstream speaks while it may, and closes behind its last word.
-            if enqueued < total, !fixture.machine.isSendWindowFull, random.chance(60) {
+            if enqueued < total, !fixture.stream.isSendWindowFull, random.chance(60) {
                 enqueued += 1
-                fixture.machine.enqueue(Self.text(enqueued))
-            } else if enqueued == total, fixture.machine.finalFrame == nil {
-                fixture.machine.finish(bye, now: fixture.now)
+                fixture.stream.enqueue(Self.text(enqueued))
+            } else if enqueued == total, fixture.stream.finalFrame == nil {
+                fixture.stream.finish(bye, now: fixture.now)
             }
             // The client polls, posts, or has a connection cut under a parked poll.
             if client.sent < total, !client.out.isFull {
@@ -122,29 +122,29 @@ struct LossyNetworkTests {
             requests.send(.poll(ack: client.ack))
             let (first, messages) = client.out.batch(after: client.out.acknowledged, maxBytes: 120)
             requests.send(.post(codec.encode(PollBatch(ack: client.ack, first: first, messages: messages))))
-            if isLossy, random.chance(10), let lane = fixture.machine.parked {
-                fixture.machine.laneLost(generation: lane.generation, now: fixture.now)
+            if isLossy, random.chance(10), let lane = fixture.stream.parked {
+                fixture.stream.laneLost(generation: lane.generation, now: fixture.now)
             }
             for _ in 0..<2 {
                 switch requests.take(&random, isLossy: isLossy) {
                 case .poll(let ack):
-                    switch fixture.machine.poll(ack: ack, now: fixture.now).outcome {
+                    switch fixture.stream.poll(ack: ack, now: fixture.now).outcome {
                     case .reply(let batch): replies.send(codec.encode(batch))
                     case .park: break
                     case .ackBeyond: Issue.record("an ack of nothing")
                     }
                 case .post(let body):
                     let batch = try codec.decode(body, messageLimit: 1000)
-                    let verdict = fixture.machine.receive(
+                    let verdict = fixture.stream.receive(
                         first: batch.first, count: batch.messages.count, ack: batch.ack, now: fixture.now)
                     if case .accept(let skip) = verdict { arrived += batch.messages.dropFirst(skip) }
-                    let answer = PollBatch(ack: fixture.machine.received, first: 1)
+                    let answer = PollBatch(ack: fixture.stream.received, first: 1)
                     replies.send(codec.encode(answer))
                 case nil: break
                 }
             }
-            if let (_, batch) = fixture.machine.takeReady(now: fixture.now) { replies.send(codec.encode(batch)) }
-            _ = fixture.machine.takeExpired(now: fixture.now)
+            if let (_, batch) = fixture.stream.takeReady(now: fixture.now) { replies.send(codec.encode(batch)) }
+            _ = fixture.stream.takeExpired(now: fixture.now)
             if let body = replies.take(&random, isLossy: isLossy) {
                 client.read(try codec.decode(body, messageLimit: 1000))
             }

@@ -79,7 +79,9 @@ struct SendWindowTests {
         #expect(window.isFull)
     }
 
-    @Test("A full window takes about what it counts, however small its messages are", arguments: [0, 1, 16, 100, 1023, 1024])
+    @Test(
+        "A full window takes about what it counts, however small its messages are",
+        arguments: [0, 1, 16, 100, 1023, 1024])
     func cost(length: Int) {
         var window = SendWindow(byteLimit: 1 << 20)
         while !window.isFull { _ = window.append(Self.message(length)) }

@@ -41,7 +41,8 @@ struct ConfigMessageLimitTests {
         let yaml = ConfigFixture.good.replacing(
             "    upstream: echo", with: "    upstream: echo\n    limits: { message: 1 }")
         let expected =
-            "routes[0].limits.message: expected a size with its unit, such as 512B, 16KiB or 1MiB, or none for no limit"
+            "routes[0].limits.message: expected a size with its unit, such as 512B, 16KiB or 1MiB; the units are B, "
+            + "KiB, MiB, GiB, kB, MB and GB: write 1B, or none for no limit"
         let errors = ConfigFixture.errors(yaml)
         #expect(errors.count == 1 && errors.first?.hasSuffix(expected) == true)
     }

@@ -1,5 +1,6 @@
 import CulvertCore
 import CulvertServer
+import CulvertSystem
 import Foundation
 import Logging
 import NIOCore
@@ -279,7 +280,7 @@ struct ConfigValueTests {
     func onePath(text: String, place: String, other: String) {
         let errors = ConfigFixture.errors(ConfigFixture.good + "\n" + text)
         #expect(errors.count == 1 && errors.first?.contains("f.yaml:" + place) == true, "\(errors)")
-        #expect(errors.first?.contains("\(other) gives the same path") == true, "\(errors)")
+        #expect(errors.first?.contains("this is the path of \(other); choose") == true, "\(errors)")
     }
 
     @Test("The sample in the repository has no error")

@@ -28,11 +28,10 @@ struct ClientConnectionTests {
         #expect(!fixture.wouldRead())
         #expect(fixture.memory.used > 99 * 20)
         fixture.owner.exchanges[0].respond(Self.ok())
+        fixture.time.advanceTime(by: .milliseconds(1))
         #expect(fixture.owner.targets == ["/0", "/1"])
         fixture.owner.onExchange = { $0.respond(Self.ok()) }
         fixture.owner.exchanges[1].respond(Self.ok())
-        // A few in a turn.
-        #expect(fixture.owner.targets.count < 10)
         fixture.time.advanceTime(by: .seconds(1))
         #expect(fixture.owner.targets == (0..<100).map { "/\($0)" })
         #expect(fixture.memory.used == 0)
@@ -48,10 +47,11 @@ struct ClientConnectionTests {
         fixture.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
         #expect(told == ["/0"])
         fixture.owner.exchanges[0].respond(Self.ok())
+        fixture.time.advanceTime(by: .milliseconds(1))
         #expect(told == ["/0", "/1"])
         #expect(fixture.channel.isActive)
         fixture.owner.exchanges[1].respond(Self.ok())
-        fixture.time.run()
+        fixture.time.advanceTime(by: .milliseconds(1))
         #expect(!fixture.channel.isActive)
         #expect(fixture.owner.targets == ["/0", "/1"])
         #expect(try fixture.written().split(separator: "HTTP/1.1 200 ").count == 2)
@@ -106,7 +106,7 @@ struct ClientConnectionTests {
                 exchange.respond(Self.ok())
             }
         }
-        if isBusy { fixture.slices.enqueue {} }
+        if isBusy { fixture.slices.enqueue(in: .sessions) {} }
         fixture.receive(Self.chunks(count) + Self.get("/next"))
         let waiting = fixture.connection.feeder.heldBytes
         print("tried \(count) chunks of a byte, wanted: \(isWanted): \(waiting) bytes wait")
@@ -156,6 +156,22 @@ struct ClientConnectionTests {
         // A longer one has its answer at once.
         fixture.receive(Self.post("/", 11, "Expect: 100-continue\r\n"))
         #expect(try fixture.written().hasPrefix("HTTP/1.1 413 "))
+    }
+
+    @Test(
+        "Attack: a client that gets another answer than 100 has no further request, since its body may come or not",
+        arguments: [("", false), ("Expect: 100-continue\r\n", true)])
+    func continuesNot(field: String, isLast: Bool) throws {
+        let fixture = try ConnectionFixture()
+        fixture.owner.onExchange = { $0.respond(HTTPAnswer(status: .unauthorized)) }
+        fixture.receive(Self.post("/a", Self.get("/b").utf8.count, field))
+        #expect(try fixture.written().contains("Connection: close") == isLast)
+        // A client that has given up its body means a request by it, and any other client its body.
+        fixture.receive(Self.get("/b"))
+        print("tried \(isLast ? "with" : "without") Expect: the owner has \(fixture.owner.targets)")
+        #expect(fixture.owner.targets == ["/a"])
+        fixture.receive(Self.get("/c"))
+        #expect(fixture.owner.targets == (isLast ? ["/a"] : ["/a", "/c"]))
     }
 
     @Test("A long answer is written as the client takes it, whatever it consists of", arguments: [true, false])
@@ -293,6 +309,17 @@ struct ClientConnectionTests {
         #expect(!fixture.channel.isActive)
     }
 
+    @Test("An owner that takes its time over a body has it, too")
+    func decidingOnBody() throws {
+        let fixture = try ConnectionFixture()
+        fixture.owner.onExchange = { $0.collectBody(limit: 10) { _ in } }
+        fixture.receive(Self.post("/", 3) + "abc")
+        fixture.time.advanceTime(by: .hours(1))
+        #expect(fixture.channel.isActive)
+        fixture.owner.exchanges[0].respond(Self.ok("late"))
+        #expect(try fixture.written().hasSuffix("late"))
+    }
+
     @Test("An exchange is answered once, and ends once")
     func once() throws {
         let fixture = try ConnectionFixture()
@@ -305,6 +332,7 @@ struct ClientConnectionTests {
         #expect(ends == [true])
         #expect(first.isGone)
         #expect(!(try fixture.written().contains("two")))
+        fixture.time.advanceTime(by: .milliseconds(1))
         try fixture.channel.close().wait()
         fixture.time.run()
         #expect(ends == [true, false])
@@ -401,7 +429,7 @@ struct ClientConnectionTests {
         fixture.receive(
             "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nConnection: close\r\n\r\n"
                 + Self.get("/b"))
-        fixture.time.run()
+        fixture.time.advanceTime(by: .milliseconds(1))
         #expect(fixture.owner.targets == ["/a", "/b"])
     }
 

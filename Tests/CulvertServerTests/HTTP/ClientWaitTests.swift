@@ -22,10 +22,8 @@ struct ClientWaitTests {
     }
 
     @Test(
-        "A connection whose client owes a request, or the rest of one, waits since the answer",
-        arguments: [
-            (get, "G"), (get + "GET / HT", "T"), (post(60_000), "x"), (post(60_000) + "some of it", "x"),
-        ])
+        "A connection whose client owes the rest of a request waits since the answer",
+        arguments: [(get + "GET / HT", "T"), (post(60_000), "x"), (post(60_000) + "some of it", "x")])
     func owes(text: String, more: String) throws {
         let fixture = try Self.answered(text)
         let since = try #require(ClientWait(of: fixture.connection)).since
@@ -35,6 +33,19 @@ struct ClientWaitTests {
         #expect(later.since == since && later.session == nil)
         fixture.owner.isCounted = true
         #expect(ClientWait(of: fixture.connection) == nil)
+    }
+
+    @Test("A client that has idled waits anew from the first byte of its next request on, and from no later byte")
+    func nextRequest() throws {
+        let fixture = try Self.answered(Self.get)
+        let answered = try #require(ClientWait(of: fixture.connection)).since
+        fixture.time.advanceTime(by: .seconds(4))
+        #expect(ClientWait(of: fixture.connection)?.since == answered)
+        fixture.receive("G")
+        #expect(ClientWait(of: fixture.connection)?.since == answered + .seconds(4))
+        fixture.time.advanceTime(by: .seconds(1))
+        fixture.receive("ET / HT")
+        #expect(ClientWait(of: fixture.connection)?.since == answered + .seconds(4))
     }
 
     @Test("A connection waits for nothing while the edge has the next step")

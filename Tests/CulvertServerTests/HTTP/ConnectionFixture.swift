@@ -8,7 +8,7 @@ import Testing
 
 /// A connection in a channel of its own, whose owner does what a test says. Its clock for dates stands still.
 final class ConnectionFixture {
-    let channel = EmbeddedChannel()
+    let channel: EmbeddedChannel
     let owner = RecordingOwner()
     let memory = SessionMemory()
     let connection: ClientConnection
@@ -17,8 +17,8 @@ final class ConnectionFixture {
     /// Of every answer.
     static let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 
-    init() throws {
-        let loop = self.channel.eventLoop
+    init(loop: EmbeddedEventLoop = EmbeddedEventLoop()) throws {
+        self.channel = EmbeddedChannel(loop: loop)
         let slices = LoopSlices(loop: loop)
         self.slices = slices
         self.connection = ClientConnection(
@@ -83,10 +83,15 @@ final class RecordingOwner: ConnectionOwner {
     var onExchange: (Exchange) -> Void = { _ in }
     /// Statuses of refusals that it was not asked about, with the targets that could be decoded.
     private(set) var refusals: [String] = []
+    private(set) var notices: [ConnectionNotice] = []
     private(set) var isClosed = false
+
+    static let client = AddressKey("192.0.2.7")
 
     var targets: [String] { self.exchanges.map(\.head.uri) }
 
+    var line: LoopSlices.Line { .strangers }
+    func client(on channel: (any Channel)?) -> AddressKey { Self.client }
     func opened(_ connection: ClientConnection) {}
     func closed(_ connection: ClientConnection) { self.isClosed = true }
     func received(_ event: Any) {}
@@ -100,5 +105,6 @@ final class RecordingOwner: ConnectionOwner {
     func complete(_ headers: inout HTTPHeaders) {}
     func answered() {}
     func relieveMemory() {}
-    func note(_ notice: ConnectionNotice) {}
+    func makeRoomInMemory() {}
+    func note(_ notice: ConnectionNotice) { self.notices.append(notice) }
 }

@@ -27,7 +27,7 @@ struct LoopStateTests {
 
     private static func answer(to request: PollRequest, in state: LoopState) -> String {
         var answer = "none"
-        state.handle(request, id: state.newID(node: 1)) { given in
+        RequestDelivery(state: state).deliver(request, to: state.newID(node: 1)) { given in
             switch given {
             case .problem(let failure): answer = failure.code
             case .unauthorized(let fault): answer = fault.rawValue
@@ -36,6 +36,16 @@ struct LoopStateTests {
             }
         }
         return answer
+    }
+
+    @Test("What stands behind an encoded question mark in a session's path, where clients put tokens, is shown nowhere")
+    func shownPath() throws {
+        let ground = try SessionGround()
+        for path in ["/open/a%3faccess_token=x", "/open/a%253Faccess_token=x", "/open/a;token=x", "/open/a%23x"] {
+            let facts = SessionFacts(
+                id: ground.facts.id, route: ground.facts.route, clientAddress: "192.0.2.1", basePath: path, origins: [])
+            #expect(facts.pathShown == "/open/a")
+        }
     }
 
     @Test("A request whose token died on its way is told so, not that its session has ended")

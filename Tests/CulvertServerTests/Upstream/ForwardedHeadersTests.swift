@@ -1,4 +1,5 @@
 import CulvertCore
+import NIOCore
 import NIOHTTP1
 import Testing
 
@@ -113,6 +114,44 @@ struct ForwardedHeadersTests {
                 "WWW-Authenticate": "Basic",
             ], cookies: TokenCookies([CarrierNames(queryParameter: nil, cookie: "own")]))
         #expect(kept.map(\.name) == ["Set-Cookie", "WWW-Authenticate"])
+    }
+
+    private static let noCookies = TokenCookies([CarrierNames]())
+
+    @Test(
+        "An upstream says nothing that a browser takes for the whole origin, to which other routes belong",
+        arguments: [
+            "Clear-Site-Data", "Set-Cookie2", "Set-Login", "Use-As-Dictionary", "Service-Worker-Allowed",
+            "Secure-Session-Registration", "Secure-Session-Challenge", "Sec-Session-Registration",
+            "Sec-Session-Challenge", "NEL", "Report-To", "Reporting-Endpoints", "Expect-CT", "Alt-Svc",
+            "Alternate-Protocol", "Strict-Transport-Security", "Public-Key-Pins", "Public-Key-Pins-Report-Only",
+            "Accept-CH", "Accept-CH-Lifetime", "Critical-CH", "Origin-Agent-Cluster", "Speculation-Rules",
+            "clear-site-data", "NeL", "REPORT-TO",
+        ])
+    func wholeOrigin(name: String) {
+        let kept = ForwardedHeaders.response([name: "x", "X-Own": "kept", name: "y"], cookies: Self.noCookies)
+        #expect(kept.map(\.name) == ["X-Own"])
+    }
+
+    @Test("An upstream says what concerns its own answer, or the page that the answer becomes, as it likes")
+    func ownAnswer() {
+        let names = [
+            "Location", "Refresh", "WWW-Authenticate", "Retry-After", "Link", "Vary", "Cache-Control", "Content-Type",
+            "Content-Security-Policy", "Permissions-Policy", "Referrer-Policy", "Cross-Origin-Resource-Policy",
+            "Server-Timing", "Set-Cookie", "Site-Data", "Alt-Svc-Not",
+        ]
+        let kept = ForwardedHeaders.response(HTTPHeaders(names.map { ($0, "x=1") }), cookies: Self.noCookies)
+        #expect(kept.map(\.name) == names)
+    }
+
+    @Test("A refusal that a browser shows as a page runs no script, whatever policy the upstream gives it")
+    func refusedPage() {
+        let own = "sandbox allow-scripts allow-same-origin"
+        let head = HTTPResponseHead(
+            version: .http1_1, status: .forbidden,
+            headers: ["Content-Type": "text/html", "Content-Security-Policy": own])
+        let answer = HTTPAnswer.refusal(head, ByteBuffer(string: "<script>x()</script>"), cookies: Self.noCookies)
+        #expect(answer.headers["content-security-policy"] == [own, "sandbox"])
     }
 
     @Test("The process adds its member to the proxies that a request has passed, whatever the client says of the field")

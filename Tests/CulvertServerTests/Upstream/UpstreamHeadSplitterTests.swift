@@ -116,7 +116,7 @@ struct UpstreamHeadSplitterTests {
         let channel = EmbeddedChannel()
         let slices = LoopSlices(loop: channel.eventLoop)
         let reads = ReadCounter()
-        try channel.pipeline.syncOperations.addHandlers(reads, UpstreamHeadSplitter(slices: slices))
+        try channel.pipeline.syncOperations.addHandlers(reads, UpstreamHeadSplitter(turns: (slices, .none)))
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         slices.enqueue {}
         return (channel, slices, reads)

@@ -28,6 +28,10 @@ class Admin(httpx.Client):
     def sessions(self, **filters):
         return self.get("/v1/sessions", params=filters).json()["items"]
 
+    def upstream_sessions(self, name="echo"):
+        """How many sessions count at the servers of the upstream: until the connection to the server is gone."""
+        return sum(server["sessions"] for server in self.get(f"/v1/upstreams/{name}").json()["servers"])
+
 
 def bearer(token):
     return {"Authorization": f"Bearer {token['secret']}"}

@@ -10,8 +10,11 @@ import time
 MiB = 1 << 20
 
 
-def dial(port, receive_buffer=None, timeout=20):
+def dial(port, receive_buffer=None, timeout=20, source=None):
+    """`source` is the address of the loopback network that the connection comes from."""
     s = socket.socket()
+    if source:
+        s.bind((source, 0))
     s.settimeout(timeout)
     if receive_buffer:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

@@ -49,6 +49,7 @@ class Place:
             ("bind :443", f"bind 127.0.0.1:{self.front}"), ("listen 443", f"listen 127.0.0.1:{self.front}"),
             ("127.0.0.1:8080", f"127.0.0.1:{self.plain}"), ("127.0.0.1:8443", f"127.0.0.1:{self.tls}"),
             ("127.0.0.1:8081", f"127.0.0.1:{backend_port}"),
+            ("header_up X-Forwarded-Port 443", f"header_up X-Forwarded-Port {self.front}"),
             ("check port 9901", f"check port {self.admin}"),
             ("server_name app.example.com", "server_name localhost"),
         ]

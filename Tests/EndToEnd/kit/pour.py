@@ -34,15 +34,24 @@ class Threads:
 
 
 @contextlib.contextmanager
-def pouring(sockets, data):
-    """A process sends `data` on each of `sockets` as fast as they take it, and reads what comes."""
-    process = SPAWN.Process(target=_pour, args=(sockets, data), daemon=True)
+def running(body, *arguments):
+    """`body(*arguments)` runs in a process of its own, which is stopped at the end."""
+    process = SPAWN.Process(target=body, args=arguments, daemon=True)
     process.start()
     try:
         yield
     finally:
         process.kill()
         process.join()
+
+
+@contextlib.contextmanager
+def pouring(sockets, data):
+    """A process sends `data` on each of `sockets` as fast as they take it, and reads what comes."""
+    try:
+        with running(_pour, sockets, data):
+            yield
+    finally:
         for s in sockets:
             s.close()
 
@@ -73,15 +82,8 @@ def _pour(sockets, data):
 @contextlib.contextmanager
 def sinking():
     """The port of a backend that accepts every WebSocket and takes all there is, in a process of its own."""
-    server = socket.create_server(("127.0.0.1", 0), backlog=1000)
-    process = SPAWN.Process(target=_sink, args=(server,), daemon=True)
-    process.start()
-    try:
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as server, running(_sink, server):
         yield server.getsockname()[1]
-    finally:
-        process.kill()
-        process.join()
-        server.close()
 
 
 def _sink(server):

@@ -18,6 +18,11 @@ def culvert(*arguments, timeout=20, **options):
     return subprocess.run([BIN, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, **options)
 
 
+def errors(done):
+    """The lines on standard error, without warnings and the log."""
+    return [line for line in done.stderr.splitlines() if not line.startswith(("warning: ", "{"))]
+
+
 def health(edge):
     """(status, body) of the admin listener; (None, None) when nobody is there any more."""
     try:

@@ -39,9 +39,13 @@ def files(tmp_path_factory):
         make_certificate(folder, name)
     openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "60",
             "-subj", "/CN=authority", "-keyout", "authority.key", "-out", "authority.pem")
+    openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "60",
+            "-subj", "/CN=own", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "own.key", "-out", "own.pem")
     issue(folder, "middle", names="DNS:middle", extensions="basicConstraints=CA:TRUE\n")
     issue(folder, "leaf", by="middle", names="DNS:a.example,DNS:*.wild.example,IP:127.0.0.1,IP:::1")
     issue(folder, "short", days=13)
+    issue(folder, "old", days=13, extensions="basicConstraints=CA:TRUE\n")
+    openssl(folder, "pkcs12", "-export", "-in", "a.pem", "-inkey", "a.key", "-passout", "pass:hunter2", "-out", "a.p12")
     openssl(folder, "pkey", "-in", "a.key", "-aes256", "-passout", "pass:hunter2", "-out", "locked.key")
     openssl(folder, "x509", "-in", "a.pem", "-outform", "der", "-out", "der.pem")
     for name, parts in {"chain": ("leaf", "middle", "authority"), "leaf-last": ("middle", "leaf"),

@@ -12,9 +12,17 @@ import time
 from kit.attack import dial, read_answer, read_head, request
 from kit.edge import TOKEN
 from kit.raw import masked
+from kit.script import ScriptedBackend, say_back, switching
 
 # Others, and attackers, have processes of their own: threads of one process wait for each other in Python.
 SPAWN = multiprocessing.get_context("fork")
+
+
+def _precede():
+    """Lets this process run as soon as it can, where the machine allows that. A loop goes on while a question of others
+    waits for a processor on its way, and the time of several turns would look like that of a single one."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
 def _clocks(pid):
@@ -45,8 +53,8 @@ def _echoes(s, path):
         yield s.recv(100)[:1] == b"\x81"
 
 
-def _ask(port, pid, how, path, stopped, samples):
-    with contextlib.suppress(OSError), dial(port, timeout=60) as s:
+def _ask(port, pid, how, path, source, stopped, samples):
+    with contextlib.suppress(OSError), dial(port, timeout=60, source=source) as s:
         asking = how(s, path)
         next(asking)
         while not stopped.is_set():
@@ -57,9 +65,10 @@ def _ask(port, pid, how, path, stopped, samples):
             time.sleep(0.005)
 
 
-def _watch(port, pid, how, path, count, stopped, results):
+def _watch(port, pid, how, path, source, count, stopped, results):
+    _precede()
     samples = []
-    threads = [threading.Thread(target=_ask, args=(port, pid, how, path, stopped, samples), daemon=True)
+    threads = [threading.Thread(target=_ask, args=(port, pid, how, path, source, stopped, samples), daemon=True)
                for _ in range(count)]
     for thread in threads:
         thread.start()
@@ -69,15 +78,50 @@ def _watch(port, pid, how, path, count, stopped, results):
     results.put(sorted(samples))
 
 
+class Echo:
+    """An upstream for the others, in a process of its own: it answers however busy the attacker's upstreams are."""
+
+    def __init__(self):
+        port = SPAWN.Queue()
+        self.process = SPAWN.Process(target=self._run, args=(port,), daemon=True)
+        self.process.start()
+        self.port = port.get(timeout=20)
+
+    @staticmethod
+    def _run(port):
+        def script(connection, head):
+            connection.settimeout(None)
+            connection.sendall(switching(head))
+            while got := connection.recv(65536):
+                say_back(connection, got)
+
+        _precede()
+        port.put(ScriptedBackend(script).port)
+        threading.Event().wait()
+
+    def beside(self, port):
+        """Parameters for an edge whose routes lead to the upstream at `port`, and `/others` to this one."""
+        return {
+            "extra_routes": "  - { path: /others, upstream: others }",
+            "upstream": f'{{ servers: [ {{ url: "ws://127.0.0.1:{port}" }} ] }}\n'
+                        f'  others: {{ servers: [ {{ url: "ws://127.0.0.1:{self.port}" }} ] }}',
+        }
+
+    def stop(self):
+        self.process.kill()
+        self.process.join(10)
+
+
 class Turns:
     """`with Turns(edge) as turns: …`, then `turns.usual` and `turns.long`: the median, and what one wait of fifty
-    exceeds, in seconds of the processor. The others make plain requests, or with `echo` use WebSockets at that path."""
+    exceeds, in seconds of the processor. The others make plain requests, with `echo` use WebSockets at that path, or do
+    what the generator `asks(socket, path)` does, which yields whether all is well. They come from the address `source`."""
 
-    def __init__(self, edge, count=4, echo=None):
+    def __init__(self, edge, count=4, echo=None, asks=None, path="/nothing-but-426", source=None):
         self.results, self.stopped = SPAWN.Queue(), SPAWN.Event()
         self.process = SPAWN.Process(
             target=_watch, daemon=True,
-            args=(edge.plain_port, edge.process.pid, _echoes if echo else _requests, echo or "/nothing-but-426", count,
+            args=(edge.plain_port, edge.process.pid, asks or (_echoes if echo else _requests), echo or path, source, count,
                   self.stopped, self.results))
 
     def __enter__(self):

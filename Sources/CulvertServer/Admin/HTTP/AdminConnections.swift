@@ -1,3 +1,4 @@
+import CulvertSystem
 import DequeModule
 import Logging
 import NIOCore

@@ -36,6 +36,12 @@ final class AdminFront: ConnectionOwner {
     /// By ``AdminConnections``.
     var isCounted: Bool { true }
 
+    /// No client of the edge fills this line.
+    var line: LoopSlices.Line { .control }
+
+    /// Requests of all operators take the same turns.
+    func client(on channel: (any Channel)?) -> AddressKey { .none }
+
     func opened(_ connection: ClientConnection) {}
 
     func closed(_ connection: ClientConnection) {}
@@ -54,6 +60,7 @@ final class AdminFront: ConnectionOwner {
     func refused(_ answer: HTTPAnswer, _ head: HTTPRequestHead?, on connection: ClientConnection) {}
 
     func relieveMemory() {}
+    func makeRoomInMemory() {}
 
     func note(_ notice: ConnectionNotice) {}
 
@@ -61,7 +68,8 @@ final class AdminFront: ConnectionOwner {
         if self.requests.isRetired {
             // A kept connection changes nothing here: the next process would not learn of it.
             exchange.respond(
-                .problem(503, "moved", "Ask again on a new connection.", headers: ["Retry-After": "0"]), isLast: true)
+                .problem(503, "moved", "Send it again on a new connection.", headers: ["Retry-After": "0"]),
+                isLast: true)
             return
         }
         guard let channel = exchange.channel else { return }

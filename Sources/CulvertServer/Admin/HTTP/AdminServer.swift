@@ -1,3 +1,4 @@
+import CulvertTokens
 package import Logging
 package import NIOCore
 package import NIOPosix
@@ -16,12 +17,12 @@ package struct AdminServer: Sendable {
     private let requests: RequestCount
 
     package static func start(
-        _ door: AdminDoor, group: MultiThreadedEventLoopGroup, api: AdminAPI
+        _ door: AdminDoor, group: MultiThreadedEventLoopGroup, edge: EdgeServer, api: AdminAPI
     ) async throws -> AdminServer {
         let tls = door.tls
         let requests = RequestCount()
         let isLocalSocket = door.config.socket != nil
-        let edge = api.operations.edge.edge
+        let edge = edge.edge
         let accepts = edge.accepts
         let connections = AdminConnections(notices: edge.notices, accepts: accepts)
         let bootstrap = ServerBootstrap(group: group)
@@ -30,6 +31,7 @@ package struct AdminServer: Sendable {
                     try channel.pipeline.syncOperations.addHandler(AcceptGate(.control, watch: accepts))
                 }
             }
+            .serverChannelOption(.maxMessagesPerRead, value: AcceptGate.connectionsPerTurn)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 16 * 1024, high: 64 * 1024))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -42,8 +44,9 @@ package struct AdminServer: Sendable {
                     let connection = ClientConnection(
                         owner: front, memory: edge.memory, slices: state.slices, timers: state.timers,
                         dates: state.dates, loop: channel.eventLoop)
-                    try context?.addHandlers(
-                        before: connection, to: channel.pipeline.syncOperations, turns: state.tls, memory: edge.memory)
+                    connection.feeder.tls = try context?.addHandlers(
+                        before: connection.feeder, to: channel.pipeline.syncOperations, turns: state.tls,
+                        line: .control, memory: edge.memory)
                     try RequestPipeline.add(connection, to: channel, headerLimit: Self.headerLimit)
                 }
             }

@@ -1,0 +1,96 @@
+import CulvertCore
+import NIOCore
+import Testing
+
+@Suite("The places of handshakes")
+struct HandshakePlacesTests {
+    private static let start = NIODeadline.uptimeNanoseconds(1_000_000_000_000)
+
+    /// Begins a handshake that waits for its client at once.
+    private static func begin<Key>(
+        _ places: inout HandshakePlaces<Key>, of key: Key, most: Int?, at time: TimeAmount = .zero
+    ) -> HandshakePlaces<Key>.Beginning {
+        let beginning = places.begin(of: key, most: most, now: self.start + time)
+        if case .begun(let number, _) = beginning { places.wait(number, now: self.start + time) }
+        return beginning
+    }
+
+    @Test("With too many handshakes the longest wait for a client gives up its place, behind a second and not before")
+    func oldest() {
+        var places = HandshakePlaces<Int>(fewest: 32)
+        for key in 0..<40 {
+            let begun = Self.begin(&places, of: key, most: 40, at: .milliseconds(Int64(key)))
+            #expect(begun == .begun(UInt64(key + 1), leaving: nil))
+        }
+        #expect(places.nextPlace == Self.start + .seconds(1))
+        #expect(Self.begin(&places, of: 99, most: 40, at: .milliseconds(999)) == .full)
+        // The first client has sent its next message.
+        places.goOn(1)
+        #expect(Self.begin(&places, of: 99, most: 40, at: .milliseconds(1000)) == .full)
+        #expect(Self.begin(&places, of: 99, most: 40, at: .milliseconds(1001)) == .begun(41, leaving: 2))
+        places.wait(1, now: Self.start + .milliseconds(1002))
+        places.end(3)
+        #expect(Self.begin(&places, of: 99, most: 40, at: .milliseconds(1003)) == .begun(42, leaving: nil))
+        #expect(Self.begin(&places, of: 99, most: 40, at: .milliseconds(1003)) == .begun(43, leaving: 4))
+        #expect(places.count == 40)
+    }
+
+    @Test("A client has a quarter of the places, and takes its own handshakes' places beyond")
+    func ownQuarter() {
+        var places = HandshakePlaces<String>(fewest: 32)
+        #expect(Self.begin(&places, of: "other", most: 40) == .begun(1, leaving: nil))
+        for number in 2...11 { #expect(Self.begin(&places, of: "flood", most: 40) == .begun(UInt64(number), leaving: nil)) }
+        for number in 12...1000 {
+            #expect(
+                Self.begin(&places, of: "flood", most: 40) == .begun(UInt64(number), leaving: UInt64(number - 10)))
+        }
+        #expect(places.count == 11)
+        places.end(1)
+        #expect(places.count == 10)
+    }
+
+    @Test("Without a bound none gives up its place, and few places are 32")
+    func bounds() {
+        var places = HandshakePlaces<Int>(fewest: 32)
+        for key in 0..<1000 {
+            #expect(Self.begin(&places, of: key, most: nil) == .begun(UInt64(key + 1), leaving: nil))
+        }
+        var few = HandshakePlaces<Int>(fewest: 32)
+        for key in 0..<32 { #expect(Self.begin(&few, of: key, most: 1) == .begun(UInt64(key + 1), leaving: nil)) }
+        #expect(Self.begin(&few, of: 32, most: 1) == .full)
+        // A smaller bound than before, as a reload may bring it.
+        #expect(Self.begin(&places, of: 2000, most: 40) == .full)
+        #expect(Self.begin(&places, of: 2000, most: 40, at: .seconds(1)) == .begun(1001, leaving: 1))
+    }
+
+    @Test("Handshakes that end in any order leave nothing behind", arguments: [UInt64(1), 2, 3])
+    func ends(seed: UInt64) {
+        var places = HandshakePlaces<UInt64>(fewest: 32)
+        var open: [UInt64] = []
+        var random = seed
+        for step in 0..<20_000 {
+            random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            let now = Self.start + .milliseconds(Int64(step))
+            switch random >> 62 {
+            case 0, 1:
+                guard case .begun(let number, let leaving) = places.begin(of: random >> 40 % 7, most: 200, now: now)
+                else { continue }
+                open.append(number)
+                if let leaving { open.removeAll { $0 == leaving } }
+            case 2:
+                if let number = open.randomElement() { places.wait(number, now: now) }
+            default:
+                guard !open.isEmpty else { continue }
+                let number = open.remove(at: Int(random >> 33) % open.count)
+                places.goOn(number)
+                places.end(number)
+            }
+            #expect(places.count == open.count && places.count <= 200)
+        }
+        for number in open { places.end(number) }
+        #expect(places.count == 0 && places.nextPlace == nil)
+        places.end(1)
+        places.wait(1, now: Self.start)
+        #expect(places.count == 0)
+    }
+}
