@@ -47,6 +47,8 @@ class Liar:
                     pass
 
     def stop(self):
+        # close() alone leaves the thread in accept(), and with it the sockets of `messages` open.
+        self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
 
@@ -234,11 +236,12 @@ def test_what_cannot_be_understood_takes_nothing(gone, messages):
 
 def test_what_is_right_is_taken(gone):
     """The control of all these: the same other process, and sockets that are what they are said to be."""
-    Liar(gone.folder / "culvert.takeover", [
+    liar = Liar(gone.folder / "culvert.takeover", [
         (f"listener 127.0.0.1:{gone.plain_port}", [listening(port=gone.plain_port)]),
         (f"admin 127.0.0.1:{gone.admin_port}", [listening(port=gone.admin_port)])])
     assert succeed(gone) is None
     assert knock(gone, "websocket", token=TOKEN).status == 101
+    liar.stop()
 
 
 # --- systemd ---------------------------------------------------------------------------------------------------------

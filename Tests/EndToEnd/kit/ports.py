@@ -52,11 +52,17 @@ class Ports:
 
 
 def is_free(port):
-    with socket.socket() as s:
-        try:
-            s.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+    """Nothing listens there in either family: a browser asks for `localhost` at ::1 first."""
+    return can_bind(socket.AF_INET, "127.0.0.1", port) and can_bind(socket.AF_INET6, "::1", port)
+
+
+def can_bind(family, address, port):
+    try:
+        with socket.socket(family) as s:
+            s.bind((address, port))
+    except OSError as error:
+        # A machine without the family has nothing that listens in it.
+        return error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
     return True
 
 
