@@ -28,22 +28,15 @@ package struct AddressBlock: Equatable, Sendable, CustomStringConvertible {
     /// The block with only the bits of its network, where the text has more: `10.0.0.0/8` for `10.0.0.1/8`. Nil if the
     /// text has no more bits.
     package var network: String? {
-        var bytes = self.address.bytes
-        for index in bytes.indices {
-            let kept = min(8, max(0, self.bits - index * 8))
-            bytes[index] &= kept == 0 ? 0 : UInt8.max << UInt8(8 - kept)
-        }
-        guard bytes != self.address.bytes else { return nil }
-        let network = IPAddress(bytes: bytes)
+        let network = IPAddress(number: self.address.number & self.mask)
+        guard network != self.address else { return nil }
         return "\(network)/\(network.isIPv4 ? self.bits - 96 : self.bits)"
     }
 
-    package func contains(_ other: IPAddress) -> Bool {
-        let whole = self.bits / 8
-        guard self.address.bytes[..<whole] == other.bytes[..<whole] else { return false }
-        let rest = self.bits % 8
-        return rest == 0 || (self.address.bytes[whole] ^ other.bytes[whole]) >> (8 - rest) == 0
-    }
+    package func contains(_ other: IPAddress) -> Bool { (self.address.number ^ other.number) & self.mask == 0 }
+
+    /// The first ``bits`` bits.
+    private var mask: UInt128 { ~(UInt128.max >> UInt128(self.bits)) }
 }
 
 /// The proxies in front whose word on the client's address is taken.

@@ -101,7 +101,7 @@ package enum AddressKey: Hashable, Sendable {
 extension IPAddress {
     /// The key by which limits count the address.
     package var limitKey: AddressKey {
-        func number(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
-        return self.isIPv4 ? .v4(UInt32(truncatingIfNeeded: number(self.bytes[12...]))) : .v6(number(self.bytes[..<8]))
+        self.isIPv4
+            ? .v4(UInt32(truncatingIfNeeded: self.number)) : .v6(UInt64(truncatingIfNeeded: self.number >> 64))
     }
 }

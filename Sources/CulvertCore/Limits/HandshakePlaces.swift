@@ -1,12 +1,14 @@
-import DequeModule
 package import NIOCore
 
 /// Bounds the handshakes that are under way on one event loop. When there are too many, the handshake that has waited for
 /// its client longest gives up its place, once it has waited for a second. Before that a new handshake finds no place.
 ///
-/// A key, which is a client's address, has a quarter of the places. Beyond it a new handshake takes the place of one of
-/// the same key. So one client that begins handshakes and does not end them uses up the places of its own.
-package struct HandshakePlaces<Key: Hashable> {
+/// A client's address has a quarter of the places. Beyond it a new handshake takes the place of another one of the same
+/// address. So one client that begins handshakes and does not end them uses up the places of its own.
+///
+/// Every operation is O(1): the handshakes that wait for their clients are linked, in the order in which the waits began,
+/// in a line of all addresses and in a line of their own address.
+package struct HandshakePlaces {
     /// Tells handshakes apart.
     package typealias Number = UInt64
 
@@ -20,37 +22,59 @@ package struct HandshakePlaces<Key: Hashable> {
     /// The time that every client has for its next message. It is longer than a round trip. A handshake that has waited so
     /// long for its client may lose its place.
     package static var grace: TimeAmount { .seconds(1) }
-    /// The number of entries of ended waits that a line keeps before they are taken out.
-    private static var fewEnded: Int { 64 }
 
-    private struct Wait {
-        let number: Number
-        let since: NIODeadline
+    private enum Order {
+        case ofAll
+        case ofAddress
+    }
+
+    /// The handshakes in front of a handshake and behind it in a line; nil at the line's ends, and without a wait.
+    private struct Neighbours {
+        var ahead: Number?
+        var behind: Number?
     }
 
     private struct Handshake {
-        let key: Key
+        let address: AddressKey
         /// Nil while the edge has the next step.
         var waitsSince: NIODeadline?
+        private var amongAll = Neighbours()
+        private var amongAddress = Neighbours()
+
+        init(address: AddressKey) { self.address = address }
+
+        subscript(order: Order) -> Neighbours {
+            get { order == .ofAll ? self.amongAll : self.amongAddress }
+            set { if order == .ofAll { self.amongAll = newValue } else { self.amongAddress = newValue } }
+        }
     }
 
-    /// The handshakes of a key, or of all keys. It keeps the waits for clients in the order in which they began. A wait that
-    /// is over is taken out when it is the first, or when there are many of them.
+    /// The waits of all handshakes, or of the handshakes of an address.
     private struct Line {
-        var waits: Deque<Wait> = []
+        /// The handshake that has waited longest.
+        var first: Number?
+        var last: Number?
         /// The handshakes of the line, whether or not they wait.
         var count = 0
 
-        mutating func tidy(_ open: [Number: Handshake]) {
-            func isOver(_ wait: Wait) -> Bool { open[wait.number]?.waitsSince != wait.since }
-            while let first = self.waits.first, isOver(first) { self.waits.removeFirst() }
-            if self.waits.count > 2 * self.count + fewEnded { self.waits.removeAll(where: isOver) }
+        mutating func append(_ number: Number, _ order: Order, _ open: inout [Number: Handshake]) {
+            open[number]?[order] = Neighbours(ahead: self.last)
+            if let last = self.last { open[last]?[order].behind = number } else { self.first = number }
+            self.last = number
+        }
+
+        mutating func remove(_ number: Number, _ order: Order, _ open: inout [Number: Handshake]) {
+            guard let beside = open[number]?[order] else { return }
+            if let ahead = beside.ahead { open[ahead]?[order].behind = beside.behind } else { self.first = beside.behind }
+            if let behind = beside.behind { open[behind]?[order].ahead = beside.ahead } else { self.last = beside.ahead }
+            open[number]?[order] = Neighbours()
         }
     }
 
     private var open: [Number: Handshake] = [:]
     private var all = Line()
-    private var lines: [Key: Line] = [:]
+    /// The lines of the addresses that have a handshake.
+    private var lines: [AddressKey: Line] = [:]
     private var last: Number = 0
     /// The number of places that there are in any case.
     private let fewest: Int
@@ -61,56 +85,57 @@ package struct HandshakePlaces<Key: Hashable> {
     package var count: Int { self.all.count }
 
     /// When the longest wait for a client has lasted for ``grace``; nil if no handshake waits for its client.
-    package var nextPlace: NIODeadline? { self.all.waits.first.map { $0.since + Self.grace } }
+    package var nextPlace: NIODeadline? { self.longestWait.map { $0.since + Self.grace } }
+
+    private var longestWait: (number: Number, since: NIODeadline)? {
+        guard let first = self.all.first, let since = self.open[first]?.waitsSince else { return nil }
+        return (first, since)
+    }
 
     /// Begins a handshake, whose first step is the edge's.
     ///
     /// - Parameter most: the places that there are; nil for no bound. Fewer than ``fewest`` count as that many.
-    package mutating func begin(of key: Key, most: Int?, now: NIODeadline) -> Beginning {
+    package mutating func begin(of address: AddressKey, most: Int?, now: NIODeadline) -> Beginning {
         var leaving: Number?
         if let most = most.map({ max($0, self.fewest) }) {
-            if let line = self.lines[key], line.count >= most / 4, let own = line.waits.first {
-                leaving = own.number
+            if let line = self.lines[address], line.count >= most / 4, let own = line.first {
+                leaving = own
             } else if self.all.count >= most {
-                guard let oldest = self.all.waits.first, oldest.since + Self.grace <= now else { return .full }
+                guard let oldest = self.longestWait, oldest.since + Self.grace <= now else { return .full }
                 leaving = oldest.number
             }
         }
         if let leaving { self.end(leaving) }
         self.last += 1
-        self.open[self.last] = Handshake(key: key)
+        self.open[self.last] = Handshake(address: address)
         self.all.count += 1
-        self.lines[key, default: Line()].count += 1
+        self.lines[address, default: Line()].count += 1
         return .begun(self.last, leaving: leaving)
     }
 
     /// The edge has done its step, and the client has the next one.
     package mutating func wait(_ number: Number, now: NIODeadline) {
-        guard let key = self.open[number]?.key else { return }
+        self.goOn(number)
+        guard let address = self.open[number]?.address else { return }
         self.open[number]?.waitsSince = now
-        self.all.waits.append(Wait(number: number, since: now))
-        self.lines[key]?.waits.append(Wait(number: number, since: now))
-        self.tidy(key)
+        self.all.append(number, .ofAll, &self.open)
+        self.lines[address]?.append(number, .ofAddress, &self.open)
     }
 
     /// The client has sent something, and the edge has the next step.
     package mutating func goOn(_ number: Number) {
-        guard let key = self.open[number]?.key else { return }
+        guard let handshake = self.open[number], handshake.waitsSince != nil else { return }
         self.open[number]?.waitsSince = nil
-        self.tidy(key)
+        self.all.remove(number, .ofAll, &self.open)
+        self.lines[handshake.address]?.remove(number, .ofAddress, &self.open)
     }
 
     /// The handshake is over, or its connection is gone. It may have given up its place already.
     package mutating func end(_ number: Number) {
-        guard let key = self.open.removeValue(forKey: number)?.key else { return }
+        self.goOn(number)
+        guard let address = self.open.removeValue(forKey: number)?.address else { return }
         self.all.count -= 1
-        self.lines[key]?.count -= 1
-        self.tidy(key)
-        if self.lines[key]?.count == 0 { self.lines[key] = nil }
-    }
-
-    private mutating func tidy(_ key: Key) {
-        self.all.tidy(self.open)
-        self.lines[key]?.tidy(self.open)
+        self.lines[address]?.count -= 1
+        if self.lines[address]?.count == 0 { self.lines[address] = nil }
     }
 }

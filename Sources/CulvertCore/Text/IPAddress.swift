@@ -2,20 +2,24 @@ import Glibc
 
 /// An IPv4 or IPv6 address; an IPv4 one is the same as its mapped form (RFC 4291 2.5.5.2).
 package struct IPAddress: Hashable, Sendable {
-    let bytes: [UInt8]
+    /// What stands in front of an IPv4 address in its mapped form.
+    private static let mapped: UInt128 = 0xFFFF << 32
 
-    init(bytes: [UInt8]) { self.bytes = bytes }
+    /// The 16 bytes in network order, read as a number.
+    let number: UInt128
+
+    init(number: UInt128) { self.number = number }
 
     /// Nil for anything but an address alone: no port, no brackets, no zone.
     package init?(_ text: some StringProtocol) {
         let text = String(text)
         // inet_pton(3) would stop at it.
         guard !text.contains(byte: 0) else { return nil }
-        var bytes = [UInt8](repeating: 0, count: 16)
-        if inet_pton(AF_INET, text, &bytes) == 1 {
-            self.bytes = [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF] + bytes[..<4]
-        } else if inet_pton(AF_INET6, text, &bytes) == 1 {
-            self.bytes = bytes
+        var (short, long) = (in_addr(), in6_addr())
+        if inet_pton(AF_INET, text, &short) == 1 {
+            self.number = Self.mapped | UInt128(UInt32(bigEndian: short.s_addr))
+        } else if inet_pton(AF_INET6, text, &long) == 1 {
+            self.number = withUnsafeBytes(of: long) { UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self)) }
         } else {
             return nil
         }
@@ -25,20 +29,28 @@ package struct IPAddress: Hashable, Sendable {
 extension IPAddress: CustomStringConvertible {
     /// Reads 4 or 16 bytes in network order; nil for any other number of bytes.
     package init?(networkOrder bytes: some Collection<UInt8>) {
+        let number = bytes.prefix(16).reduce(into: UInt128(0)) { $0 = $0 << 8 | UInt128($1) }
         switch bytes.count {
-        case 4: self.bytes = [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF] + bytes
-        case 16: self.bytes = Array(bytes)
+        case 4: self.number = Self.mapped | number
+        case 16: self.number = number
         default: return nil
         }
     }
 
-    /// IPv4, or mapped.
-    package var isIPv4: Bool {
-        self.bytes[..<10].allSatisfy { $0 == 0 } && self.bytes[10] == 0xFF && self.bytes[11] == 0xFF
+    /// In network order: 16, or 4 of an IPv4 address.
+    ///
+    /// - Parameter isIPv4: false for the 16 of an IPv4 address in its mapped form.
+    func bytes(asIPv4 isIPv4: Bool) -> [UInt8] { self.withBytes(asIPv4: isIPv4) { Array($0) } }
+
+    private func withBytes<Result>(asIPv4 isIPv4: Bool, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        withUnsafeBytes(of: self.number.bigEndian) { body(UnsafeRawBufferPointer(rebasing: $0[(isIPv4 ? 12 : 0)...])) }
     }
 
+    /// IPv4, or mapped.
+    package var isIPv4: Bool { self.number >> 32 == 0xFFFF }
+
     /// An IPv4 address in its four parts, however it was written.
-    package var description: String { self.isIPv4 ? self.text(AF_INET) : self.textAsIPv6 }
+    package var description: String { self.text(asIPv4: self.isIPv4) }
 
     /// `text` in the one form that each address has in logs, fields, limits and filters: IPv4 in its four parts also
     /// where it came mapped, IPv6 in the form of RFC 5952. A text that is not an address stays as it is.
@@ -49,13 +61,18 @@ extension IPAddress: CustomStringConvertible {
     }
 
     /// An IPv4 address in its mapped form.
-    var textAsIPv6: String { self.text(AF_INET6) }
+    var textAsIPv6: String { self.text(asIPv4: false) }
 
-    private func text(_ family: Int32) -> String {
+    private func text(asIPv4 isIPv4: Bool) -> String {
         // INET6_ADDRSTRLEN of inet_ntop(3).
-        var text = [CChar](repeating: 0, count: 46)
-        let bytes = family == AF_INET ? Array(self.bytes[12...]) : self.bytes
-        guard inet_ntop(family, bytes, &text, socklen_t(text.count)) != nil else { return "" }
-        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let most = 46
+        return self.withBytes(asIPv4: isIPv4) { bytes in
+            String(unsafeUninitializedCapacity: most) { text in
+                text.withMemoryRebound(to: CChar.self) { text in
+                    let family = isIPv4 ? AF_INET : AF_INET6
+                    return inet_ntop(family, bytes.baseAddress, text.baseAddress, socklen_t(most)).map { strlen($0) } ?? 0
+                }
+            }
+        }
     }
 }

@@ -56,7 +56,7 @@ package enum ProxyHeader: Equatable, Sendable {
         }
         let isIPv4 = source.address.isIPv4 && destination.address.isIPv4
         buffer.writeBytes([0x21, isIPv4 ? 0x11 : 0x21, 0, isIPv4 ? 12 : 36])
-        for node in [source, destination] { buffer.writeBytes(node.address.bytes[(isIPv4 ? 12 : 0)...]) }
+        for node in [source, destination] { buffer.writeBytes(node.address.bytes(asIPv4: isIPv4)) }
         for node in [source, destination] { buffer.writeInteger(node.port) }
     }
 }

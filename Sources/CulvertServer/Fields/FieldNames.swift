@@ -5,25 +5,22 @@ import CulvertCore
 /// whatever runs there. Asked for each field of each opening, so that a question makes no copy of a name.
 struct FieldNames: ExpressibleByArrayLiteral, Sendable {
     /// Names of a message that are compared one after the other. A message may have thousands.
-    private static let few = 16
+    private static let mostOfFew = 16
 
     /// Folded names by their length in bytes.
     private var byLength: [[[UInt8]]] = []
+    /// Folded names where a message has few.
+    private var few: [[UInt8]] = []
     /// All names where a message has many.
     private var many: Set<[UInt8]> = []
 
     /// Names that a message has.
     init(_ names: [String]) {
-        if names.count > Self.few {
-            self.many = Set(names.map { $0.utf8.map(Self.fold) })
-        } else {
-            self.add(names)
-        }
+        let folded = names.map { $0.utf8.map(Self.fold) }
+        if names.count > Self.mostOfFew { self.many = Set(folded) } else { self.few = folded }
     }
 
-    init(arrayLiteral names: String...) { self.add(names) }
-
-    private mutating func add(_ names: [String]) {
+    init(arrayLiteral names: String...) {
         for name in names {
             let folded = name.utf8.map(Self.fold)
             while self.byLength.count <= folded.count { self.byLength.append([]) }
@@ -34,6 +31,7 @@ struct FieldNames: ExpressibleByArrayLiteral, Sendable {
     func includes(_ name: String) -> Bool {
         if !self.many.isEmpty { return self.many.contains(name.utf8.map(Self.fold)) }
         let length = name.utf8.count
+        for folded in self.few where folded.count == length && Self.folds(name, to: folded) { return true }
         guard length < self.byLength.count else { return false }
         for folded in self.byLength[length] where Self.folds(name, to: folded) { return true }
         return false

@@ -52,7 +52,7 @@ final class TLSFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         /// Set when TLS sends its first bytes.
         var hasAnswered = false
         /// Its place among the handshakes of clients that are under way, from its first bytes on.
-        var place: HandshakePlaces<AddressKey>.Number?
+        var place: HandshakePlaces.Number?
     }
 
     private struct Flow {
@@ -358,7 +358,7 @@ final class TLSFeeder: ChannelDuplexHandler, RemovableChannelHandler {
     var isParked: Bool { self.flow.isParked }
 
     /// The handshake has a place now.
-    func admitted(_ place: HandshakePlaces<AddressKey>.Number) {
+    func admitted(_ place: HandshakePlaces.Number) {
         self.handshake.place = place
         self.flow.isParked = false
         self.flow.isQueued = false

@@ -34,8 +34,8 @@ final class TLSTurns {
     private var records = 0
     private var isEndDue = false
     /// Handshakes of clients that are under way, and their feeders by number.
-    private var places = HandshakePlaces<AddressKey>()
-    private var feeders: [HandshakePlaces<AddressKey>.Number: TLSFeeder] = [:]
+    private var places = HandshakePlaces()
+    private var feeders: [HandshakePlaces.Number: TLSFeeder] = [:]
     /// Their turns go round among the addresses.
     private var parked = FairQueue<Parked, AddressKey>()
     /// Bytes of memory that they held when they came.
@@ -64,7 +64,7 @@ final class TLSTurns {
     ///
     /// - Returns: the number of its place; nil if there is none. Then ``TLSFeeder/admitted(_:)`` is called in its turn, or
     ///   the handshake is cut for others that wait.
-    func begin(_ feeder: TLSFeeder, of client: AddressKey) -> HandshakePlaces<AddressKey>.Number? {
+    func begin(_ feeder: TLSFeeder, of client: AddressKey) -> HandshakePlaces.Number? {
         // Handshakes that wait for a place are first.
         if self.parked.isEmpty, let number = self.takePlace(for: feeder, of: client) { return number }
         let parked = Parked(feeder: feeder, bytes: feeder.waitingMemory)
@@ -80,7 +80,7 @@ final class TLSTurns {
         return nil
     }
 
-    private func takePlace(for feeder: TLSFeeder, of client: AddressKey) -> HandshakePlaces<AddressKey>.Number? {
+    private func takePlace(for feeder: TLSFeeder, of client: AddressKey) -> HandshakePlaces.Number? {
         guard case .begun(let number, let leaving) = self.places.begin(of: client, most: self.most, now: self.now)
         else { return nil }
         self.feeders[number] = feeder
@@ -89,16 +89,16 @@ final class TLSTurns {
     }
 
     /// The handshake waits for its client.
-    func wait(_ number: HandshakePlaces<AddressKey>.Number) {
+    func wait(_ number: HandshakePlaces.Number) {
         self.places.wait(number, now: self.now)
         self.admitLater()
     }
 
     /// The client has sent its next message.
-    func goOn(_ number: HandshakePlaces<AddressKey>.Number) { self.places.goOn(number) }
+    func goOn(_ number: HandshakePlaces.Number) { self.places.goOn(number) }
 
     /// The handshake is over, or its connection is gone.
-    func end(_ number: HandshakePlaces<AddressKey>.Number) {
+    func end(_ number: HandshakePlaces.Number) {
         self.places.end(number)
         self.feeders[number] = nil
         self.admit()

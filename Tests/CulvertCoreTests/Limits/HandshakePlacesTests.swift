@@ -7,20 +7,20 @@ struct HandshakePlacesTests {
     private static let start = NIODeadline.uptimeNanoseconds(1_000_000_000_000)
 
     /// Begins a handshake that waits for its client at once.
-    private static func begin<Key>(
-        _ places: inout HandshakePlaces<Key>, of key: Key, most: Int?, at time: TimeAmount = .zero
-    ) -> HandshakePlaces<Key>.Beginning {
-        let beginning = places.begin(of: key, most: most, now: self.start + time)
+    private static func begin(
+        _ places: inout HandshakePlaces, of client: UInt32, most: Int?, at time: TimeAmount = .zero
+    ) -> HandshakePlaces.Beginning {
+        let beginning = places.begin(of: .v4(client), most: most, now: self.start + time)
         if case .begun(let number, _) = beginning { places.wait(number, now: self.start + time) }
         return beginning
     }
 
     @Test("With too many handshakes the longest wait for a client gives up its place, behind a second and not before")
     func oldest() {
-        var places = HandshakePlaces<Int>(fewest: 32)
-        for key in 0..<40 {
-            let begun = Self.begin(&places, of: key, most: 40, at: .milliseconds(Int64(key)))
-            #expect(begun == .begun(UInt64(key + 1), leaving: nil))
+        var places = HandshakePlaces(fewest: 32)
+        for client in UInt32(0)..<40 {
+            let begun = Self.begin(&places, of: client, most: 40, at: .milliseconds(Int64(client)))
+            #expect(begun == .begun(UInt64(client) + 1, leaving: nil))
         }
         #expect(places.nextPlace == Self.start + .seconds(1))
         #expect(Self.begin(&places, of: 99, most: 40, at: .milliseconds(999)) == .full)
@@ -37,12 +37,12 @@ struct HandshakePlacesTests {
 
     @Test("A client has a quarter of the places, and takes its own handshakes' places beyond")
     func ownQuarter() {
-        var places = HandshakePlaces<String>(fewest: 32)
-        #expect(Self.begin(&places, of: "other", most: 40) == .begun(1, leaving: nil))
-        for number in 2...11 { #expect(Self.begin(&places, of: "flood", most: 40) == .begun(UInt64(number), leaving: nil)) }
+        var places = HandshakePlaces(fewest: 32)
+        #expect(Self.begin(&places, of: 1, most: 40) == .begun(1, leaving: nil))
+        for number in 2...11 { #expect(Self.begin(&places, of: 2, most: 40) == .begun(UInt64(number), leaving: nil)) }
         for number in 12...1000 {
             #expect(
-                Self.begin(&places, of: "flood", most: 40) == .begun(UInt64(number), leaving: UInt64(number - 10)))
+                Self.begin(&places, of: 2, most: 40) == .begun(UInt64(number), leaving: UInt64(number - 10)))
         }
         #expect(places.count == 11)
         places.end(1)
@@ -51,12 +51,14 @@ struct HandshakePlacesTests {
 
     @Test("Without a bound none gives up its place, and few places are 32")
     func bounds() {
-        var places = HandshakePlaces<Int>(fewest: 32)
-        for key in 0..<1000 {
-            #expect(Self.begin(&places, of: key, most: nil) == .begun(UInt64(key + 1), leaving: nil))
+        var places = HandshakePlaces(fewest: 32)
+        for client in UInt32(0)..<1000 {
+            #expect(Self.begin(&places, of: client, most: nil) == .begun(UInt64(client) + 1, leaving: nil))
         }
-        var few = HandshakePlaces<Int>(fewest: 32)
-        for key in 0..<32 { #expect(Self.begin(&few, of: key, most: 1) == .begun(UInt64(key + 1), leaving: nil)) }
+        var few = HandshakePlaces(fewest: 32)
+        for client in UInt32(0)..<32 {
+            #expect(Self.begin(&few, of: client, most: 1) == .begun(UInt64(client) + 1, leaving: nil))
+        }
         #expect(Self.begin(&few, of: 32, most: 1) == .full)
         // A smaller bound than before, as a reload may bring it.
         #expect(Self.begin(&places, of: 2000, most: 40) == .full)
@@ -65,7 +67,7 @@ struct HandshakePlacesTests {
 
     @Test("Handshakes that end in any order leave nothing behind", arguments: [UInt64(1), 2, 3])
     func ends(seed: UInt64) {
-        var places = HandshakePlaces<UInt64>(fewest: 32)
+        var places = HandshakePlaces(fewest: 32)
         var open: [UInt64] = []
         var random = seed
         for step in 0..<20_000 {
@@ -73,7 +75,8 @@ struct HandshakePlacesTests {
             let now = Self.start + .milliseconds(Int64(step))
             switch random >> 62 {
             case 0, 1:
-                guard case .begun(let number, let leaving) = places.begin(of: random >> 40 % 7, most: 200, now: now)
+                guard case .begun(let number, let leaving) = places.begin(
+                    of: .v4(UInt32(random >> 40 % 7)), most: 200, now: now)
                 else { continue }
                 open.append(number)
                 if let leaving { open.removeAll { $0 == leaving } }
