@@ -1,7 +1,8 @@
 import ArgumentParser
+import CulvertConfig
 import CulvertCore
 import CulvertDemo
-import CulvertServer
+import CulvertEdge
 import CulvertSystem
 import Foundation
 import Logging

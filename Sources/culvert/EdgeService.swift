@@ -1,3 +1,6 @@
+import CulvertAdmin
+import CulvertConfig
+import CulvertEdge
 import CulvertServer
 import Logging
 import NIOCore
