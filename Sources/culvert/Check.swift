@@ -1,5 +1,7 @@
 import ArgumentParser
+import CulvertAdmin
 import CulvertConfig
+import CulvertTokens
 import Glibc
 
 struct Check: ParsableCommand {

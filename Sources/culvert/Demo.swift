@@ -1,4 +1,5 @@
 import ArgumentParser
+import CulvertAdmin
 import CulvertConfig
 import CulvertCore
 import CulvertDemo

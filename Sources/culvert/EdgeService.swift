@@ -1,7 +1,6 @@
 import CulvertAdmin
 import CulvertConfig
 import CulvertEdge
-import CulvertServer
 import Logging
 import NIOCore
 import ServiceLifecycle

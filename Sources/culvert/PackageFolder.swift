@@ -1,5 +1,4 @@
 import CulvertEdge
-import CulvertServer
 import Foundation
 import Glibc
 import NIOCore

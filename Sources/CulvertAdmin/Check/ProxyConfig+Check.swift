@@ -1,4 +1,4 @@
-import CulvertConfig
+package import CulvertConfig
 import CulvertSystem
 
 extension ProxyConfig {

@@ -1,5 +1,5 @@
-import CulvertConfig
-import CulvertEdge
+package import CulvertConfig
+package import CulvertEdge
 import CulvertTokens
 package import Logging
 package import NIOCore

@@ -1,6 +1,6 @@
-import CulvertConfig
+package import CulvertConfig
 import CulvertCore
-import CulvertEdge
+package import CulvertEdge
 import CulvertSystem
 package import CulvertTokens
 package import Logging

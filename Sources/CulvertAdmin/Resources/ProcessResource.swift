@@ -1,3 +1,4 @@
+import CulvertConfig
 import CulvertEdge
 import CulvertSystem
 import NIOHTTP1

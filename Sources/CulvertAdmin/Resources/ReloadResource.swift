@@ -1,3 +1,4 @@
+import CulvertConfig
 import CulvertEdge
 import NIOHTTP1
 

@@ -51,7 +51,7 @@ extension DrainSection {
 
 extension DrainPlan {
     /// Who spreads over so long does not mean the last to be cut at once.
-    var leastDeadline: TimeAmount { min(self.spread + DrainPlan().deadline, DrainSection.times.upperBound) }
+    package var leastDeadline: TimeAmount { min(self.spread + DrainPlan().deadline, DrainSection.times.upperBound) }
 
     var effective: EffectiveValue {
         .section(DrainSection.self) { key in

@@ -63,5 +63,5 @@ extension ConfigMembers {
 
 extension CloseCode {
     /// Those that an operator may have sessions closed with.
-    static let ofOperators: Set<UInt16> = Set([1000, 1001, 1008, 1012, 1013] + (3000...4999))
+    package static let ofOperators: Set<UInt16> = Set([1000, 1001, 1008, 1012, 1013] + (3000...4999))
 }

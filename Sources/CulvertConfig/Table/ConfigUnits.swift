@@ -36,7 +36,7 @@ package enum ConfigUnits {
         return nil
     }
 
-    static func text(_ time: TimeAmount) -> String {
+    package static func text(_ time: TimeAmount) -> String {
         let milliseconds = time.nanoseconds / 1_000_000
         return milliseconds % 1000 == 0 ? "\(milliseconds / 1000)s" : "\(milliseconds)ms"
     }

@@ -3,7 +3,7 @@ import CulvertCore
 /// The paths of the browser client's files, which follow from the path of its script.
 package struct ClientPaths: Sendable, Equatable {
     /// `/culvert` of `/culvert.js`.
-    let stem: String
+    package let stem: String
 
     /// Nil when no script can be there, see ``isUsable(_:)``.
     package init?(_ path: String) {
@@ -35,7 +35,7 @@ package struct ClientPaths: Sendable, Equatable {
     }
 
     /// Whether this is the path of some build, whichever.
-    func isBuild(_ path: String) -> Bool {
+    package func isBuild(_ path: String) -> Bool {
         guard path.begins(with: self.stem + "."),
             let (mark, kind) = path.dropping(self.stem.utf8.count + 1).split(at: UInt8(ascii: "."))
         else { return false }

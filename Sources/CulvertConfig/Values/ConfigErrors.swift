@@ -31,7 +31,7 @@ package struct ConfigPlace: Sendable {
     /// For a message about another value: `routes[0] of line 4`.
     var name: String { "\(self.keyPath) of line \(self.line)" }
 
-    func error(_ message: String) -> ConfigError {
+    package func error(_ message: String) -> ConfigError {
         ConfigError(file: self.file, line: self.line, column: self.column, keyPath: self.keyPath, message: message)
     }
 }
@@ -77,7 +77,7 @@ final class ConfigErrorCollector {
 
 extension [ConfigError] {
     /// In the order of the lines.
-    var inOrder: [ConfigError] {
+    package var inOrder: [ConfigError] {
         self.sorted { ($0.line, $0.column, $0.keyPath) < ($1.line, $1.column, $1.keyPath) }
     }
 }

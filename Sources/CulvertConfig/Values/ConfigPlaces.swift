@@ -22,7 +22,7 @@ package struct ConfigPlaces: Sendable, Equatable {
     }
 
     /// Whether the file itself has the value. A default has no place.
-    func contains(_ keyPath: String) -> Bool { self.places[keyPath] != nil }
+    package func contains(_ keyPath: String) -> Bool { self.places[keyPath] != nil }
 
     /// The place of a value. For a value that the file leaves to its default this is the place of the section around
     /// it, or the first line.
@@ -44,7 +44,7 @@ package struct ConfigPlaces: Sendable, Equatable {
     }
 
     /// For a message that names a second value: `listen[1].address of line 7`.
-    func name(_ keyPath: String) -> String {
+    package func name(_ keyPath: String) -> String {
         self.contains(keyPath) ? "\(keyPath) of line \(self[keyPath].line)" : "\(keyPath), which has its default"
     }
 

@@ -16,11 +16,11 @@ package enum FileFault {
     }
 
     /// See ``RegularFile/irregular(_:)``.
-    static func irregular(_ path: String) -> String? { RegularFile.irregular(path) }
+    package static func irregular(_ path: String) -> String? { RegularFile.irregular(path) }
 
     /// Gives the remedy for a file that the configuration names and that cannot be read; for the end of the message.
     /// Empty where the process may read it.
-    static func advice(_ path: String) -> String {
+    package static func advice(_ path: String) -> String {
         guard access(path, R_OK) != 0 else { return "" }
         switch errno {
         case ENOENT, ENOTDIR:

@@ -4,13 +4,13 @@ import CulvertCore
 ///
 /// The kernel lets two listeners of one process share a port, and gives each a part of the connections: clients would
 /// reach the admin API, and operators the edge.
-struct ListenPlace {
+package struct ListenPlace {
     private let port: Int
     private let hosts: Set<String>
     private let takesAllOfIPv4: Bool
     private let takesAllOfIPv6: Bool
 
-    init(host: String, port: Int) {
+    package init(host: String, port: Int) {
         self.port = port
         // A socket of `::` takes IPv4 as well, unless the system has it otherwise.
         self.takesAllOfIPv6 = IPAddress(host)?.description == "::"
@@ -20,7 +20,7 @@ struct ListenPlace {
     }
 
     /// Whether a connection may come to both. Port 0 is another port for each.
-    func overlaps(_ other: ListenPlace) -> Bool {
+    package func overlaps(_ other: ListenPlace) -> Bool {
         self.port == other.port && self.port != 0
             && (!self.hosts.isDisjoint(with: other.hosts) || self.covers(other) || other.covers(self))
     }

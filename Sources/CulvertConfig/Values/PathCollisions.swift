@@ -4,9 +4,9 @@ import Glibc
 
 /// Finds two keys that lead to the same file among the database, the admin token and the Unix sockets. Culvert makes
 /// each of them itself, so the second would find the first in its place.
-enum PathCollisions {
+package enum PathCollisions {
     /// A key and its path, in the order of the keys; nil for a file that the configuration does not have.
-    typealias Entry = (keyPath: String, path: String?)
+    package typealias Entry = (keyPath: String, path: String?)
 
     /// Compares the paths as texts.
     static func report(_ paths: [Entry], to errors: ConfigErrorCollector) {
@@ -17,7 +17,7 @@ enum PathCollisions {
     }
 
     /// Compares the places to which the paths lead, behind all links.
-    static func find(_ paths: [Entry], _ places: ConfigPlaces) -> [ConfigError] {
+    package static func find(_ paths: [Entry], _ places: ConfigPlaces) -> [ConfigError] {
         self.find(paths, places, self.place(of:))
     }
 

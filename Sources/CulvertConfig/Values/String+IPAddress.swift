@@ -1,5 +1,5 @@
 import NIOCore
 
 extension String {
-    var isIPAddress: Bool { (try? SocketAddress(ipAddress: self, port: 0)) != nil }
+    package var isIPAddress: Bool { (try? SocketAddress(ipAddress: self, port: 0)) != nil }
 }

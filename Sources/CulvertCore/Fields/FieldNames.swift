@@ -1,9 +1,7 @@
-import CulvertCore
-
 /// A set of names of fields, compared as a gateway to CGI hands names on: letters in one case, and every byte that is
 /// neither a letter nor a digit the same. `X.Forwarded.User` and `x_forwarded_user` are `HTTP_X_FORWARDED_USER` to
 /// whatever runs there. Asked for each field of each opening, so that a question makes no copy of a name.
-struct FieldNames: ExpressibleByArrayLiteral, Sendable {
+package struct FieldNames: ExpressibleByArrayLiteral, Sendable {
     /// Names of a message that are compared one after the other. A message may have thousands.
     private static let few = 16
 
@@ -13,7 +11,7 @@ struct FieldNames: ExpressibleByArrayLiteral, Sendable {
     private var many: Set<[UInt8]> = []
 
     /// Names that a message has.
-    init(_ names: [String]) {
+    package init(_ names: [String]) {
         if names.count > Self.few {
             self.many = Set(names.map { $0.utf8.map(Self.fold) })
         } else {
@@ -21,7 +19,7 @@ struct FieldNames: ExpressibleByArrayLiteral, Sendable {
         }
     }
 
-    init(arrayLiteral names: String...) { self.add(names) }
+    package init(arrayLiteral names: String...) { self.add(names) }
 
     private mutating func add(_ names: [String]) {
         for name in names {
@@ -31,7 +29,7 @@ struct FieldNames: ExpressibleByArrayLiteral, Sendable {
         }
     }
 
-    func includes(_ name: String) -> Bool {
+    package func includes(_ name: String) -> Bool {
         if !self.many.isEmpty { return self.many.contains(name.utf8.map(Self.fold)) }
         let length = name.utf8.count
         guard length < self.byLength.count else { return false }
@@ -40,7 +38,7 @@ struct FieldNames: ExpressibleByArrayLiteral, Sendable {
     }
 
     /// Whether `name` begins with `prefix`, which is written as it folds.
-    static func folds(_ name: String, toBeginWith prefix: StaticString) -> Bool {
+    package static func folds(_ name: String, toBeginWith prefix: StaticString) -> Bool {
         let prefix = UnsafeBufferPointer(start: prefix.utf8Start, count: prefix.utf8CodeUnitCount)
         return name.utf8.count >= prefix.count && zip(name.utf8, prefix).allSatisfy { self.fold($0) == $1 }
     }

@@ -1,7 +1,7 @@
 /// The fields of a request that have a meaning of their own on its way to an upstream, by their names.
-enum RequestFields {
+package enum RequestFields {
     /// Fields that concern one connection (RFC 9110 7.6.1), or that Culvert sets itself.
-    static let dropped: FieldNames = [
+    package static let dropped: FieldNames = [
         "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
         "transfer-encoding", "upgrade", "content-length", "content-type", "expect", "host", "cookie", "authorization",
         "sec-websocket-key", "sec-websocket-version", "sec-websocket-accept", "sec-websocket-protocol",
@@ -10,7 +10,7 @@ enum RequestFields {
 
     /// Fields beside `X-Forwarded-…` by which proxies tell of a client, and by which backends that were made to stand
     /// behind one know it. From a client each of them is a forgery. Culvert says the same in the fields that it sets.
-    static let ofProxies: FieldNames = [
+    package static let ofProxies: FieldNames = [
         "forwarded", "x-forwarded", "forwarded-for", "x-original-forwarded-for", "x-vercel-forwarded-for",
         // The client's address.
         "x-real-ip", "true-client-ip", "client-ip", "x-client-ip", "x-cluster-client-ip", "x-remote-ip",
@@ -26,7 +26,7 @@ enum RequestFields {
 
     /// Whether a field of this name, in any spelling that upstreams fold together, has another meaning than the
     /// identity of the client: it belongs to the connection, the handshake, the message or the way of the request.
-    static func isReserved(_ name: String) -> Bool {
+    package static func isReserved(_ name: String) -> Bool {
         self.dropped.includes(name) || self.ofProxies.includes(name) || self.alsoReserved.includes(name)
     }
 

@@ -1,7 +1,7 @@
 /// Makes a key of what a configuration says about it. The reader of a configuration calls it, on the thread that reads.
 ///
-/// A key is tried with the cryptography that verifies tokens before it counts as read. The reader gets that through this
-/// value, so that it depends on no library of cryptography.
+/// A key is tried with the cryptography that verifies tokens before it counts as read. The reader gets it through this
+/// value, so that the reader depends on no library of cryptography.
 package struct JWTKeyMaker: Sendable {
     /// The ways in which a configuration may write a key.
     package enum Form: Sendable {
@@ -14,9 +14,10 @@ package struct JWTKeyMaker: Sendable {
     }
 
     /// `id` and `algorithm` are what the configuration says beside the key; nil where it says nothing.
-    package typealias Make = @Sendable (
-        Form, _ id: String?, _ algorithm: SignatureAlgorithm?
-    ) throws(JWTKeyDescription.Fault) -> JWTKeyDescription
+    package typealias Make =
+        @Sendable (
+            Form, _ id: String?, _ algorithm: SignatureAlgorithm?
+        ) throws(JWTKeyDescription.Fault) -> JWTKeyDescription
 
     package let make: Make
 

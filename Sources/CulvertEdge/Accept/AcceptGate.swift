@@ -18,7 +18,7 @@ final class AcceptGate: ChannelInboundHandler {
     enum Share: Sendable {
         /// Leaves the reserve of ``DescriptorBudget`` to others.
         case clients
-        /// May use the reserve. ``AdminConnections`` bounds its connections, so that they are not all of it.
+        /// May use the reserve. ``ControlConnections`` bounds its connections, so that they are not all of it.
         case control
     }
 

@@ -1,8 +1,8 @@
-import CulvertCore
+package import CulvertCore
 import NIOCore
 
 /// The bound of the number of connections that take such a body.
-enum BodyClaim {
+package enum BodyClaim {
     /// Only the descriptors bound this wait.
     case unbounded
     /// A place among the sessions and the handshakes.

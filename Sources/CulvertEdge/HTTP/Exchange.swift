@@ -1,19 +1,19 @@
 import CulvertCore
-import NIOCore
-import NIOHTTP1
+package import NIOCore
+package import NIOHTTP1
 
 /// A request and its answer. Its owner gets it when the head is whole, and before a byte of the body is looked at.
 ///
 /// Bound to the connection's event loop. It ends once: when its answer is written out, or when the client is gone.
-final class Exchange {
-    let head: HTTPRequestHead
+package final class Exchange {
+    package let head: HTTPRequestHead
     private var connection: ClientConnection?
     /// Bytes of memory that the owner holds for the request. See ``hold(_:)``.
     private(set) var heldBytes = 0
     /// Waits for the body; nil when nobody does.
     private var onBody: ((ByteBuffer) -> Void)?
     /// Called once, at the end; true when there was an answer and it was written out.
-    var onEnd: ((_ isAnswered: Bool) -> Void)?
+    package var onEnd: ((_ isAnswered: Bool) -> Void)?
     /// Called when the client ends its direction of the connection before there is an answer, and again when its body is
     /// taken behind that end. It may still read.
     var onInputEnd: (() -> Void)?
@@ -26,9 +26,9 @@ final class Exchange {
     }
 
     /// No answer reaches the client any more, or it has one.
-    var isGone: Bool { self.connection == nil }
+    package var isGone: Bool { self.connection == nil }
 
-    var channel: (any Channel)? { self.connection?.channel }
+    package var channel: (any Channel)? { self.connection?.channel }
 
     /// The client has ended its direction of the connection. Work that takes time asks this before it begins.
     var isInputClosed: Bool { self.connection?.course.isInputClosed ?? false }
@@ -46,7 +46,7 @@ final class Exchange {
     /// no memory, are refused here; `then` is not called for them.
     ///
     /// - Parameter claim: tells whether the connection may be closed meanwhile for clients that wait to be accepted.
-    func collectBody(limit: Int, claim: BodyClaim = .unbounded, _ then: @escaping (ByteBuffer) -> Void) {
+    package func collectBody(limit: Int, claim: BodyClaim = .unbounded, _ then: @escaping (ByteBuffer) -> Void) {
         guard let connection = self.connection, connection.course.phase == .deciding else { return }
         guard !connection.request.isWhole, connection.request.hasBody else { return then(ByteBuffer()) }
         if let refusal = connection.request.refusal(limit: limit) {
@@ -77,7 +77,7 @@ final class Exchange {
     }
 
     /// - Parameter isLast: the connection takes no other request.
-    func respond(_ answer: HTTPAnswer, isLast: Bool = false) {
+    package func respond(_ answer: HTTPAnswer, isLast: Bool = false) {
         self.connection?.respond(answer, isLast: isLast, to: self)
     }
 

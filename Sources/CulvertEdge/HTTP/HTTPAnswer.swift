@@ -1,10 +1,10 @@
 import CulvertCore
 import CulvertSystem
-import NIOCore
-import NIOHTTP1
+package import NIOCore
+package import NIOHTTP1
 
 /// A whole response, ready to be written.
-struct HTTPAnswer: Sendable {
+package struct HTTPAnswer: Sendable {
     var status: HTTPResponseStatus
     var headers = HTTPHeaders()
     var body = ByteBuffer()
@@ -19,7 +19,7 @@ struct HTTPAnswer: Sendable {
     /// The client whose turns a long answer takes; nil for the connection's peer.
     var client: AddressKey?
 
-    init(status: HTTPResponseStatus, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()) {
+    package init(status: HTTPResponseStatus, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()) {
         self.status = status
         self.headers = headers
         self.body = body
@@ -48,7 +48,7 @@ struct HTTPAnswer: Sendable {
     /// The body goes out in pieces, by an ``AnswerWriter``.
     var isInPieces: Bool { self.batch != nil || self.length > AnswerWriter.piece }
 
-    static func problem(
+    package static func problem(
         _ status: Int, _ code: String, _ detail: String, extra: [(String, String)] = [], headers: HTTPHeaders = [:]
     ) -> HTTPAnswer {
         let status = HTTPResponseStatus(statusCode: status)

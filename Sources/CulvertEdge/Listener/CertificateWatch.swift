@@ -1,4 +1,4 @@
-import CulvertConfig
+package import CulvertConfig
 import CulvertSystem
 import Foundation
 import Logging
@@ -6,11 +6,20 @@ import NIOCore
 import Synchronization
 
 /// A listener's TLS and where it goes when its files change.
-struct WatchedTLS: Sendable {
+package struct WatchedTLS: Sendable {
     var listener: String
     var config: TLSConfig
     var clientCA: String?
     var install: @Sendable (ServerTLS) -> Void
+
+    package init(
+        listener: String, config: TLSConfig, clientCA: String? = nil, install: @escaping @Sendable (ServerTLS) -> Void
+    ) {
+        self.listener = listener
+        self.config = config
+        self.clientCA = clientCA
+        self.install = install
+    }
 
     var files: [String] {
         self.config.certificates.flatMap { [$0.certificate, $0.key] } + (self.clientCA.map { [$0] } ?? [])
@@ -71,7 +80,7 @@ package actor CertificateWatch {
         self.schedule()
     }
 
-    func setAdmin(_ admin: WatchedTLS?) {
+    package func setAdmin(_ admin: WatchedTLS?) {
         // The admin API starts after the listeners, so its first certificates are not a change of a file.
         let isFirst = self.admin == nil
         self.admin = admin

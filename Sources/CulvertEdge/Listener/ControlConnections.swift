@@ -4,8 +4,8 @@ import Logging
 import NIOCore
 import Synchronization
 
-/// The connections of the admin API's listener. When there are as many as may be, a new one takes the place of the oldest
-/// that has not shown the token: nobody keeps an operator out.
+/// The connections of the admin API's listener. When there are as many as may be, a new one takes the place of the
+/// oldest that has not shown the token: nobody keeps an operator out.
 package final class ControlConnections: Sendable {
     /// A connection. Its own loop sets its trust; any loop may close it.
     package final class Entry: Sendable {

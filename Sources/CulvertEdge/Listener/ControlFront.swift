@@ -1,4 +1,4 @@
-package import CulvertConfig
+import CulvertConfig
 import CulvertCore
 import NIOCore
 package import NIOHTTP1
@@ -16,8 +16,9 @@ extension EdgeServer {
     /// Most bytes of the header section of a request to the admin API.
     private static let controlHeaderLimit = 16 * 1024
 
-    /// Gives the bootstrap of the admin API's listener. The listener's connections are connections of the edge: they have
-    /// the edge's TLS, its deadlines and its count of memory, and a ``ControlFront`` answers their requests.
+    /// Gives the bootstrap of the admin API's listener. Its connections are connections of the edge: they have the
+    /// edge's TLS and HTTP, deadlines of their own and a place in the edge's count of memory. A ``ControlFront`` answers
+    /// their requests.
     ///
     /// - Parameters:
     ///   - tls: gives the TLS of the next connection, nil for none. Called on the connection's event loop.

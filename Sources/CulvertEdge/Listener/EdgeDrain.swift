@@ -1,4 +1,4 @@
-import CulvertConfig
+package import CulvertConfig
 import CulvertCore
 import CulvertSystem
 import Logging
@@ -17,7 +17,7 @@ package struct DrainProgress: Sendable, Equatable {
         case stopping
     }
 
-    package var phase = Phase.none
+    package var phase: Phase
     package var plan: DrainPlan?
     /// Sessions that there were when closing began.
     package var total = 0
@@ -25,6 +25,12 @@ package struct DrainProgress: Sendable, Equatable {
     package var unended = 0
     /// Unix seconds.
     package var startedAt: Int64?
+
+    package init(phase: Phase = .none, plan: DrainPlan? = nil, startedAt: Int64? = nil) {
+        self.phase = phase
+        self.plan = plan
+        self.startedAt = startedAt
+    }
 }
 
 /// Takes the edge out of service, once. The ``EdgeServer`` owns it.

@@ -1,4 +1,4 @@
-import CulvertConfig
+package import CulvertConfig
 package import CulvertCore
 import NIOCore
 
@@ -9,6 +9,8 @@ package struct ReloadOutcome: Sendable, Equatable {
     package var closed = 0
     package var listenersAdded: [String] = []
     package var listenersClosed: [String] = []
+
+    package init() {}
 }
 
 /// Replaces the configuration: all of it takes effect, or nothing.

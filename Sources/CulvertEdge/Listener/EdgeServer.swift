@@ -1,6 +1,6 @@
-import CulvertConfig
+package import CulvertConfig
 package import CulvertCore
-import CulvertSystem
+package import CulvertSystem
 package import Logging
 package import NIOCore
 package import NIOPosix

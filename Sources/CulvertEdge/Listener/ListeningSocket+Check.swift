@@ -1,5 +1,5 @@
 import Glibc
-import NIOCore
+package import NIOCore
 
 /// Checks a socket that another process has opened.
 extension ListeningSocket {
@@ -10,7 +10,7 @@ extension ListeningSocket {
 
     /// - Parameter address: where it is to listen; port 0 stands for any.
     /// - Throws: ``Misfit`` for anything but a stream socket that listens there.
-    static func check(_ descriptor: CInt, listensAt address: SocketAddress) throws {
+    package static func check(_ descriptor: CInt, listensAt address: SocketAddress) throws {
         let wanted = address.host ?? address.pathname ?? "an address"
         guard self.option(SO_TYPE, of: descriptor) == CInt(SOCK_STREAM.rawValue) else {
             throw Misfit(description: "the socket that was handed over for \(wanted) is no stream socket")

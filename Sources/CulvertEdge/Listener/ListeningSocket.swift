@@ -1,5 +1,5 @@
 import Glibc
-import NIOCore
+package import NIOCore
 
 /// Listening sockets of TCP, made here rather than by NIO since their descriptors are handed to the next process.
 package enum ListeningSocket {
@@ -9,7 +9,7 @@ package enum ListeningSocket {
     ///
     /// - Parameter isOurs: the port is one that this process listens on already, and need not be free.
     /// - Throws: an `IOError`, such as EADDRINUSE.
-    static func open(_ address: SocketAddress, count: Int, isOurs: Bool) throws -> [CInt] {
+    package static func open(_ address: SocketAddress, count: Int, isOurs: Bool) throws -> [CInt] {
         if !isOurs { try self.probe(address) }
         var address = address
         var descriptors: [CInt] = []
@@ -28,7 +28,7 @@ package enum ListeningSocket {
     }
 
     /// Gives sockets that another process has opened the options of our own.
-    static func adopt(_ descriptors: [CInt]) throws -> [CInt] {
+    package static func adopt(_ descriptors: [CInt]) throws -> [CInt] {
         for descriptor in descriptors {
             let flags = fcntl(descriptor, F_GETFL)
             guard flags >= 0, fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) == 0,
@@ -43,7 +43,7 @@ package enum ListeningSocket {
     /// The sockets of one listener share their port, and would share it as well with another process of the same user:
     /// a second Culvert, started by mistake, would take half of the first one's clients without a word. A socket that
     /// does not share is refused, and tells.
-    static func probe(_ address: SocketAddress) throws {
+    package static func probe(_ address: SocketAddress) throws {
         let descriptor = try self.make(address, sharesPort: false)
         close(descriptor)
     }

@@ -3,9 +3,9 @@ import Glibc
 import NIOCore
 
 /// A listening socket in the file system, for its owner alone.
-enum UnixSocket {
-    struct InUse: Error, CustomStringConvertible {
-        var description: String
+package enum UnixSocket {
+    package struct InUse: Error, CustomStringConvertible {
+        package var description: String
     }
 
     /// The process at the other end is of another user.
@@ -20,7 +20,7 @@ enum UnixSocket {
 
     /// Replaces a socket that a dead process left behind, but not a socket on which a process listens, or any other
     /// file.
-    static func listen(_ path: String, isPacket: Bool = false) throws -> CInt {
+    package static func listen(_ path: String, isPacket: Bool = false) throws -> CInt {
         if let attributes = try? FileManager.default.attributesOfItem(atPath: path) {
             guard attributes[.type] as? FileAttributeType == .typeSocket else {
                 throw InUse(description: self.noSocketAt(path))
@@ -50,7 +50,7 @@ enum UnixSocket {
     /// Finds what would keep ``listen(_:isPacket:)`` from making a socket. Makes and removes nothing.
     ///
     /// - Parameter connects: also tries whether a process listens there.
-    static func look(_ path: String, isPacket: Bool = false, connects: Bool) throws {
+    package static func look(_ path: String, isPacket: Bool = false, connects: Bool) throws {
         _ = try SocketAddress(unixDomainSocketPath: path)
         if let attributes = try? FileManager.default.attributesOfItem(atPath: path) {
             guard attributes[.type] as? FileAttributeType == .typeSocket else {
@@ -90,7 +90,7 @@ enum UnixSocket {
         return descriptor
     }
 
-    static func remove(_ path: String) { unlink(path) }
+    package static func remove(_ path: String) { unlink(path) }
 
     private static func answers(_ path: String, isPacket: Bool) throws -> Bool {
         guard let descriptor = try self.connect(path, isPacket: isPacket) else { return false }

@@ -1,8 +1,8 @@
 import CulvertCore
-import NIOHTTP1
+package import NIOHTTP1
 
 /// A request does not say to which host and path it goes, or says so in more than one way.
-struct BadTarget: Error {
+package struct BadTarget: Error {
     var code: String
     /// The sentence for the client.
     var detail: String
@@ -17,7 +17,7 @@ extension RequestTarget {
     /// form.
     ///
     /// Any other `Host` is refused, because servers in front of the edge and behind it may read it in different ways.
-    init(takingHostOf head: inout HTTPRequestHead) throws(BadTarget) {
+    package init(takingHostOf head: inout HTTPRequestHead) throws(BadTarget) {
         self.init(head.uri, method: head.method.rawValue)
         let hosts = head.headers["host"]
         // A request of HTTP/1.0 may leave it out (RFC 9112 3.2), and then its target has to name the host: otherwise the

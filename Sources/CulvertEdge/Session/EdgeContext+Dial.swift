@@ -1,3 +1,4 @@
+import CulvertConfig
 import CulvertCore
 import Logging
 import NIOCore

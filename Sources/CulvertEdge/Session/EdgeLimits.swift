@@ -1,4 +1,4 @@
-import CulvertConfig
+package import CulvertConfig
 package import CulvertCore
 import CulvertSystem
 

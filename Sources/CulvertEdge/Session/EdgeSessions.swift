@@ -1,3 +1,4 @@
+import CulvertConfig
 package import CulvertCore
 import NIOCore
 

@@ -1,4 +1,4 @@
-import CulvertConfig
+package import CulvertConfig
 import CulvertCore
 import CulvertSystem
 import Foundation
@@ -6,13 +6,13 @@ import NIOSSL
 
 /// Explains in words why the PEM file of a certificate, of its key, or of authorities cannot be used. The words never
 /// repeat a file's content.
-enum CertificateFault {
+package enum CertificateFault {
     /// Bytes of a file that are looked at to find out what it is.
     private static let sizeLimit = 1 << 20
 
     /// - Parameter isAuthority: the file is that of authorities, and no key stands beside it in the configuration.
     /// - Returns: nil for a file that can be used.
-    static func certificate(_ file: String, isAuthority: Bool = false) -> String? {
+    package static func certificate(_ file: String, isAuthority: Bool = false) -> String? {
         if let fault = FileFault.irregular(file) { return fault }
         if (try? NIOSSLCertificate.fromPEMFile(file)) != nil { return nil }
         return self.explain(
@@ -37,7 +37,7 @@ enum CertificateFault {
     }
 
     /// - Returns: nil for a file that can be used.
-    static func key(_ file: String) -> String? {
+    package static func key(_ file: String) -> String? {
         if let fault = FileFault.irregular(file) { return fault }
         if (try? NIOSSLPrivateKey(file: file, format: .pem)) != nil { return nil }
         return self.explain(
@@ -61,7 +61,7 @@ enum CertificateFault {
     }
 
     /// - Returns: nil for a file that can be used.
-    static func authorities(_ file: String) -> String? {
+    package static func authorities(_ file: String) -> String? {
         do {
             try TLSContexts.checkAuthorities(file)
             return nil
@@ -72,7 +72,7 @@ enum CertificateFault {
     }
 
     /// Explains the error of a context for a certificate and a key that can each be used by itself.
-    static func pair(_ pair: CertificatePair, _ error: any Error) -> String {
+    package static func pair(_ pair: CertificatePair, _ error: any Error) -> String {
         guard case NIOSSLError.failedToLoadPrivateKey = error else { return self.words(error) }
         let chain = (try? NIOSSLCertificate.fromPEMFile(pair.certificate)) ?? []
         let key = try? NIOSSLPrivateKey(file: pair.key, format: .pem)
@@ -93,7 +93,7 @@ enum CertificateFault {
 
     /// Says in words why TLS cannot use files that can each be read by itself. A framework's own description may name a
     /// path of the machine that it was built on.
-    static func words(_ error: any Error) -> String {
+    package static func words(_ error: any Error) -> String {
         if let error = error as? TLSContexts.Unusable { return error.description }
         return "TLS cannot use it" + TLSFault.detail(error) + FileDescriptors.note
     }

@@ -3,17 +3,17 @@ import CulvertCore
 import NIOSSL
 
 /// Facts of a PEM file with a certificate and its chain, for warnings.
-struct CertificateLook {
+package struct CertificateLook {
     /// Unix seconds, of the first certificate, as ``notAfter``.
-    let notBefore: Int64
-    let notAfter: Int64
+    package let notBefore: Int64
+    package let notAfter: Int64
     /// The index of the first certificate that did not issue the one before it; nil for a chain in order.
-    let strayInChain: Int?
+    package let strayInChain: Int?
     private let names: [String]
     private let addresses: [IPAddress]
 
     /// Nil for a file that holds no certificate; ``CertificateFault`` says why.
-    init?(_ file: String) {
+    package init?(_ file: String) {
         guard FileFault.irregular(file) == nil, let chain = try? NIOSSLCertificate.fromPEMFile(file),
             let first = chain.first
         else { return nil }
@@ -31,7 +31,7 @@ struct CertificateLook {
     }
 
     /// Whether a client takes the certificate for the host of a route: a name, or an address, with brackets for IPv6.
-    func covers(_ host: String) -> Bool {
+    package func covers(_ host: String) -> Bool {
         var host = host.asciiLowercased
         if host.begins(with: "[") { host = String(decoding: host.utf8.dropFirst().dropLast(), as: UTF8.self) }
         if let address = IPAddress(host) { return self.addresses.contains(address) }
@@ -40,7 +40,7 @@ struct CertificateLook {
     }
 
     /// The last moment, in Unix seconds, at which a certificate of the file is valid; nil for a file that has none.
-    static func latestEnd(of file: String) -> Int64? {
+    package static func latestEnd(of file: String) -> Int64? {
         guard FileFault.irregular(file) == nil else { return nil }
         return (try? NIOSSLCertificate.fromPEMFile(file))?.map { Int64($0.notValidAfter) }.max()
     }

@@ -1,3 +1,4 @@
+import CulvertConfig
 import CulvertCore
 package import NIOCore
 import NIOSSL

@@ -8,7 +8,7 @@ import NIOSSL
 /// BoringSSL follows the client's order of suites and of groups unless an option is set that NIOSSL does not offer.
 /// Therefore there is a context for each family of suites, and contexts with the groups that cost little alone; the
 /// client's first message decides which of them it meets.
-struct ServerTLS: Sendable {
+package struct ServerTLS: Sendable {
     /// A context for each of ``CipherOrder/families``; empty without TLS 1.2. Their groups cost little.
     private let byFamily: [NIOSSLContext]
     /// All suites, with the groups that cost little.

@@ -1,12 +1,12 @@
-import CulvertConfig
+package import CulvertConfig
 import CulvertCore
 import CulvertSystem
 import Foundation
 import NIOCore
-import NIOSSL
+package import NIOSSL
 
 /// The TLS of one listener: several certificates, chosen by the name the client asks for (RFC 6066 section 3).
-enum TLSContexts {
+package enum TLSContexts {
     /// A certificate that could not be used; names the file, holds nothing of it.
     struct Unusable: Error, CustomStringConvertible {
         var description: String
@@ -23,7 +23,7 @@ enum TLSContexts {
     }
 
     /// - Parameter clientCA: PEM file of the authorities whose client certificates are demanded; nil to ask for none.
-    static func make(_ config: TLSConfig, clientCA: String? = nil) throws -> ServerTLS {
+    package static func make(_ config: TLSConfig, clientCA: String? = nil) throws -> ServerTLS {
         let identities = try config.certificates.map(Self.load)
         guard let first = identities.first else { throw Unusable(description: "a TLS listener without a certificate") }
         // BoringSSL would find out in a client's handshake that the key of another pair does not fit. It looks at the
@@ -133,7 +133,7 @@ enum TLSContexts {
 extension TLSConfiguration {
     /// The TLS that Culvert speaks as a client: 1.2 or later, with the suites of ``CipherOrder`` for 1.2, and
     /// ``KeyGroups``.
-    static func client() -> TLSConfiguration {
+    package static func client() -> TLSConfiguration {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.minimumTLSVersion = .tlsv12
         tls.cipherSuites = CipherOrder.names

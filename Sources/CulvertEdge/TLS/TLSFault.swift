@@ -35,7 +35,7 @@ package enum TLSFault {
     }
 
     /// - Returns: nil for an error that is none of TLS.
-    static func reason(_ error: any Error, of role: Role = .upstream) -> String? {
+    package static func reason(_ error: any Error, of role: Role = .upstream) -> String? {
         switch error {
         case let error as NIOSSLExtraError where error == .failedToValidateHostname:
             return "the server's certificate is not for the name or address in its URL"

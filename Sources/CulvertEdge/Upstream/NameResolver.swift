@@ -1,6 +1,6 @@
 import CulvertCore
 import Glibc
-import NIOCore
+package import NIOCore
 import NIOPosix
 import Synchronization
 
@@ -21,9 +21,9 @@ enum NameFailure: Error, Equatable {
 ///
 /// Which look-ups run is decided by ``NameLookups``. Answers are shared by all who ask while the look-up runs, and are
 /// not kept: who a name belongs to is asked again for each session.
-final class NameResolver: Sendable {
+package final class NameResolver: Sendable {
     /// The resolver of the process: the bounds on threads are for all look-ups together.
-    static let system = NameResolver(lookUp: NameResolver.askSystem)
+    package static let system = NameResolver(lookUp: NameResolver.askSystem)
 
     typealias Answer = Result<[SocketAddress], NameFailure>
 
@@ -72,7 +72,7 @@ final class NameResolver: Sendable {
     }
 
     /// The addresses of a host, for the control plane.
-    func addresses(of host: String, port: Int, until deadline: NIODeadline) async throws -> [SocketAddress] {
+    package func addresses(of host: String, port: Int, until deadline: NIODeadline) async throws -> [SocketAddress] {
         let loop = MultiThreadedEventLoopGroup.singleton.any()
         return try await loop.flatSubmit {
             self.addresses(of: host, port: port, until: deadline, on: loop).addresses

@@ -1,11 +1,11 @@
 import CulvertConfig
 import CulvertCore
 import CulvertSystem
-import NIOCore
+package import NIOCore
 import NIOPosix
 
 /// The reason why a connection to a server failed.
-struct DialFailure: Error, Equatable, CustomStringConvertible {
+package struct DialFailure: Error, Equatable, CustomStringConvertible {
     enum Cause: Equatable {
         /// The server's: it cannot be reached.
         case server
@@ -19,14 +19,14 @@ struct DialFailure: Error, Equatable, CustomStringConvertible {
 
     var cause: Cause
     /// The reason, for the log.
-    var description: String
+    package var description: String
 
     static let cancelled = DialFailure(cause: .cancelled, description: "cancelled")
 }
 
 extension DialFailure {
     /// - Parameter time: how long there was for all of the dial.
-    init(_ error: any Error, host: String, within time: TimeAmount) {
+    package init(_ error: any Error, host: String, within time: TimeAmount) {
         let text = ConfigUnits.text(time)
         switch error {
         case let failure as DialFailure: self = failure

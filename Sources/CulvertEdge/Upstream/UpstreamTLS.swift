@@ -1,16 +1,16 @@
-import CulvertConfig
+package import CulvertConfig
 import NIOCore
 import NIOSSL
 
 /// TLS towards the `wss` servers of one upstream.
-struct UpstreamTLS: Sendable {
+package struct UpstreamTLS: Sendable {
     private let context: NIOSSLContext
     /// In place of the name in a server's URL.
     private let serverName: String?
 
     /// - Returns: nil when no server wants TLS.
     /// - Throws: what keeps a certificate from being used.
-    init?(_ config: UpstreamConfig) throws {
+    package init?(_ config: UpstreamConfig) throws {
         guard config.servers.contains(where: \.isSecure) else { return nil }
         var tls = TLSConfiguration.client()
         if let ca = config.ca {

@@ -1,4 +1,4 @@
-import CulvertCore
+package import CulvertCore
 import Foundation
 import JWTKit
 

@@ -1,4 +1,4 @@
-import CulvertCore
+package import CulvertCore
 
 /// A key for JSON Web Tokens that was added while the proxy ran. It is public, so that
 /// a thief of the database cannot sign with it.

@@ -1,5 +1,4 @@
 import CulvertConfig
-import CulvertServer
 import CulvertSystem
 import Foundation
 import Glibc
