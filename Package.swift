@@ -175,15 +175,50 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
+        // A configuration that is right, for the tests of several modules.
+        .target(
+            name: "ConfigFixtures", dependencies: ["CulvertConfig", "CulvertTokens"], path: "Tests/ConfigFixtures"
+        ),
         .testTarget(
-            name: "CulvertServerTests",
+            name: "CulvertConfigTests",
             dependencies: [
-                "CulvertCore", "CulvertSystem", "CulvertTokens", "CulvertServer", "CulvertDemo",
+                "CulvertCore", "CulvertSystem", "CulvertConfig", "CulvertTokens", "ConfigFixtures",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ]
+        ),
+        .testTarget(
+            name: "CulvertEdgeTests",
+            dependencies: [
+                "CulvertCore", "CulvertSystem", "CulvertConfig", "CulvertEdge",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+            ]
+        ),
+        .testTarget(
+            name: "CulvertAdminTests",
+            dependencies: [
+                "CulvertCore", "CulvertSystem", "CulvertConfig", "CulvertTokens", "CulvertEdge", "CulvertAdmin",
+                "ConfigFixtures",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ]
+        ),
+        .testTarget(
+            name: "CulvertDemoTests",
+            dependencies: [
+                "CulvertDemo",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "X509", package: "swift-certificates"),
             ]
         ),
     ],

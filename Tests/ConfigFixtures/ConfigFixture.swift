@@ -1,11 +1,12 @@
-import CulvertConfig
+package import CulvertConfig
+import CulvertTokens
 import Foundation
 
 /// A configuration that is right, and ways to make it wrong.
-enum ConfigFixture {
-    static let digest = String(repeating: "0123456789abcdef", count: 4)
+package enum ConfigFixture {
+    package static let digest = String(repeating: "0123456789abcdef", count: 4)
 
-    static let good = """
+    package static let good = """
         listen:
           - address: 127.0.0.1:8443
         routes:
@@ -22,16 +23,19 @@ enum ConfigFixture {
           message: 1MiB
         """
 
-    static func load(_ yaml: String, _ environment: [String: String] = [:]) throws(ConfigErrors) -> ProxyConfig {
-        try ConfigLoader.parse(yaml, file: "f.yaml", directory: "/etc/culvert", keys: .ofTokens, environment: environment)
+    package static func load(
+        _ yaml: String, _ environment: [String: String] = [:]
+    ) throws(ConfigErrors) -> ProxyConfig {
+        try ConfigLoader.parse(
+            yaml, file: "f.yaml", directory: "/etc/culvert", keys: .ofTokens, environment: environment)
     }
 
     /// What is wrong with `good` when `old` is `new` in it, as it is printed.
-    static func errors(_ old: String, _ new: String, _ environment: [String: String] = [:]) -> [String] {
+    package static func errors(_ old: String, _ new: String, _ environment: [String: String] = [:]) -> [String] {
         self.errors(self.good.replacing(old, with: new), environment)
     }
 
-    static func errors(_ yaml: String, _ environment: [String: String] = [:]) -> [String] {
+    package static func errors(_ yaml: String, _ environment: [String: String] = [:]) -> [String] {
         do throws(ConfigErrors) {
             _ = try self.load(yaml, environment)
             return []

@@ -1,4 +1,3 @@
-import CulvertEdge
 import CulvertTokens
 import Foundation
 import Logging
@@ -7,6 +6,7 @@ import NIOHTTP1
 
 @testable import CulvertAdmin
 @testable import CulvertCore
+@testable import CulvertEdge
 
 /// A token desk over a database in a folder of its own, for the admin API's resources, and the audit log of both.
 final class AdminFixture: Sendable {

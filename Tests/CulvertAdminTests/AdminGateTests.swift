@@ -4,6 +4,7 @@ import NIOHTTP1
 import Testing
 
 @testable import CulvertAdmin
+@testable import CulvertEdge
 
 @Suite("The gate of the admin API")
 struct AdminGateTests {

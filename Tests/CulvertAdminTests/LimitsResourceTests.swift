@@ -1,10 +1,11 @@
-import CulvertEdge
+import CulvertConfig
 import NIOEmbedded
 import NIOHTTP1
 import Testing
 
 @testable import CulvertAdmin
 @testable import CulvertCore
+@testable import CulvertEdge
 
 @Suite("The admin API's limits")
 struct LimitsResourceTests {
@@ -16,7 +17,7 @@ struct LimitsResourceTests {
           http: { parked: 2, idle: 1500ms }
         """
 
-    private static func ask(_ ground: SessionGround, _ method: HTTPMethod, _ target: String) -> AdminAnswer {
+    private static func ask(_ ground: EdgeFixture, _ method: HTTPMethod, _ target: String) -> AdminAnswer {
         do throws(AdminFailure) {
             let limits = EdgeLimits(edge: ground.edge)
             return AdminAnswer(try LimitsResource(limits: limits).answer(AdminRequest.of(method, target)))
@@ -27,14 +28,11 @@ struct LimitsResourceTests {
 
     @Test("It shows the limits in force, what is open under them, and how often each has refused")
     func shows() throws {
-        let ground = try SessionGround(Self.config)
-        let admission = Admission(
-            route: ground.facts.route, credential: ground.credential, forwardCookies: [], forwardProtocols: [],
-            answersAuthProtocol: false)
+        let ground = try EdgeFixture(Self.config)
         for _ in 0..<3 {
             #expect(throws: AdmissionDenial(scope: .address, limit: .sessions)) {
                 _ = try ground.edge.admissions.open(
-                    admission, address: "192.0.2.1", connection: nil, limits: ground.state.rules.config.limits,
+                    ground.admission, address: "192.0.2.1", connection: nil, limits: ground.edge.rules.config.limits,
                     now: ground.loop.now)
             }
         }
@@ -65,7 +63,7 @@ struct LimitsResourceTests {
 
     @Test("It is read alone, and takes no parameters")
     func refuses() throws {
-        let ground = try SessionGround()
+        let ground = try EdgeFixture()
         #expect(Self.ask(ground, .HEAD, "/v1/limits").outcome == "200")
         #expect(Self.ask(ground, .POST, "/v1/limits").outcome == "405 method_not_allowed")
         #expect(Self.ask(ground, .GET, "/v1/limits?x=1").outcome == "400 unknown_parameter")

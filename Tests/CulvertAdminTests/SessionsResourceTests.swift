@@ -1,10 +1,10 @@
-import CulvertEdge
 import NIOHTTP1
 import Synchronization
 import Testing
 
 @testable import CulvertAdmin
 @testable import CulvertCore
+@testable import CulvertEdge
 
 /// Sessions that are not there: writes down what it is asked.
 private final class RecordingDirectory: SessionDirectory {

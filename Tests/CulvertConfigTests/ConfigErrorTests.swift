@@ -1,5 +1,7 @@
+import ConfigFixtures
 import CulvertConfig
 import CulvertCore
+import CulvertTokens
 import Foundation
 import Testing
 

@@ -1,3 +1,5 @@
+import ConfigFixtures
+import CulvertTokens
 import NIOCore
 import Testing
 

@@ -1,3 +1,4 @@
+import ConfigFixtures
 import CulvertConfig
 import CulvertCore
 import NIOCore

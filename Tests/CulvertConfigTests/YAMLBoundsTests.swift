@@ -1,3 +1,4 @@
+import CulvertTokens
 import Foundation
 import Testing
 

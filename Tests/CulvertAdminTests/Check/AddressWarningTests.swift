@@ -1,4 +1,6 @@
+import ConfigFixtures
 import CulvertAdmin
+import CulvertConfig
 import Testing
 
 @Suite("Warnings of addresses")
