@@ -59,13 +59,25 @@ let package = Package(
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ]
         ),
-        // The NIO shell: sockets, TLS, handlers, configuration, admin.
+        // proxy.yaml as values: the keys, their reader, and what is in effect.
         .target(
-            name: "CulvertServer",
+            name: "CulvertConfig",
             dependencies: [
                 "CulvertCore",
                 "CulvertSystem",
-                "CulvertTokens",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Yams", package: "Yams"),
+            ]
+        ),
+        // The NIO shell: sockets, TLS, HTTP, sessions and connections to upstreams.
+        .target(
+            name: "CulvertEdge",
+            dependencies: [
+                "CulvertCore",
+                "CulvertSystem",
+                "CulvertConfig",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -75,16 +87,29 @@ let package = Package(
                 .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "Yams", package: "Yams"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             // What culvert.min.js is made of, and by what.
             exclude: ["Browser/culvert.js", "Browser/build"],
-            resources: [
-                // Links into docs/, where the documents stand for people.
-                .embedInCode("Resources/openapi.json"),
-                .embedInCode("Browser/culvert.min.js"), .embedInCode("Browser/culvert.d.ts"),
-            ]
+            resources: [.embedInCode("Browser/culvert.min.js"), .embedInCode("Browser/culvert.d.ts")]
+        ),
+        // What operators see and do: the checks of a configuration, reloads, the admin API.
+        .target(
+            name: "CulvertAdmin",
+            dependencies: [
+                "CulvertCore",
+                "CulvertSystem",
+                "CulvertConfig",
+                "CulvertTokens",
+                "CulvertEdge",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            // A link into docs/, where the document stands for people.
+            resources: [.embedInCode("HTTP/openapi.json")]
         ),
         // What only `culvert demo` needs: an echo/chat backend, a page, a development certificate.
         .target(
@@ -104,8 +129,10 @@ let package = Package(
             dependencies: [
                 "CulvertCore",
                 "CulvertSystem",
+                "CulvertConfig",
                 "CulvertTokens",
-                "CulvertServer",
+                "CulvertEdge",
+                "CulvertAdmin",
                 "CulvertDemo",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -148,15 +175,50 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
+        // A configuration that is right, for the tests of several modules.
+        .target(
+            name: "ConfigFixtures", dependencies: ["CulvertConfig", "CulvertTokens"], path: "Tests/ConfigFixtures"
+        ),
         .testTarget(
-            name: "CulvertServerTests",
+            name: "CulvertConfigTests",
             dependencies: [
-                "CulvertCore", "CulvertSystem", "CulvertTokens", "CulvertServer", "CulvertDemo",
+                "CulvertCore", "CulvertSystem", "CulvertConfig", "CulvertTokens", "ConfigFixtures",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ]
+        ),
+        .testTarget(
+            name: "CulvertEdgeTests",
+            dependencies: [
+                "CulvertCore", "CulvertSystem", "CulvertConfig", "CulvertEdge",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+            ]
+        ),
+        .testTarget(
+            name: "CulvertAdminTests",
+            dependencies: [
+                "CulvertCore", "CulvertSystem", "CulvertConfig", "CulvertTokens", "CulvertEdge", "CulvertAdmin",
+                "ConfigFixtures",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ]
+        ),
+        .testTarget(
+            name: "CulvertDemoTests",
+            dependencies: [
+                "CulvertDemo",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "X509", package: "swift-certificates"),
             ]
         ),
     ],

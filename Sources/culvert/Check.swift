@@ -1,5 +1,7 @@
 import ArgumentParser
-import CulvertServer
+import CulvertAdmin
+import CulvertConfig
+import CulvertTokens
 import Glibc
 
 struct Check: ParsableCommand {
@@ -24,7 +26,7 @@ struct Check: ParsableCommand {
     /// Lists every error and leaves with 1.
     static func load(_ path: String) throws -> ProxyConfig {
         do throws(ConfigErrors) {
-            return try ConfigLoader.load(path: path, environment: Environment.all)
+            return try ConfigLoader.load(path: path, keys: .ofTokens, environment: Environment.all)
         } catch {
             let advice = path == "-" ? "" : self.advice(path)
             throw Failure.report(error.errors.map { $0.description + advice })

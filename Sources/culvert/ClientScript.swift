@@ -1,5 +1,6 @@
 import ArgumentParser
-import CulvertServer
+import CulvertConfig
+import CulvertEdge
 import CulvertSystem
 import Foundation
 import NIOCore

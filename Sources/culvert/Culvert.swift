@@ -1,5 +1,5 @@
 import ArgumentParser
-import CulvertServer
+import CulvertConfig
 import CulvertSystem
 import Foundation
 import Glibc

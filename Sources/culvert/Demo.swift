@@ -1,7 +1,9 @@
 import ArgumentParser
+import CulvertAdmin
+import CulvertConfig
 import CulvertCore
 import CulvertDemo
-import CulvertServer
+import CulvertEdge
 import CulvertSystem
 import Foundation
 import Logging

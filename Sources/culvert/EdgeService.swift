@@ -1,4 +1,6 @@
-import CulvertServer
+import CulvertAdmin
+import CulvertConfig
+import CulvertEdge
 import Logging
 import NIOCore
 import ServiceLifecycle

@@ -1,4 +1,4 @@
-import CulvertServer
+import CulvertEdge
 import Foundation
 import Glibc
 import NIOCore

@@ -1,5 +1,7 @@
+import CulvertAdmin
+import CulvertConfig
 import CulvertCore
-import CulvertServer
+import CulvertEdge
 import CulvertSystem
 import CulvertTokens
 import Foundation

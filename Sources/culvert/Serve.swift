@@ -1,5 +1,6 @@
 import ArgumentParser
-import CulvertServer
+import CulvertAdmin
+import CulvertConfig
 import CulvertSystem
 import Glibc
 import Logging

@@ -12,8 +12,8 @@ import pytest
 SOURCES = pathlib.Path(__file__).parents[2] / "Sources"
 # Text in there is not a peer's: the operator's files and arguments, the client's own script, names of own sockets.
 EXEMPT = (
-    "CulvertServer/Check/", "CulvertServer/Config/", "CulvertTokens/JWT/JWTConfig", "CulvertTokens/Store/AdminToken",
-    "CulvertServer/Browser/BrowserClient", "CulvertServer/Listener/ListeningSocket", "CulvertServer/Listener/Takeover",
+    "CulvertAdmin/Check/", "CulvertConfig/", "CulvertCore/Gate/JWTConfig", "CulvertTokens/Store/AdminToken",
+    "CulvertEdge/Browser/BrowserClient", "CulvertEdge/Listener/ListeningSocket", "CulvertEdge/Listener/Takeover",
     "culvert/", "CulvertDemo/",
 )
 # A line, or the line before, says with one of these why it is right there.
@@ -66,10 +66,10 @@ def findings(name, text):
 PEERS = (
     "CulvertCore/Gate/", "CulvertCore/HTTP/", "CulvertCore/Lane/", "CulvertCore/Wire/", "CulvertCore/LongPoll/",
     "CulvertCore/Text/", "CulvertCore/Upstream/",
-    "CulvertServer/Admin/HTTP/", "CulvertServer/Admin/Request/", "CulvertServer/Admin/Resources/",
-    "CulvertServer/Browser/ClientFiles", "CulvertServer/Fields/", "CulvertServer/HTTP/",
-    "CulvertServer/Requests/", "CulvertServer/Session/", "CulvertServer/TLS/PeerName", "CulvertServer/Transport/",
-    "CulvertServer/Upstream/", "CulvertServer/WebSocket/", "CulvertTokens/JWT/",
+    "CulvertAdmin/HTTP/", "CulvertAdmin/Request/", "CulvertAdmin/Resources/",
+    "CulvertCore/Fields/", "CulvertEdge/Browser/ClientFiles", "CulvertEdge/HTTP/",
+    "CulvertEdge/Requests/", "CulvertEdge/Session/", "CulvertEdge/TLS/PeerName", "CulvertEdge/Transport/",
+    "CulvertEdge/Upstream/", "CulvertEdge/WebSocket/", "CulvertTokens/JWT/",
 )
 NAME = (r"(?i:\w*(name|text|host|path|value|scheme|word|member|subject|query|field|line|authority|protocol|essence|version"
         r"|segment|secret|uri|parameter|mediaType|jti|kid))\b(?!\()")
@@ -95,16 +95,17 @@ ALLOWED = {
     ("Text/JSONValue.swift", "[String: JSONValue]"): "names that are not ASCII have at most 128 bytes",
     ("Gate/Token.swift", "self.token.id == other.token.id"): CHECKED, ("Gate/TokenKeyring.swift", ""): CHECKED,
     ("Upstream/NameLookups.swift", "[String: "): OWN, ("JWT/", "jwk: [String: JSONValue]"): "of a key, and the operator's",
-    ("JWT/KeyMaterial.swift", "case ("): "of a key, and the operator's",
+    ("Gate/JWTKeyMaker.swift", "[String: JSONValue]"): "of a key, and the operator's",
+    ("JWT/KeyMaterial+Reading.swift", "case ("): "of a key, and the operator's",
     ("JWT/JWTAuthority.swift", "token.id == jwt.name"): "verified; identifiers are ASCII", ("JWT/JWTAuthority.swift", "ends"): OWN,
     ("JWT/JWTAuthority.swift", "Dictionary("): OWN, ("JWT/JWTAuthority.swift", "ended: [String: Int64]"): "of keys",
     ("JWT/JWTAuthority.swift", "var seen: Set<String>"): "of keys",
     ("Session/Caller.swift", "route.name"): OWN, ("Session/Caller.swift", "error.code"): OWN,
     ("Upstream/ForwardedHeaders.swift", "ofProxies.contains(name)"): "a FieldName, which is bytes",
-    ("Admin/Request/", ""): TOKEN, ("Admin/Resources/", ""): TOKEN,
-    ("Admin/HTTP/AdminAPI.swift", "case "): TOKEN, ("Session/EdgeContext.swift", "pages"): OWN,
+    ("CulvertAdmin/Request/", ""): TOKEN, ("CulvertAdmin/Resources/", ""): TOKEN,
+    ("HTTP/AdminAPI.swift", "case "): TOKEN, ("Session/EdgeContext.swift", "pages"): OWN,
     ("Upstream/WaitingLine.swift", "number.value"): "numbers", ("Session/Session.swift", "self.laneHeld != oldValue"): "numbers",
-    ("Session/EdgeContext.swift", "Stage"): OWN, ("Admin/HTTP/AdminServer.swift", ""): OWN, ("JWT/JWTConfig.swift", ""): OWN,
+    ("Session/EdgeContext.swift", "Stage"): OWN, ("HTTP/AdminServer.swift", ""): OWN, ("Gate/JWTConfig.swift", ""): OWN,
     ("Session/EdgeRules.swift", "connectors"): OWN, ("Session/ChangedTokens.swift", "Set<String>"): CHECKED,
     ("Session/Session+Credential.swift", "token.id"): CHECKED, ("Session/Admissions.swift", ""): "of addresses and tokens",
     ("Requests/PolledOpening.swift", 'base == "/"'): CHECKED, ("Requests/RequestDelivery.swift", "subject == "): CHECKED,
@@ -180,7 +181,7 @@ def test_the_check_passes(line):
     'var weights: [String: Int] = [:]', 'if host == other.host {', 'names.removeAll { $0 == SocketLane.protocol }',
 ])
 def test_the_check_of_comparisons_finds(line):
-    assert equalities("CulvertServer/Requests/x.swift", line), line
+    assert equalities("CulvertEdge/Requests/x.swift", line), line
 
 
 @pytest.mark.parametrize("line", [
@@ -189,4 +190,4 @@ def test_the_check_of_comparisons_finds(line):
     'headers.contains(name: "upgrade")', 'guard host == nil else {', 'hosts.contains(where: name.equalsIgnoringCase)',
 ])
 def test_the_check_of_comparisons_passes(line):
-    assert not equalities("CulvertServer/Requests/x.swift", line), line
+    assert not equalities("CulvertEdge/Requests/x.swift", line), line

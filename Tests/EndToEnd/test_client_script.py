@@ -19,7 +19,7 @@ from kit.raw import tls
 from kit.site import Site
 
 CLIENT = "client: /culvert.js"
-BROWSER = Path(__file__).parents[2] / "Sources/CulvertServer/Browser"
+BROWSER = Path(__file__).parents[2] / "Sources/CulvertEdge/Browser"
 FRESH, FOREVER = "no-cache", "public, max-age=31536000, immutable"
 SCRIPT, TYPES = "text/javascript; charset=utf-8", "text/plain; charset=utf-8"
 
@@ -124,7 +124,7 @@ def test_it_is_made_of_the_source(tmp_path):
         shutil.copy(BROWSER / name, tmp_path)
     subprocess.run([tmp_path / "build"], check=True, timeout=20)
     made = (tmp_path / "culvert.min.js").read_bytes()
-    assert made == (BROWSER / "culvert.min.js").read_bytes(), "run Sources/CulvertServer/Browser/build"
+    assert made == (BROWSER / "culvert.min.js").read_bytes(), "run Sources/CulvertEdge/Browser/build"
     assert made == source("module")
 
 

@@ -1,5 +1,5 @@
 import AsyncHTTPClient
-import CulvertCore
+package import CulvertCore
 import CulvertSystem
 package import Foundation
 import NIOCore

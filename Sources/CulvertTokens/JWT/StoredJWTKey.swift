@@ -1,3 +1,5 @@
+package import CulvertCore
+
 /// A key for JSON Web Tokens that was added while the proxy ran. It is public, so that
 /// a thief of the database cannot sign with it.
 package struct StoredJWTKey: Sendable, Equatable {

@@ -25,7 +25,7 @@ package enum StoreLook {
         do throws(SecretFile.Failure) {
             place = try SecretFolder.place(of: path)
             var isThere = true
-            for suffix in TokenStore.suffixes {
+            for suffix in DatabaseFiles.suffixes {
                 let isFound = try SecretFile.look(place + suffix, for: R_OK | W_OK)
                 if suffix.isEmpty { isThere = isFound }
             }
@@ -144,7 +144,7 @@ package enum StoreLook {
     /// Gives the files of a database whose modes ``TokenStore`` changes before it opens them.
     package static func modeChanges(_ path: String) -> [(file: String, change: SecretFile.ModeChange)] {
         guard let place = try? SecretFolder.place(of: path) else { return [] }
-        return TokenStore.suffixes.compactMap { suffix in
+        return DatabaseFiles.suffixes.compactMap { suffix in
             SecretFile.pendingChange(place + suffix).map { (path + suffix, $0) }
         }
     }

@@ -33,9 +33,6 @@ package final class TokenStore: Sendable {
     private let lock = NSLock()
     private let isClosed = Mutex(false)
 
-    /// The suffixes of the files that SQLite keeps for one database.
-    package static let suffixes = ["", "-wal", "-shm", "-journal"]
-
     /// Opens the database, made for its owner alone if it is not there, and brings its tables up to date.
     package init(path: String, logger: Logger? = nil) throws(StoreError) {
         self.path = path
@@ -47,14 +44,14 @@ package final class TokenStore: Sendable {
                 // SQLite gives its other files the mode of this one when it makes them; some may be there already.
                 try SecretFile.makeIfMissing(place)
                 // SQLite opens a database read-only that it may not write, and then every change fails.
-                for suffix in Self.suffixes { _ = try SecretFile.look(place + suffix, for: R_OK | W_OK) }
+                for suffix in DatabaseFiles.suffixes { _ = try SecretFile.look(place + suffix, for: R_OK | W_OK) }
             } catch {
                 throw StoreError(kind: .unusable, description: error.description)
             }
             // A file that is no database keeps its mode: its path was given by mistake.
             try StoreLook.checkKind(of: place)
             do throws(SecretFile.Failure) {
-                for suffix in Self.suffixes { try SecretFile.protect(place + suffix, logger: logger) }
+                for suffix in DatabaseFiles.suffixes { try SecretFile.protect(place + suffix, logger: logger) }
             } catch {
                 throw StoreError(kind: .unusable, description: error.description)
             }
@@ -67,7 +64,7 @@ package final class TokenStore: Sendable {
             self.pool = try DatabasePool(path: place, configuration: configuration)
             try self.pool.read { try Self.checkVersion($0, path) }
             try StoreSchema.migrator.migrate(self.pool)
-            for suffix in Self.suffixes.dropFirst() { SecretFile.openToOwner(place + suffix) }
+            for suffix in DatabaseFiles.suffixes.dropFirst() { SecretFile.openToOwner(place + suffix) }
         } catch let error as StoreError {
             throw error
         } catch {

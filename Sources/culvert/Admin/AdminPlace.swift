@@ -1,4 +1,4 @@
-import CulvertServer
+import CulvertConfig
 
 /// Finds the admin API of a process and the file of its token: by the command's options, else by a configuration, else by
 /// the defaults of both.

@@ -1,4 +1,4 @@
-import CulvertServer
+import CulvertConfig
 import CulvertSystem
 import Foundation
 import Glibc

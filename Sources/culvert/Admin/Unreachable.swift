@@ -1,5 +1,5 @@
 import AsyncHTTPClient
-import CulvertServer
+import CulvertEdge
 import Foundation
 import Glibc
 import NIOCore
