@@ -87,7 +87,7 @@ struct Demo: AsyncParsableCommand {
                     ConfigToken(
                         token: Token(id: "demo", source: .config, subject: "demo", routes: ["/"]),
                         digest: TokenDigest(of: token))
-                ], queryParameter: "access_token", cookie: "culvert_token", identityHeader: "X-Forwarded-User"),
+                ], queryParameter: "access_token", cookie: nil, identityHeader: "X-Forwarded-User"),
             upstreams: [
                 "demo": UpstreamConfig(
                     name: "demo",

@@ -409,6 +409,56 @@ def test_handshakes_that_are_not_ended_leave_slow_clients_their_time(make_edge, 
     assert lost == 0 and len(took) > 1
 
 
+def _dripping(port, addresses, rest):
+    """Keeps 600 handshakes, of each of which `rest` follows the first message in parts, a part every 0.3 s."""
+    begun = first_message()
+
+    def attack():
+        end, held, count = time.monotonic() + 3 * SECONDS, {}, 0
+        while time.monotonic() < end:
+            while len(held) < 600:
+                s = socket.socket()
+                s.bind((f"127.0.2.{1 + count % addresses}", 0))
+                s.connect(("127.0.0.1", port))
+                s.sendall(begun)
+                held[s] = iter(rest)
+                count += 1
+            time.sleep(0.3)
+            for s, parts in list(held.items()):
+                try:
+                    s.sendall(next(parts))
+                    if is_closed(s, 0):
+                        raise BrokenPipeError
+                except (OSError, StopIteration):
+                    s.close()
+                    del held[s]
+        print(f"{count} handshakes were begun")
+
+    return attack
+
+
+@pytest.mark.parametrize("rest", [
+    [bytes([byte]) for byte in b"\x17\x03\x03\x40\x00" + bytes(1000)], [b"\x14\x03\x03\x00\x01\x01"] * 1000,
+], ids=["a record in bytes", "ChangeCipherSpec"])
+def test_handshakes_that_drip_keep_their_places_no_longer(make_edge, sink, rest):
+    """Each byte gave its client another second, so that handshakes of eight addresses kept all others out for 10 s."""
+    edge = make_edge(sink.port, limits="memory: 32MiB, handshake: 30s, http: { first_byte: 30s }")
+    took, lost = [], 0
+    with Attack(_dripping, edge.tls_port, 8, rest) as attack:
+        attack.go.set()
+        while attack.process.is_alive():
+            try:
+                took.append(slow_handshake(edge, 0))
+            except OSError:
+                lost += 1
+            time.sleep(0.05)
+    took.sort()
+    print(f"beside 600 handshakes that drip {len(took)} of others came to their end, {lost} did not; they took "
+          f"{took[len(took) // 2]:.2f} s, the longest {took[-1]:.2f} s")
+    assert lost == 0
+    assert took[-1] < 5
+
+
 def test_heads_that_do_not_end_leave_bodies_room(make_edge, sink):
     """They stayed just below the ceiling, where nothing gives way, and every body of more than 16 KiB was refused."""
     edge = make_edge(sink.port, limits="memory: 16MiB, handshake: 30s, http: { first_byte: 30s }")

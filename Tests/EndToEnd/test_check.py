@@ -11,7 +11,7 @@ from kit.edge import digest
 from kit.process import culvert, errors
 from kit.setups import (
     CERTIFICATE, CLIENT, DUMPS, GOOD_STATE, KEY, MISSING, SWAPPED, admin, client_certificate, files, jwt, running, tls,
-    with_bytes, with_database, with_file, with_folder, with_hot_journal, with_link, with_owner, with_pipe,
+    with_bytes, with_database, with_file, with_folder, with_foreign_database, with_hot_journal, with_link, with_owner, with_pipe,
     with_socket_left_behind, write)
 
 
@@ -55,6 +55,13 @@ SETUPS = {
     "a pipe for authorities": (
         {"up": "ca: pipe", "prepare": with_pipe("pipe")},
         ("upstreams.u.ca", "pipe", "it is no regular file", "; give the path of a file")),
+    "a folder for authorities": (
+        {"up": "ca: folder", "prepare": with_folder("folder")},
+        ("upstreams.u.ca", "folder", "it is a folder, and no certificate in it has a hashed name", "; give the path of a PEM file")),
+    "a folder for authorities of clients": (
+        {"admin": admin("tls: { certificates: [ { certificate: a.pem, key: a.key } ] }\n  client_ca: folder"), "state": "x.db",
+         "prepare": with_folder("folder")},
+        ("admin.client_ca", "folder", "it is a folder, and no certificate in it has a hashed name")),
     "a pipe for a set of keys": (
         {"more": jwt("jwks:\n      - file: pipe"), "prepare": with_pipe("pipe")},
         ("authentication.jwt.jwks[0].file", "pipe", "it is no regular file", "; give the path of a file")),
@@ -93,6 +100,9 @@ SETUPS = {
     "a database that is none": (
         {"admin": admin(""), "state": "x.db", "prepare": with_file("x.db", "hello, hello, " * 100)},
         ("state", "x.db", "file is not a database", "put the last backup in its place")),
+    "a database of another program": (
+        {"admin": admin(""), "state": "x.db", "prepare": with_foreign_database("x.db")},
+        ("state", "x.db", "belongs to another program", "; give another path")),
     "a database in an open folder that others cannot reach": (
         {"admin": admin(""), "state": "open/x.db", "prepare": with_folder("open", 0o777)}, None),
     "a database of a run before": ({**GOOD_STATE, "prepare": with_database()}, None),

@@ -93,6 +93,16 @@ def test_the_printed_websocket_url_works(demo):
     asyncio.run(run())
 
 
+def test_a_cookie_of_another_service_of_the_machine_is_none_of_its_tokens(demo):
+    """Browsers send a cookie of localhost to each of its ports."""
+    async def run():
+        async with connect(demo.wss, ssl=demo.ssl, additional_headers={"Cookie": "culvert_token=another"}) as ws:
+            await ws.send("hello")
+            assert await asyncio.wait_for(ws.recv(), 5) == "hello"
+
+    asyncio.run(run())
+
+
 def test_the_printed_token_is_needed(demo):
     async def run():
         with pytest.raises(InvalidStatus) as refused:

@@ -18,6 +18,9 @@ package enum FileFault {
     /// See ``RegularFile/irregular(_:)``.
     package static func irregular(_ path: String) -> String? { RegularFile.irregular(path) }
 
+    /// See ``RegularFile/unfitForAuthorities(_:)``.
+    package static func unfitForAuthorities(_ path: String) -> String? { RegularFile.unfitForAuthorities(path) }
+
     /// Gives the remedy for a file that the configuration names and that cannot be read; for the end of the message.
     /// Empty where the process may read it.
     package static func advice(_ path: String) -> String {

@@ -2,6 +2,7 @@ package import NIOCore
 
 /// Bounds the handshakes that are under way on one event loop. When there are too many, the handshake that has waited for
 /// its client longest gives up its place, once it has waited for a second. Before that a new handshake finds no place.
+/// A client is waited for until its whole message is there: a client that sends a byte now and then has no longer.
 ///
 /// A client's address has a quarter of the places. Beyond it a new handshake takes the place of another one of the same
 /// address. So one client that begins handshakes and does not end them uses up the places of its own.
@@ -19,9 +20,12 @@ package struct HandshakePlaces {
         case full
     }
 
-    /// The time that every client has for its next message. It is longer than a round trip. A handshake that has waited so
-    /// long for its client may lose its place.
+    /// The time that every client has for its next whole message. It is longer than a round trip. A handshake that has
+    /// waited so long for its client may lose its place.
     package static var grace: TimeAmount { .seconds(1) }
+    /// The number of waits at the front of a line that are looked at for a handshake that may leave. The edge is doing a
+    /// step of those that may not.
+    private static var looks: Int { 16 }
 
     private enum Order {
         case ofAll
@@ -36,8 +40,10 @@ package struct HandshakePlaces {
 
     private struct Handshake {
         let address: AddressKey
-        /// Nil while the edge has the next step.
+        /// When the edge had sent its last message; nil before the first. The handshake is linked in its lines from then on.
         var waitsSince: NIODeadline?
+        /// The edge has the next step, so the handshake does not leave.
+        var isBusy = true
         private var amongAll = Neighbours()
         private var amongAddress = Neighbours()
 
@@ -85,11 +91,19 @@ package struct HandshakePlaces {
     package var count: Int { self.all.count }
 
     /// When the longest wait for a client has lasted for ``grace``; nil if no handshake waits for its client.
-    package var nextPlace: NIODeadline? { self.longestWait.map { $0.since + Self.grace } }
+    package var nextPlace: NIODeadline? {
+        self.all.first.flatMap { self.open[$0]?.waitsSince }.map { $0 + Self.grace }
+    }
 
-    private var longestWait: (number: Number, since: NIODeadline)? {
-        guard let first = self.all.first, let since = self.open[first]?.waitsSince else { return nil }
-        return (first, since)
+    /// The handshake of the line that has waited for its client longest.
+    private func longestWait(in line: Line, _ order: Order) -> (number: Number, since: NIODeadline)? {
+        var next = line.first
+        for _ in 0..<Self.looks {
+            guard let number = next, let handshake = self.open[number], let since = handshake.waitsSince else { return nil }
+            if !handshake.isBusy { return (number, since) }
+            next = handshake[order].behind
+        }
+        return nil
     }
 
     /// Begins a handshake, whose first step is the edge's.
@@ -98,10 +112,12 @@ package struct HandshakePlaces {
     package mutating func begin(of address: AddressKey, most: Int?, now: NIODeadline) -> Beginning {
         var leaving: Number?
         if let most = most.map({ max($0, self.fewest) }) {
-            if let line = self.lines[address], line.count >= most / 4, let own = line.first {
-                leaving = own
+            if let line = self.lines[address], line.count >= most / 4,
+                let own = self.longestWait(in: line, .ofAddress)
+            {
+                leaving = own.number
             } else if self.all.count >= most {
-                guard let oldest = self.longestWait, oldest.since + Self.grace <= now else { return .full }
+                guard let oldest = self.longestWait(in: self.all, .ofAll), oldest.since + Self.grace <= now else { return .full }
                 leaving = oldest.number
             }
         }
@@ -114,28 +130,34 @@ package struct HandshakePlaces {
     }
 
     /// The edge has done its step, and the client has the next one.
-    package mutating func wait(_ number: Number, now: NIODeadline) {
-        self.goOn(number)
-        guard let address = self.open[number]?.address else { return }
+    ///
+    /// - Parameter isNew: the edge has sent a message. Otherwise it has had a part of the client's, and the client is waited
+    ///   for as before.
+    package mutating func wait(_ number: Number, isNew: Bool, now: NIODeadline) {
+        guard let handshake = self.open[number] else { return }
+        self.open[number]?.isBusy = false
+        guard isNew || handshake.waitsSince == nil else { return }
+        self.unlink(number)
         self.open[number]?.waitsSince = now
         self.all.append(number, .ofAll, &self.open)
-        self.lines[address]?.append(number, .ofAddress, &self.open)
+        self.lines[handshake.address]?.append(number, .ofAddress, &self.open)
     }
 
     /// The client has sent something, and the edge has the next step.
-    package mutating func goOn(_ number: Number) {
-        guard let handshake = self.open[number], handshake.waitsSince != nil else { return }
-        self.open[number]?.waitsSince = nil
-        self.all.remove(number, .ofAll, &self.open)
-        self.lines[handshake.address]?.remove(number, .ofAddress, &self.open)
-    }
+    package mutating func goOn(_ number: Number) { self.open[number]?.isBusy = true }
 
     /// The handshake is over, or its connection is gone. It may have given up its place already.
     package mutating func end(_ number: Number) {
-        self.goOn(number)
+        self.unlink(number)
         guard let address = self.open.removeValue(forKey: number)?.address else { return }
         self.all.count -= 1
         self.lines[address]?.count -= 1
         if self.lines[address]?.count == 0 { self.lines[address] = nil }
+    }
+
+    private mutating func unlink(_ number: Number) {
+        guard let handshake = self.open[number], handshake.waitsSince != nil else { return }
+        self.all.remove(number, .ofAll, &self.open)
+        self.lines[handshake.address]?.remove(number, .ofAddress, &self.open)
     }
 }

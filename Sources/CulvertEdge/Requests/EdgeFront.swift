@@ -92,7 +92,11 @@ final class EdgeFront: ConnectionOwner {
         switch notice {
         case .memoryFull: self.edge.notices.warn("requests refused: limits.memory is reached")
         case .lateHandshake:
-            self.edge.notices.warn("TLS handshakes waited longer than 1 s for their turn: the event loops are busy")
+            self.edge.notices.warn(
+                """
+                TLS handshakes waited longer than 1 s for their turn or for a place: the event loops are busy, or \
+                handshakes that are not ended hold their share of limits.memory
+                """)
         case .crowdedHandshake:
             self.edge.notices.warn("TLS handshakes cut for newer ones: together they may hold a quarter of limits.memory")
         case .unreadAnswer: self.edge.notices.warn("connections closed: their clients did not read an answer in time")

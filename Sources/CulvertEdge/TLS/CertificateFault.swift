@@ -66,8 +66,7 @@ package enum CertificateFault {
             try TLSContexts.checkAuthorities(file)
             return nil
         } catch {
-            // A folder of authorities is taken, but not by this way, when it is a good one.
-            return self.certificate(file, isAuthority: true) ?? self.words(error)
+            return FileFault.unfitForAuthorities(file) ?? self.certificate(file, isAuthority: true) ?? self.words(error)
         }
     }
 

@@ -35,7 +35,7 @@ package enum TLSContexts {
         tls.applicationProtocols = ["http/1.1", "http/1.0"]
         tls.shutdownTimeout = Self.shutdownTimeout
         if let clientCA {
-            try Self.refuseIrregular(clientCA)
+            try Self.refuseUnfitAuthorities(clientCA)
             tls.trustRoots = .file(clientCA)
             // There is no name to compare: every client with a certificate of the authority is let in.
             tls.certificateVerification = .noHostnameVerification
@@ -68,7 +68,7 @@ package enum TLSContexts {
 
     /// - Throws: when a PEM file of authorities cannot be used.
     static func checkAuthorities(_ file: String) throws {
-        try self.refuseIrregular(file)
+        try self.refuseUnfitAuthorities(file)
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.trustRoots = .file(file)
         _ = try NIOSSLContext(configuration: tls)
@@ -93,6 +93,11 @@ package enum TLSContexts {
     /// - Throws: ``Unusable`` for a file whose reading might not end.
     static func refuseIrregular(_ file: String) throws(Unusable) {
         if let fault = FileFault.irregular(file) { throw Unusable(description: "\(file): \(fault)") }
+    }
+
+    /// - Throws: ``Unusable`` for a path that cannot be that of authorities.
+    static func refuseUnfitAuthorities(_ file: String) throws(Unusable) {
+        if let fault = FileFault.unfitForAuthorities(file) { throw Unusable(description: "\(file): \(fault)") }
     }
 
     private static func load(_ pair: CertificatePair) throws -> Identity {

@@ -51,6 +51,8 @@ final class TLSFeeder: ChannelDuplexHandler, RemovableChannelHandler {
         var isOver = false
         /// Set when TLS sends its first bytes.
         var hasAnswered = false
+        /// TLS has sent bytes since the client was waited for last. Bytes of a message that is not whole bring none.
+        var isAnswerNew = false
         /// Its place among the handshakes of clients that are under way, from its first bytes on.
         var place: HandshakePlaces.Number?
     }
@@ -245,6 +247,7 @@ final class TLSFeeder: ChannelDuplexHandler, RemovableChannelHandler {
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         self.handshake.hasAnswered = true
+        self.handshake.isAnswerNew = true
         context.write(data, promise: promise)
     }
 
@@ -374,7 +377,8 @@ final class TLSFeeder: ChannelDuplexHandler, RemovableChannelHandler {
             return
         }
         self.account()
-        if let place = self.handshake.place { self.turns.wait(place) }
+        if let place = self.handshake.place { self.turns.wait(place, isNew: self.handshake.isAnswerNew) }
+        self.handshake.isAnswerNew = false
         guard let context = self.context else { return }
         if self.flow.isInputClosed {
             self.flow.isInputClosed = false

@@ -89,12 +89,14 @@ final class TLSTurns {
     }
 
     /// The handshake waits for its client.
-    func wait(_ number: HandshakePlaces.Number) {
-        self.places.wait(number, now: self.now)
+    ///
+    /// - Parameter isNew: TLS has sent a message since the handshake waited last.
+    func wait(_ number: HandshakePlaces.Number, isNew: Bool) {
+        self.places.wait(number, isNew: isNew, now: self.now)
         self.admitLater()
     }
 
-    /// The client has sent its next message.
+    /// The client has sent its next message, or a part of it.
     func goOn(_ number: HandshakePlaces.Number) { self.places.goOn(number) }
 
     /// The handshake is over, or its connection is gone.

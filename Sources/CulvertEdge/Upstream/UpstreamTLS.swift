@@ -14,7 +14,7 @@ package struct UpstreamTLS: Sendable {
         guard config.servers.contains(where: \.isSecure) else { return nil }
         var tls = TLSConfiguration.client()
         if let ca = config.ca {
-            try TLSContexts.refuseIrregular(ca)
+            try TLSContexts.refuseUnfitAuthorities(ca)
             tls.trustRoots = .file(ca)
         }
         tls.applicationProtocols = ["http/1.1"]

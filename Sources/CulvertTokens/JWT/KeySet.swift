@@ -121,7 +121,7 @@ package enum KeySet {
         try await self.look(up: try HTTPClient.Request(url: url).host, until: deadline, within: time, network)
         var tls = network.makeTLS()
         if let ca {
-            if let fault = RegularFile.irregular(ca) { throw KeySetFault(description: "\(ca): \(fault)") }
+            if let fault = RegularFile.unfitForAuthorities(ca) { throw KeySetFault(description: "\(ca): \(fault)") }
             tls.trustRoots = .file(ca)
         }
         var configuration = HTTPClient.Configuration(tlsConfiguration: tls, redirectConfiguration: .disallow)

@@ -50,10 +50,13 @@ package enum StoreLook {
         return self.notNow(path, "another process is writing the database")
     }
 
-    /// Finds a file that is no database, without a lock and without a change. ``TokenStore`` finds other faults itself.
+    /// Finds a file that is no database, or the database of another program or a newer Culvert, without a lock and without
+    /// a change. ``TokenStore`` finds other faults itself.
     ///
-    /// - Parameter place: as `SecretFolder.place(of:)` gives it.
-    static func checkKind(of place: String) throws {
+    /// - Parameters:
+    ///   - place: as `SecretFolder.place(of:)` gives it.
+    ///   - name: the path as it was given.
+    static func checkKind(of place: String, _ name: String) throws {
         // By Characters: a path of the operator's own.
         guard let path = place.addingPercentEncoding(withAllowedCharacters: .urlPathAllowed) else { return }
         var configuration = Configuration()
@@ -61,7 +64,9 @@ package enum StoreLook {
         do {
             let queue = try DatabaseQueue(path: "file:\(path)?mode=ro&immutable=1", configuration: configuration)
             defer { try? queue.close() }
-            _ = try queue.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM sqlite_master") }
+            try queue.read { try TokenStore.checkVersion($0, name) }
+        } catch let error as StoreError {
+            throw error
         } catch let error as DatabaseError where error.resultCode == .SQLITE_NOTADB {
             throw error
         } catch {

@@ -48,8 +48,8 @@ package final class TokenStore: Sendable {
             } catch {
                 throw StoreError(kind: .unusable, description: error.description)
             }
-            // A file that is no database keeps its mode: its path was given by mistake.
-            try StoreLook.checkKind(of: place)
+            // A file that is no database, or another program's, keeps its mode: its path was given by mistake.
+            try StoreLook.checkKind(of: place, path)
             do throws(SecretFile.Failure) {
                 for suffix in DatabaseFiles.suffixes { try SecretFile.protect(place + suffix, logger: logger) }
             } catch {
@@ -97,8 +97,14 @@ package final class TokenStore: Sendable {
         }
     }
 
-    /// - Throws: ``StoreError`` for a database that a newer Culvert has changed.
+    /// - Throws: ``StoreError`` for a database of another program, or that a newer Culvert has changed.
     static func checkVersion(_ database: Database, _ path: String) throws {
+        guard try !StoreSchema.isForeign(database) else {
+            throw StoreError(
+                kind: .unusable,
+                description: "\(path): the database belongs to another program, since it has tables and none of them is "
+                    + "Culvert's; give another path")
+        }
         guard try !StoreSchema.migrator.hasBeenSuperseded(database) else {
             throw StoreError(
                 kind: .unusable,

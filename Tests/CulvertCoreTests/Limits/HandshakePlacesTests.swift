@@ -11,7 +11,7 @@ struct HandshakePlacesTests {
         _ places: inout HandshakePlaces, of client: UInt32, most: Int?, at time: TimeAmount = .zero
     ) -> HandshakePlaces.Beginning {
         let beginning = places.begin(of: .v4(client), most: most, now: self.start + time)
-        if case .begun(let number, _) = beginning { places.wait(number, now: self.start + time) }
+        if case .begun(let number, _) = beginning { places.wait(number, isNew: true, now: self.start + time) }
         return beginning
     }
 
@@ -28,11 +28,37 @@ struct HandshakePlacesTests {
         places.goOn(1)
         #expect(Self.begin(&places, of: 99, most: 40, at: .milliseconds(1000)) == .full)
         #expect(Self.begin(&places, of: 99, most: 40, at: .milliseconds(1001)) == .begun(41, leaving: 2))
-        places.wait(1, now: Self.start + .milliseconds(1002))
+        places.wait(1, isNew: true, now: Self.start + .milliseconds(1002))
         places.end(3)
         #expect(Self.begin(&places, of: 99, most: 40, at: .milliseconds(1003)) == .begun(42, leaving: nil))
         #expect(Self.begin(&places, of: 99, most: 40, at: .milliseconds(1003)) == .begun(43, leaving: 4))
         #expect(places.count == 40)
+    }
+
+    @Test("Parts of a message give a client no more time, and a handshake in the edge's hands does not leave")
+    func parts() {
+        var places = HandshakePlaces(fewest: 32)
+        for client in UInt32(0)..<32 { _ = Self.begin(&places, of: client, most: 32) }
+        for tenth in 1..<10 {
+            let time = TimeAmount.milliseconds(Int64(tenth) * 100)
+            for number in UInt64(1)...32 {
+                places.goOn(number)
+                places.wait(number, isNew: false, now: Self.start + time)
+            }
+            #expect(Self.begin(&places, of: 99, most: 32, at: time) == .full)
+        }
+        #expect(places.nextPlace == Self.start + .seconds(1))
+        places.goOn(1)
+        #expect(Self.begin(&places, of: 99, most: 32, at: .seconds(1)) == .begun(33, leaving: 2))
+        // The edge has answered the first.
+        places.wait(1, isNew: true, now: Self.start + .seconds(1))
+        for number in UInt64(3)...32 { places.goOn(number) }
+        #expect(Self.begin(&places, of: 98, most: 32, at: .milliseconds(1999)) == .full)
+        places.wait(20, isNew: false, now: Self.start + .seconds(2))
+        // It stands behind sixteen that the edge has in hand.
+        #expect(Self.begin(&places, of: 98, most: 32, at: .seconds(2)) == .full)
+        places.wait(5, isNew: false, now: Self.start + .seconds(2))
+        #expect(Self.begin(&places, of: 98, most: 32, at: .seconds(2)) == .begun(34, leaving: 5))
     }
 
     @Test("A client has a quarter of the places, and takes its own handshakes' places beyond")
@@ -81,7 +107,7 @@ struct HandshakePlacesTests {
                 open.append(number)
                 if let leaving { open.removeAll { $0 == leaving } }
             case 2:
-                if let number = open.randomElement() { places.wait(number, now: now) }
+                if let number = open.randomElement() { places.wait(number, isNew: random & 64 == 0, now: now) }
             default:
                 guard !open.isEmpty else { continue }
                 let number = open.remove(at: Int(random >> 33) % open.count)
@@ -93,7 +119,7 @@ struct HandshakePlacesTests {
         for number in open { places.end(number) }
         #expect(places.count == 0 && places.nextPlace == nil)
         places.end(1)
-        places.wait(1, now: Self.start)
+        places.wait(1, isNew: true, now: Self.start)
         #expect(places.count == 0)
     }
 }

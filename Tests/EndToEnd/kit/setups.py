@@ -126,6 +126,16 @@ def with_database(statement=None):
     return prepare
 
 
+def with_foreign_database(name):
+    """The database of another program."""
+    def prepare(folder):
+        with contextlib.closing(sqlite3.connect(folder / name)) as database:
+            database.execute("CREATE TABLE token (id TEXT)")
+            database.commit()
+        (folder / name).chmod(0o644)
+    return prepare
+
+
 def with_bytes(name, data):
     def prepare(folder):
         (folder / name).write_bytes(data)

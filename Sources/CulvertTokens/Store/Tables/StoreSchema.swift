@@ -13,6 +13,13 @@ enum StoreSchema {
         return migrator
     }
 
+    /// Whether the database has tables, and GRDB's table of migrations is none of them: another program has made it.
+    static func isForeign(_ database: Database) throws -> Bool {
+        let tables = try String.fetchAll(
+            database, sql: "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'")
+        return !tables.isEmpty && !tables.contains("grdb_migrations")
+    }
+
     private static let tokens = """
         CREATE TABLE token (
             id TEXT NOT NULL PRIMARY KEY,
