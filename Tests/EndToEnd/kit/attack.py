@@ -62,7 +62,7 @@ def is_closed(s, timeout):
     try:
         while s.recv(65536):
             pass
-    except TimeoutError:
+    except (TimeoutError, BlockingIOError):
         return False
     except OSError:
         pass
