@@ -14,8 +14,11 @@ package struct FieldNames: ExpressibleByArrayLiteral, Sendable {
 
     /// Names that a message has.
     package init(_ names: [String]) {
-        let folded = names.map { $0.utf8.map(Self.fold) }
-        if names.count > Self.mostOfFew { self.many = Set(folded) } else { self.few = folded }
+        if names.count > Self.mostOfFew {
+            self.many = Set(names.map { $0.utf8.map(Self.fold) })
+        } else {
+            self.few = names.map { $0.utf8.map(Self.fold) }
+        }
     }
 
     package init(arrayLiteral names: String...) {

@@ -15,9 +15,9 @@ enum StoreSchema {
 
     /// Whether the database has tables, and GRDB's table of migrations is none of them: another program has made it.
     static func isForeign(_ database: Database) throws -> Bool {
-        let tables = try String.fetchAll(
-            database, sql: "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'")
-        return !tables.isEmpty && !tables.contains("grdb_migrations")
+        let tables = try Int.fetchOne(
+            database, sql: "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'")
+        return try tables != 0 && !database.tableExists("grdb_migrations")
     }
 
     private static let tokens = """
